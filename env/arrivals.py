@@ -1,0 +1,143 @@
+"""Online statistics of the arrivals: rates at three horizons, gaps, and when the next may come.
+
+All of it is known at the time (no future), O(1) to update and to read, and the same
+in the simulator and in the live controller.
+"""
+
+from __future__ import annotations
+
+from math import exp, sqrt
+from typing import Final
+
+SHORT, MEDIUM, LONG = 0, 1, 2
+HORIZONS_S: Final = (60.0, 600.0, 3600.0)
+"""Time constants of the exponentially weighted rates, seconds."""
+
+_GAP_WEIGHT: Final = 0.05
+"""Weight of the newest gap in the mean and spread of the gaps (about the last 20 count)."""
+_HISTOGRAM_DECAY: Final = 0.98
+_EDGES_S: Final = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
+_N_BINS: Final = len(_EDGES_S)
+_RESCALE_AT: Final = 1e12
+
+
+class ArrivalStatistics:
+    """What has been learned from the arrivals so far.
+
+    Attributes:
+        count: arrivals so far.
+        last_s: time of the latest arrival, none before the first.
+        mean_gap_s: exponentially weighted mean inter-arrival time, 0 before the second arrival.
+    """
+
+    __slots__ = (
+        "_gap_square",
+        "_histogram",
+        "_histogram_total",
+        "_rates",
+        "_start_s",
+        "_updated_s",
+        "_weight",
+        "_works",
+        "count",
+        "last_s",
+        "mean_gap_s",
+    )
+
+    def __init__(self, start_s: float = 0.0) -> None:
+        self.count = 0
+        self.last_s: float | None = None
+        self.mean_gap_s = 0.0
+        self._gap_square = 0.0
+        self._start_s = start_s
+        self._updated_s = start_s
+        self._rates = [0.0, 0.0, 0.0]
+        self._works = [0.0, 0.0, 0.0]
+        self._histogram = [0.0] * _N_BINS
+        self._histogram_total = 0.0
+        self._weight = 1.0
+
+    def observe(self, now: float, work_s: float) -> None:
+        """Take in an arrival whose expected service on the smallest flavor is `work_s` seconds."""
+        rates, works = self._rates, self._works
+        passed = now - self._updated_s
+        for i, horizon in enumerate(HORIZONS_S):
+            fade = exp(-passed / horizon)
+            rates[i] = rates[i] * fade + 1.0 / horizon
+            works[i] = works[i] * fade + work_s / horizon
+        self._updated_s = now
+        if self.last_s is not None:
+            self._observe_gap(now - self.last_s)
+        self.last_s = now
+        self.count += 1
+
+    def _observe_gap(self, gap: float) -> None:
+        # A plain average until 20 gaps are in, so that the first ones are not overrated.
+        weight = max(_GAP_WEIGHT, 1.0 / self.count)
+        self.mean_gap_s += weight * (gap - self.mean_gap_s)
+        self._gap_square += weight * (gap * gap - self._gap_square)
+        # Growing weights stand in for fading all bins at each arrival.
+        self._weight /= _HISTOGRAM_DECAY
+        self._histogram[_bin(gap)] += self._weight
+        self._histogram_total += self._weight
+        if self._weight > _RESCALE_AT:
+            scale = 1.0 / self._weight
+            self._histogram = [weight * scale for weight in self._histogram]
+            self._histogram_total *= scale
+            self._weight = 1.0
+
+    def _unbias(self, now: float, horizon: float) -> float:
+        # Until one horizon has passed the kernel has seen only a part of its weight.
+        seen = 1.0 - exp(-(now - self._start_s) / horizon)
+        return 1.0 / seen if seen > 0.05 else 20.0
+
+    def rate(self, now: float, horizon: int) -> float:
+        """Arrivals a second, exponentially weighted over `horizon` (SHORT, MEDIUM, LONG)."""
+        length = HORIZONS_S[horizon]
+        fade = exp(-(now - self._updated_s) / length)
+        return self._rates[horizon] * fade * self._unbias(now, length)
+
+    def offered_load(self, now: float, horizon: int) -> float:
+        """Offered load in erlangs of the smallest flavor: arrival rate times mean service."""
+        length = HORIZONS_S[horizon]
+        fade = exp(-(now - self._updated_s) / length)
+        return self._works[horizon] * fade * self._unbias(now, length)
+
+    @property
+    def gap_cv(self) -> float:
+        """Coefficient of variation of the inter-arrival times (1 for Poisson), 1 if unknown."""
+        mean = self.mean_gap_s
+        if self.count < 3 or mean <= 0.0:
+            return 1.0
+        return sqrt(max(0.0, self._gap_square - mean * mean)) / mean
+
+    def _survival(self, gap: float) -> float:
+        """Weight of the seen gaps that were longer than `gap` (uniform within a bin)."""
+        index = _bin(gap)
+        weight = sum(self._histogram[index + 1 :])
+        low = _EDGES_S[index]
+        high = _EDGES_S[index + 1] if index + 1 < _N_BINS else 2.0 * low
+        inside = min(1.0, (gap - low) / (high - low))
+        return weight + self._histogram[index] * (1.0 - inside)
+
+    def probability_within(self, now: float, within_s: float) -> float:
+        """Probability that a job arrives within `within_s`, given the time since the last one.
+
+        Empirical hazard of the seen gaps (recent ones count more), smoothed by one
+        pseudo-observation of a Poisson process at the medium rate.
+        """
+        prior = 1.0 - exp(-self.rate(now, MEDIUM) * within_s)
+        if self.last_s is None or self._histogram_total <= 0.0:
+            return prior
+        elapsed = now - self.last_s
+        scale = 1.0 / self._weight
+        alive = self._survival(elapsed) * scale
+        after = self._survival(elapsed + within_s) * scale
+        return (alive - after + prior) / (alive + 1.0)
+
+
+def _bin(gap: float) -> int:
+    for index in range(_N_BINS - 1, 0, -1):
+        if gap >= _EDGES_S[index]:
+            return index
+    return 0

@@ -1,0 +1,604 @@
+"""The cluster's state machine: the only owner of state, in training and in production.
+
+Events go in through one method each, in time order; an event that the state does not
+allow raises `IllegalEventError` and changes nothing. Everything that a policy, the
+observation or a metric needs is kept up to date by those methods: reading it is O(1).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from heapq import heappop, heappush
+from itertools import count
+from typing import Final
+
+from env.actions import Action, ActionKind
+from env.arrivals import ArrivalStatistics
+from env.config import FlavorConfig, Profile
+from env.dispatch import queue_key
+from env.errors import IllegalEventError
+from env.jobs import Job
+from env.level import Level
+from env.node import MIB_PER_GIB, MILLI, Node
+from env.placement import Placement
+from env.worker import TaskPhase, Worker, WorkerState
+
+_SERVICE_MEMORY: Final = 0.02
+"""Weight of the newest job in the running mean of the service time (about the last 50)."""
+
+
+class Cluster:
+    """Nodes, workers, queue and running totals.
+
+    Args:
+        profile: the data centre (see `env.config.Profile`).
+        preference: w, the operator's dial: 0.1 lean .. 0.9 fast.
+        discipline: queue discipline, see `env.dispatch`.
+        boot_s: expected boot time on a warm node, seconds (from the timing model).
+
+    Attributes:
+        now: time of the latest event, seconds.
+        waiting: jobs in the queue.
+        in_service: jobs on workers.
+        booting, idle, busy, draining: workers in each state, one figure for each flavor.
+        queued_service_s: expected service seconds of the queue on each flavor.
+        mean_service_s: running mean of the expected service time on each flavor.
+        completed, failed, boots, spawn_failures, workers_lost, requeued: counts so far.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        *,
+        preference: float = 0.5,
+        discipline: str = "sjf",
+        boot_s: float | None = None,
+    ) -> None:
+        config = profile.cluster
+        self.profile = profile
+        self.config = config
+        self.preference = preference
+        self.boot_s = profile.timing.boot.median_s if boot_s is None else boot_s
+        self.flavors: tuple[FlavorConfig, ...] = config.flavors
+        self.n_flavors = len(config.flavors)
+        self.vcpus = [flavor.vcpus for flavor in config.flavors]
+        self._millicores = [flavor.vcpus * MILLI for flavor in config.flavors]
+        self._mib = [round(flavor.ram_gib * MIB_PER_GIB) for flavor in config.flavors]
+
+        self.nodes = [
+            Node(i, node, config.vcpu_overcommit, config.ram_overcommit)
+            for i, node in enumerate(config.nodes)
+        ]
+        for node in self.nodes:
+            node.image_cached = profile.image_cached
+        self.nodes_cached = len(self.nodes) if profile.image_cached else 0
+        self._placement = Placement(config.placement, self.nodes)
+        self.cores = float(sum(node.cores for node in config.nodes))
+        self._capacity_millicores = sum(node.capacity_millicores for node in self.nodes)
+        self._capacity_mib = sum(node.capacity_mib for node in self.nodes)
+        self.capacity_vcpus = self._capacity_millicores / MILLI
+        self.capacity_ram_gib = self._capacity_mib / MIB_PER_GIB
+        self._max_workers = config.max_workers if config.max_workers is not None else 1 << 60
+        self._limit_millicores = (
+            self._capacity_millicores
+            if config.max_vcpus is None
+            else min(self._capacity_millicores, round(config.max_vcpus * MILLI))
+        )
+        self._limit_mib = (
+            self._capacity_mib
+            if config.max_ram_gib is None
+            else min(self._capacity_mib, round(config.max_ram_gib * MIB_PER_GIB))
+        )
+        self._cpu_weight = 0.5 * self.cores / self._capacity_millicores
+        self._ram_weight = 0.5 * self.cores / self._capacity_mib
+        self._flavor_cost = [
+            self._cpu_weight * cpu + self._ram_weight * ram
+            for cpu, ram in zip(self._millicores, self._mib, strict=True)
+        ]
+        self._capacity_of = [self._holds(flavor) for flavor in range(self.n_flavors)]
+
+        self.now = 0.0
+        self.workers: dict[Hashable, Worker] = {}
+        self.booting = [0] * self.n_flavors
+        self.idle = [0] * self.n_flavors
+        self.busy = [0] * self.n_flavors
+        self.draining = [0] * self.n_flavors
+        self.n_booting = self.n_idle = self.n_busy = self.n_draining = 0
+        self._idle_workers: list[OrderedDict[Hashable, Worker]] = [
+            OrderedDict() for _ in range(self.n_flavors)
+        ]
+        self._booting_workers: OrderedDict[Hashable, Worker] = OrderedDict()
+        self._busy_until = 0.0  # sum of expected_end over busy workers
+        self._ends: list[tuple[float, int, Worker]] = []
+
+        self.jobs: dict[Hashable, Job] = {}
+        self._queue_key = queue_key(discipline)
+        self._waiting_jobs: set[Hashable] = set()
+        self._queue: list[tuple[float, int, Job]] = []
+        self._by_arrival: list[tuple[float, int, Job]] = []
+        self._order = count()
+        self.waiting = 0
+        self.in_service = 0
+        self.queued_service_s = [0.0] * self.n_flavors
+        self.mean_service_s = [0.0] * self.n_flavors
+        self.arrivals = ArrivalStatistics()
+
+        self.jobs_level = Level()
+        self.reserved_cpu = Level()
+        self.reserved_ram = Level()
+        self.used_cpu = Level()
+        self.used_ram = Level()
+        self.busy_cpu = Level()
+        self._fits = [True] * self.n_flavors
+        self._update_fits()
+        self.completed = self.failed = 0
+        self.boots = self.spawn_failures = self.workers_lost = self.requeued = 0
+
+    # -- what may be read -------------------------------------------------------------
+
+    @property
+    def jobs_in_system(self) -> int:
+        """Jobs waiting or in process: N(t)."""
+        return self.waiting + self.in_service
+
+    @property
+    def n_workers(self) -> int:
+        """Workers that hold resources, draining ones included."""
+        return len(self.workers)
+
+    @property
+    def reserved_vcpus(self) -> float:
+        """VCPUs reserved now."""
+        return self.reserved_cpu.value / MILLI
+
+    @property
+    def reserved_ram_gib(self) -> float:
+        """RAM reserved now, GiB."""
+        return self.reserved_ram.value / MIB_PER_GIB
+
+    @property
+    def reserved_cores(self) -> float:
+        """R(t): what is reserved now, in equivalent cores (see `env.cost`)."""
+        return (
+            self._cpu_weight * self.reserved_cpu.value + self._ram_weight * self.reserved_ram.value
+        )
+
+    def jobs_integral(self) -> float:
+        """Integral of N over time up to now, job-seconds."""
+        return self.jobs_level.integral(self.now)
+
+    def reserved_cores_integral(self) -> float:
+        """Integral of R over time up to now, equivalent core-seconds."""
+        now = self.now
+        return self._cpu_weight * self.reserved_cpu.integral(
+            now
+        ) + self._ram_weight * self.reserved_ram.integral(now)
+
+    def reserved_vcpu_integral(self) -> float:
+        """Integral of the reserved vCPUs up to now, vCPU-seconds."""
+        return self.reserved_cpu.integral(self.now) / MILLI
+
+    def busy_vcpu_integral(self) -> float:
+        """Integral of the vCPUs of busy workers up to now, vCPU-seconds."""
+        return self.busy_cpu.integral(self.now) / MILLI
+
+    def flavor_cost(self, flavor: int) -> float:
+        """What one worker of the flavor adds to R, in equivalent cores."""
+        return self._flavor_cost[flavor]
+
+    def capacity_of(self, flavor: int) -> int:
+        """How many workers of the flavor the empty cluster holds."""
+        return self._capacity_of[flavor]
+
+    def can_spawn(self, flavor: int) -> bool:
+        """Whether one more worker of the flavor fits now."""
+        return self._fits[flavor]
+
+    def can_kill(self, flavor: int) -> bool:
+        """Whether the flavor has an idle worker."""
+        return self.idle[flavor] > 0
+
+    def can(self, action: Action) -> bool:
+        """Whether the action can be carried out now."""
+        if action.kind is ActionKind.KEEP:
+            return True
+        if action.kind is ActionKind.SPAWN:
+            return self._fits[action.flavor]
+        return self.idle[action.flavor] > 0
+
+    def longest_idle(self, flavor: int) -> Worker | None:
+        """The flavor's longest-idle worker."""
+        workers = self._idle_workers[flavor]
+        return next(iter(workers.values())) if workers else None
+
+    @property
+    def oldest_boot(self) -> Worker | None:
+        """The booting worker whose spawn was ordered first."""
+        return next(iter(self._booting_workers.values())) if self._booting_workers else None
+
+    @property
+    def oldest_waiting_since(self) -> float | None:
+        """Arrival time of the oldest waiting job."""
+        heap = self._by_arrival
+        while heap and heap[0][2].job_id not in self._waiting_jobs:
+            heappop(heap)
+        return heap[0][0] if heap else None
+
+    @property
+    def head_job(self) -> Job | None:
+        """The job that the discipline serves next."""
+        return self._queue[0][2] if self._queue else None
+
+    @property
+    def next_expected_end(self) -> float | None:
+        """When the first busy worker is expected to end its job (may have passed)."""
+        heap = self._ends
+        while heap and (heap[0][2].job is None or heap[0][2].expected_end != heap[0][0]):
+            heappop(heap)
+        return heap[0][0] if heap else None
+
+    @property
+    def mean_remaining_s(self) -> float:
+        """Expected remaining service, averaged over the busy workers, seconds."""
+        return self._busy_until / self.n_busy - self.now if self.n_busy else 0.0
+
+    def choose_node(self, flavor: int) -> int | None:
+        """Index of the node where the placement would put a worker of the flavor."""
+        if not self._fits[flavor]:
+            return None
+        room = self._placement.choose(self._millicores[flavor], self._mib[flavor])
+        return None if room is None else room.index
+
+    def next_assignment(self) -> tuple[Job, Worker] | None:
+        """The next job to dispatch and its worker: the largest idle, last to become idle.
+
+        The last to become idle is taken so that the longest-idle can be killed.
+        """
+        if not self._queue or not self.n_idle:
+            return None
+        for workers in reversed(self._idle_workers):
+            if workers:
+                return self._queue[0][2], workers[next(reversed(workers))]
+        raise AssertionError("an idle worker is counted but not listed")
+
+    # -- events: jobs -----------------------------------------------------------------
+
+    def job_arrived(self, now: float, job: Job) -> None:
+        """A client's job enters the queue."""
+        if job.job_id in self.jobs:
+            raise IllegalEventError("job_arrived", job.job_id, "the job is already known")
+        if len(job.service_s) != self.n_flavors:
+            raise IllegalEventError(
+                "job_arrived", job.job_id, f"service_s must have {self.n_flavors} figures"
+            )
+        self._pass(now, "job_arrived", job.job_id)
+        job.arrival_s = now
+        self.jobs[job.job_id] = job
+        self._enqueue(job)
+        self.jobs_level.add(now, 1)
+        weight = max(_SERVICE_MEMORY, 1.0 / (self.arrivals.count + 1))
+        means = self.mean_service_s
+        for flavor, service in enumerate(job.service_s):
+            means[flavor] += weight * (service - means[flavor])
+        self.arrivals.observe(now, job.service_s[0])
+
+    def task_assigned(self, now: float, job_id: Hashable, worker_id: Hashable) -> None:
+        """The job at the head of the queue goes to an idle worker, which downloads it.
+
+        Raises:
+            IllegalEventError: also when the job is not at the head: dispatch follows the
+                discipline.
+        """
+        worker = self._worker_in(worker_id, WorkerState.IDLE, "task_assigned")
+        if not self._queue or self._queue[0][2].job_id != job_id:
+            state = "is not at the head of the queue" if job_id in self.jobs else "is unknown"
+            raise IllegalEventError("task_assigned", job_id, f"the job {state}")
+        self._pass(now, "task_assigned", job_id)
+        job = heappop(self._queue)[2]
+        self._waiting_jobs.discard(job_id)
+        self.waiting -= 1
+        queued = self.queued_service_s
+        for i, service in enumerate(job.service_s):
+            queued[i] -= service
+        if not self.waiting:  # do not let rounding errors stay
+            self.queued_service_s = [0.0] * self.n_flavors
+        flavor = worker.flavor
+        del self._idle_workers[flavor][worker_id]
+        self.idle[flavor] -= 1
+        self.n_idle -= 1
+        self.busy[flavor] += 1
+        self.n_busy += 1
+        self.in_service += 1
+        worker.state = WorkerState.BUSY
+        worker.phase = TaskPhase.DOWNLOADING
+        worker.job = job
+        job.attempts += 1
+        end = now + job.service_s[flavor]
+        worker.expected_end = end
+        self._busy_until += end
+        heappush(self._ends, (end, next(self._order), worker))
+        self.busy_cpu.add(now, self._millicores[flavor])
+
+    def file_downloaded(
+        self, now: float, worker_id: Hashable, used_cores: float = 0.0, used_ram_gib: float = 0.0
+    ) -> None:
+        """A busy worker has its input and transcodes; it uses this much CPU and RAM."""
+        worker = self._worker_in_phase(worker_id, TaskPhase.DOWNLOADING, "file_downloaded")
+        self._pass(now, "file_downloaded", worker_id)
+        worker.phase = TaskPhase.TRANSCODING
+        self._use(now, worker, used_cores, used_ram_gib)
+
+    def transcoding_completed(self, now: float, worker_id: Hashable) -> None:
+        """A busy worker has transcoded and uploads."""
+        worker = self._worker_in_phase(worker_id, TaskPhase.TRANSCODING, "transcoding_completed")
+        self._pass(now, "transcoding_completed", worker_id)
+        worker.phase = TaskPhase.UPLOADING
+        self._use_idle(now, worker)
+
+    def file_uploaded(self, now: float, worker_id: Hashable) -> Job:
+        """A busy worker has delivered its result: the job is complete, the worker idle."""
+        worker = self._worker_in_phase(worker_id, TaskPhase.UPLOADING, "file_uploaded")
+        self._pass(now, "file_uploaded", worker_id)
+        self.completed += 1
+        job = self._end_task(now, worker)
+        self._leave(now, job)
+        self._become_idle(now, worker)
+        return job
+
+    def task_failed(self, now: float, worker_id: Hashable) -> Job:
+        """A busy worker reports an error: the job ends in error, the worker is idle."""
+        worker = self._worker_in(worker_id, WorkerState.BUSY, "task_failed")
+        self._pass(now, "task_failed", worker_id)
+        self.failed += 1
+        job = self._end_task(now, worker)
+        self._leave(now, job)
+        self._become_idle(now, worker)
+        self._use_idle(now, worker)
+        return job
+
+    # -- events: workers --------------------------------------------------------------
+
+    def worker_spawned(
+        self, now: float, worker_id: Hashable, flavor: int, node: int | None = None
+    ) -> Worker:
+        """A worker was ordered; it boots and holds its resources from now on.
+
+        Args:
+            now: seconds.
+            worker_id: a new id.
+            flavor: index of the flavor.
+            node: where it lands; by default where the placement puts it.
+
+        Raises:
+            IllegalEventError: the id is taken, or a limit or the nodes leave no room.
+        """
+        if worker_id in self.workers:
+            raise IllegalEventError("worker_spawned", worker_id, "the worker is already known")
+        if not 0 <= flavor < self.n_flavors:
+            raise IllegalEventError("worker_spawned", worker_id, f"there is no flavor {flavor}")
+        where = self.choose_node(flavor) if node is None else node
+        millicores, mib = self._millicores[flavor], self._mib[flavor]
+        if where is None or not self._fits[flavor]:
+            raise IllegalEventError(
+                "worker_spawned", worker_id, f"no room for {self.flavors[flavor].name}"
+            )
+        if not 0 <= where < len(self.nodes):
+            raise IllegalEventError("worker_spawned", worker_id, f"there is no node {where}")
+        room = self.nodes[where]
+        if room.free_millicores < millicores or room.free_mib < mib:
+            raise IllegalEventError(
+                "worker_spawned", worker_id, f"node {room.config.name} has no room for it"
+            )
+        self._pass(now, "worker_spawned", worker_id)
+        worker = Worker(worker_id, flavor, where, now)
+        self.workers[worker_id] = worker
+        self._booting_workers[worker_id] = worker
+        self.booting[flavor] += 1
+        self.n_booting += 1
+        self.boots += 1
+        room.n_booting += 1
+        self._reserve(now, room, millicores, mib, 1)
+        usage = self.profile.timing.usage
+        self._use(now, worker, min(usage.boot_cores, self.vcpus[flavor]), usage.base_ram_gib)
+        return worker
+
+    def worker_ready(self, now: float, worker_id: Hashable) -> None:
+        """A booting worker has registered: it is idle."""
+        worker = self._worker_in(worker_id, WorkerState.BOOTING, "worker_ready")
+        self._pass(now, "worker_ready", worker_id)
+        node = self.nodes[worker.node]
+        self._end_boot(worker, node)
+        if not node.image_cached:
+            node.image_cached = True
+            self.nodes_cached += 1
+        self._become_idle(now, worker)
+        self._use_idle(now, worker)
+
+    def spawn_failed(self, now: float, worker_id: Hashable) -> None:
+        """A booting worker will never come: its resources are free."""
+        worker = self._worker_in(worker_id, WorkerState.BOOTING, "spawn_failed")
+        self._pass(now, "spawn_failed", worker_id)
+        self.spawn_failures += 1
+        self._end_boot(worker, self.nodes[worker.node])
+        self._remove(now, worker)
+
+    def worker_draining(self, now: float, worker_id: Hashable) -> None:
+        """An idle worker was ordered to end; it holds its resources until it is gone."""
+        worker = self._worker_in(worker_id, WorkerState.IDLE, "worker_draining")
+        self._pass(now, "worker_draining", worker_id)
+        self._leave_idle(worker)
+        worker.state = WorkerState.DRAINING
+        self.draining[worker.flavor] += 1
+        self.n_draining += 1
+
+    def worker_stopped(self, now: float, worker_id: Hashable) -> None:
+        """A draining worker is gone."""
+        worker = self._worker_in(worker_id, WorkerState.DRAINING, "worker_stopped")
+        self._pass(now, "worker_stopped", worker_id)
+        self.draining[worker.flavor] -= 1
+        self.n_draining -= 1
+        self._remove(now, worker)
+
+    def worker_lost(self, now: float, worker_id: Hashable) -> Job | None:
+        """A worker vanished in any state; its job, if any, goes back to the queue.
+
+        Returns:
+            The job that was put back.
+        """
+        worker = self._known_worker(worker_id, "worker_lost")
+        self._pass(now, "worker_lost", worker_id)
+        self.workers_lost += 1
+        job: Job | None = None
+        if worker.state is WorkerState.BOOTING:
+            self._end_boot(worker, self.nodes[worker.node])
+        elif worker.state is WorkerState.IDLE:
+            self._leave_idle(worker)
+        elif worker.state is WorkerState.DRAINING:
+            self.draining[worker.flavor] -= 1
+            self.n_draining -= 1
+        else:
+            job = self._end_task(now, worker)
+            self._enqueue(job)
+            self.requeued += 1
+        self._remove(now, worker)
+        return job
+
+    def tick(self, now: float) -> None:
+        """Time has passed and nothing else has happened."""
+        self._pass(now, "tick", now)
+
+    # -- how they are carried out -----------------------------------------------------
+
+    def _pass(self, now: float, event: str, subject: Hashable) -> None:
+        if not now >= self.now:
+            raise IllegalEventError(event, subject, f"time {now} is before {self.now}")
+        self.now = now
+
+    def _known_worker(self, worker_id: Hashable, event: str) -> Worker:
+        worker = self.workers.get(worker_id)
+        if worker is None:
+            raise IllegalEventError(event, worker_id, "the worker is unknown")
+        return worker
+
+    def _worker_in(self, worker_id: Hashable, state: WorkerState, event: str) -> Worker:
+        worker = self.workers.get(worker_id)
+        if worker is None or worker.state is not state:
+            worker = self._known_worker(worker_id, event)
+            raise IllegalEventError(
+                event, worker_id, f"the worker is {worker.state.name.lower()}, not {state.name}"
+            )
+        return worker
+
+    def _worker_in_phase(self, worker_id: Hashable, phase: TaskPhase, event: str) -> Worker:
+        worker = self.workers.get(worker_id)
+        if worker is None or worker.phase is not phase:
+            worker = self._known_worker(worker_id, event)
+            doing = worker.phase if worker.phase is not TaskPhase.NONE else worker.state
+            raise IllegalEventError(
+                event, worker_id, f"the worker is {doing.name.lower()}, not {phase.name}"
+            )
+        return worker
+
+    def _enqueue(self, job: Job) -> None:
+        job.queue_key = self._queue_key(job)
+        heappush(self._queue, (job.queue_key, next(self._order), job))
+        heappush(self._by_arrival, (job.arrival_s, next(self._order), job))
+        self._waiting_jobs.add(job.job_id)
+        self.waiting += 1
+        queued = self.queued_service_s
+        for i, service in enumerate(job.service_s):
+            queued[i] += service
+
+    def _leave(self, now: float, job: Job) -> None:
+        del self.jobs[job.job_id]
+        self.jobs_level.add(now, -1)
+
+    def _end_task(self, now: float, worker: Worker) -> Job:
+        job = worker.job
+        assert job is not None
+        flavor = worker.flavor
+        worker.job = None
+        worker.phase = TaskPhase.NONE
+        self.busy[flavor] -= 1
+        self.n_busy -= 1
+        self.in_service -= 1
+        self._busy_until = self._busy_until - worker.expected_end if self.n_busy else 0.0
+        self.busy_cpu.add(now, -self._millicores[flavor])
+        return job
+
+    def _become_idle(self, now: float, worker: Worker) -> None:
+        flavor = worker.flavor
+        worker.state = WorkerState.IDLE
+        worker.idle_since = now
+        self._idle_workers[flavor][worker.worker_id] = worker
+        self.idle[flavor] += 1
+        self.n_idle += 1
+
+    def _leave_idle(self, worker: Worker) -> None:
+        del self._idle_workers[worker.flavor][worker.worker_id]
+        self.idle[worker.flavor] -= 1
+        self.n_idle -= 1
+
+    def _end_boot(self, worker: Worker, node: Node) -> None:
+        del self._booting_workers[worker.worker_id]
+        self.booting[worker.flavor] -= 1
+        self.n_booting -= 1
+        node.n_booting -= 1
+
+    def _remove(self, now: float, worker: Worker) -> None:
+        del self.workers[worker.worker_id]
+        self._use(now, worker, 0.0, 0.0)
+        flavor = worker.flavor
+        node = self.nodes[worker.node]
+        self._reserve(now, node, -self._millicores[flavor], -self._mib[flavor], -1)
+
+    def _reserve(self, now: float, node: Node, millicores: int, mib: int, workers: int) -> None:
+        self._placement.remove(node)
+        node.free_millicores -= millicores
+        node.free_mib -= mib
+        node.n_workers += workers
+        self._placement.add(node)
+        node.reserved_cpu.add(now, millicores)
+        node.reserved_ram.add(now, mib)
+        self.reserved_cpu.add(now, millicores)
+        self.reserved_ram.add(now, mib)
+        self._update_fits()
+
+    def _update_fits(self) -> None:
+        if len(self.workers) >= self._max_workers:
+            self._fits = [False] * self.n_flavors
+            return
+        left_cpu = self._limit_millicores - self.reserved_cpu.value
+        left_ram = self._limit_mib - self.reserved_ram.value
+        for flavor in range(self.n_flavors):
+            cpu, ram = self._millicores[flavor], self._mib[flavor]
+            self._fits[flavor] = (
+                cpu <= left_cpu and ram <= left_ram and self._placement.fits_any(cpu, ram)
+            )
+
+    def _use_idle(self, now: float, worker: Worker) -> None:
+        usage = self.profile.timing.usage
+        self._use(now, worker, usage.idle_cores, usage.base_ram_gib)
+
+    def _use(self, now: float, worker: Worker, cores: float, ram_gib: float) -> None:
+        millicores = int(cores * MILLI + 0.5)
+        mib = int(ram_gib * MIB_PER_GIB + 0.5)
+        more_cpu = millicores - worker.used_millicores
+        more_ram = mib - worker.used_mib
+        node = self.nodes[worker.node]
+        if more_cpu:
+            worker.used_millicores = millicores
+            node.used_cpu.add(now, more_cpu)
+            self.used_cpu.add(now, more_cpu)
+        if more_ram:
+            worker.used_mib = mib
+            node.used_ram.add(now, more_ram)
+            self.used_ram.add(now, more_ram)
+
+    def _holds(self, flavor: int) -> int:
+        cpu, ram = self._millicores[flavor], self._mib[flavor]
+        fit = sum(
+            min(node.capacity_millicores // cpu, node.capacity_mib // ram) for node in self.nodes
+        )
+        return min(fit, self._max_workers, self._limit_millicores // cpu, self._limit_mib // ram)
