@@ -1,0 +1,413 @@
+"""The simulated data centre: SimPy time, the profile's laws, and a `Cluster` that it drives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from math import exp, inf, nan
+from typing import Any, Final, Protocol
+
+import numpy as np
+import simpy
+from simpy.events import Event, Timeout
+
+from env.actions import Action, ActionKind
+from env.catalog import Catalog
+from env.cluster import Cluster
+from env.config import Profile
+from env.contention import SharedNode
+from env.jobs import Job, Request
+from env.timeline import Timeline
+from env.timing import TimingModel
+from env.worker import Worker, WorkerState
+
+PATIENCE_S: Final = 24 * 3600.0
+"""By default a run ends at the latest this long after the last arrival, seconds."""
+
+
+class Epoch(IntEnum):
+    """Why a decision is due."""
+
+    START = 0
+    ARRIVAL = 1
+    WORKER_READY = 2
+    TASK_ENDED = 3
+    WORKER_LOST = 4
+    SPAWN_FAILED = 5
+    WORKER_STOPPED = 6
+    TICK = 7
+    WAKE = 8
+
+
+class Decider(Protocol):
+    """What the simulator needs of a policy (the policies themselves live in `agents`)."""
+
+    def reset(self, cluster: Cluster) -> None:
+        """A run begins."""
+
+    def act(self, cluster: Cluster) -> Action:
+        """The next order; asked again at the same epoch until it is keep."""
+
+    def wake_at(self, cluster: Cluster) -> float | None:
+        """When to be asked again though nothing happens, seconds."""
+
+
+@dataclass(slots=True, eq=False)
+class _Task:
+    """A job on a worker; `alive` until it ends or its worker is lost."""
+
+    worker: Worker
+    job: int
+    load: float = 0.0
+    transcoding: bool = False
+    fails: bool = False
+    alive: bool = True
+
+
+class Simulator:
+    """One run over a list of requests.
+
+    The arrivals, sizes and scatter of the jobs depend on `seed` alone, not on what the
+    policy does: policies are compared on the same jobs (common random numbers).
+
+    Args:
+        profile: data centre and timing.
+        requests: in order of arrival.
+        catalog: the movies they ask for.
+        seed: fixes every random draw.
+        preference: w, kept in the cluster for the policy to read.
+        discipline: queue discipline, see `env.dispatch`.
+        limit_s: the run ends here at the latest, even if jobs are left; by default a day
+            after the last arrival.
+        timeline: records what happens, for pictures.
+
+    Attributes:
+        cluster: the state.
+        epoch: why the latest decision was due.
+        done: whether the run has ended.
+        invalid_actions: orders that could not be carried out, and were ignored.
+        assigned_s, downloaded_s, transcoded_s, ended_s: for each request the time at
+            which it (last) reached that step, nan if it did not.
+        failed: indices of the requests that ended in error.
+
+    Raises:
+        UnknownNameError: the catalog lacks a movie.
+        ValueError: the requests are not in order of arrival.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        requests: Sequence[Request],
+        catalog: Catalog,
+        *,
+        seed: int = 0,
+        preference: float = 0.5,
+        discipline: str = "sjf",
+        limit_s: float | None = None,
+        timeline: Timeline | None = None,
+    ) -> None:
+        self.profile = profile
+        self.requests = requests
+        self.timing = TimingModel(profile)
+        self.cluster = Cluster(
+            profile, preference=preference, discipline=discipline, boot_s=self.timing.boot_s
+        )
+        self.timeline = timeline
+        self._draw(requests, catalog, seed)
+        last = requests[-1].arrival_s if requests else 0.0
+        self.limit_s = last + PATIENCE_S if limit_s is None else limit_s
+        self.env = simpy.Environment()
+        self._nodes = [
+            SharedNode(self.env, node.config.cores, profile.timing.contention, self._transcoded)
+            for node in self.cluster.nodes
+        ]
+        self._tasks: dict[object, _Task] = {}
+        self._arrived = 0
+        self._next_worker = 0
+        self._wake = inf
+        self.epoch: Epoch | None = Epoch.START
+        self.done = not requests and limit_s is None
+        self.invalid_actions = 0
+        n = len(requests)
+        self.assigned_s = [nan] * n
+        self.downloaded_s = [nan] * n
+        self.transcoded_s = [nan] * n
+        self.ended_s = [nan] * n
+        self.failed: list[int] = []
+        if requests:
+            self._after(requests[0].arrival_s, self._arrive)
+        self._after(profile.tick_s, self._tick)
+
+    def _draw(self, requests: Sequence[Request], catalog: Catalog, seed: int) -> None:
+        """Draw all that belongs to the jobs at once, so that no decision can change it."""
+        jobs, boots, faults = np.random.SeedSequence(seed).spawn(3)
+        rng = np.random.default_rng(jobs)
+        n = len(requests)
+        timing, law = self.timing.describe(requests, catalog), self.profile.timing
+        scatter = np.exp(law.transcode.sigma * rng.standard_normal(n))
+        self._work = (timing.transcode_s * scatter[:, None]).tolist()
+        self._download = (
+            timing.download_s * np.exp(law.download.sigma * rng.standard_normal(n))
+        ).tolist()
+        self._upload = (
+            timing.upload_s * np.exp(law.upload.sigma * rng.standard_normal(n))
+        ).tolist()
+        # Below the error probability the draw also tells how far the transcode comes.
+        self._luck = rng.random(n).tolist()
+        self._service = list(map(tuple, timing.service_s.tolist()))
+        self._speedup = timing.speedup.tolist()
+        self._megapixels = timing.megapixels.tolist()
+        self._boot_rng = np.random.default_rng(boots)
+        self._fault_rng = np.random.default_rng(faults)
+
+    # -- driving ----------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """Simulated time, seconds."""
+        return float(self.env.now)
+
+    def advance(self) -> bool:
+        """Let time pass until the next decision is due; waiting jobs are then dispatched.
+
+        Returns:
+            False when the run has ended instead.
+        """
+        if self.done:
+            return False
+        self.epoch = None
+        step = self.env.step
+        while self.epoch is None:
+            step()
+        self._dispatch()
+        if self.timeline is not None:
+            cluster = self.cluster
+            self.timeline.sample(
+                self.now, cluster.waiting, cluster.in_service, cluster.reserved_cores
+            )
+        return not self.done
+
+    def apply(self, action: Action) -> bool:
+        """Carry out an order.
+
+        Returns:
+            Whether it could be; if not, it is counted in `invalid_actions`, nothing else.
+        """
+        if not self.cluster.can(action):
+            self.invalid_actions += 1
+            return False
+        if action.kind is ActionKind.SPAWN:
+            self._spawn(action.flavor)
+        elif action.kind is ActionKind.KILL:
+            self._kill(action.flavor)
+        return True
+
+    def run(self, policy: Decider) -> None:
+        """Run to the end under a policy. An order that cannot be carried out ends its epoch."""
+        cluster = self.cluster
+        policy.reset(cluster)
+        keep = ActionKind.KEEP
+        while self.advance():
+            while True:
+                action = policy.act(cluster)
+                if action.kind is keep or not self.apply(action):
+                    break
+            wake = policy.wake_at(cluster)
+            if wake is not None:
+                self.wake_at(wake)
+
+    def wake_at(self, time_s: float) -> None:
+        """Make sure that a decision is due at this time (a later call moves it)."""
+        if time_s != self._wake and time_s > self.env.now:
+            self._wake = time_s
+            self._after(time_s - self.env.now, self._woken, time_s)
+
+    # -- SimPy events -----------------------------------------------------------------
+
+    def _after(self, delay: float, callback: Callable[[Event], None], value: Any = None) -> None:
+        # A bare Timeout with a callback: SimPy processes (generators) cost three times as much.
+        timeout = Timeout(self.env, delay, value)
+        assert timeout.callbacks is not None
+        timeout.callbacks.append(callback)
+
+    def _arrive(self, _: Event) -> None:
+        index = self._arrived
+        now = self.env.now
+        job = Job(index, self.requests[index], self._service[index])
+        self.cluster.job_arrived(now, job)
+        self._arrived = index + 1
+        if self._arrived < len(self.requests):
+            self._after(max(0.0, self.requests[index + 1].arrival_s - now), self._arrive)
+        self.epoch = Epoch.ARRIVAL
+
+    def _tick(self, _: Event) -> None:
+        now = self.env.now
+        self.cluster.tick(now)
+        if now >= self.limit_s:
+            self.done = True
+        self._after(self.profile.tick_s, self._tick)
+        self.epoch = Epoch.TICK
+
+    def _woken(self, event: Event) -> None:
+        if event.value == self._wake and not self.done:
+            self._wake = inf
+            self.cluster.tick(self.env.now)
+            self.epoch = Epoch.WAKE
+
+    def _spawn(self, flavor: int) -> None:
+        now = self.env.now
+        worker_id = self._next_worker
+        self._next_worker += 1
+        worker = self.cluster.worker_spawned(now, worker_id, flavor)
+        node, shared = self.cluster.nodes[worker.node], self._nodes[worker.node]
+        law, contention = self.profile.timing.boot, self.profile.timing.contention
+        shared.change_load(contention.boot_load)
+        crowd = shared.load - law.crowd_knee_share * node.config.cores
+        slow = min(law.crowd_limit, exp(law.crowd_slope * crowd)) if crowd > 0 else 1.0
+        copy = 0.0 if node.image_cached else law.first_on_node_s
+        boot = (law.median_s * slow + copy) * exp(law.sigma * self._boot_rng.standard_normal())
+        faults = self.profile.faults
+        if faults.spawn_failure and self._fault_rng.random() < faults.spawn_failure:
+            self._after(boot, self._spawn_failed, worker)
+        else:
+            self._after(boot, self._ready, worker)
+        if faults.worker_loss_per_hour:
+            life = self._fault_rng.exponential(3600.0 / faults.worker_loss_per_hour)
+            self._after(life, self._lost, worker)
+        if self.timeline is not None:
+            self.timeline.spawned(now, worker)
+
+    def _kill(self, flavor: int) -> None:
+        now = self.env.now
+        worker = self.cluster.longest_idle(flavor)
+        assert worker is not None
+        self.cluster.worker_draining(now, worker.worker_id)
+        law = self.profile.timing.stop
+        stop = law.median_s * exp(law.sigma * self._boot_rng.standard_normal())
+        self._after(stop, self._stopped, worker)
+        if self.timeline is not None:
+            self.timeline.draining(now, worker)
+
+    def _is_booting(self, worker: Worker) -> bool:
+        return (
+            worker.state is WorkerState.BOOTING
+            and self.cluster.workers.get(worker.worker_id) is worker
+        )
+
+    def _ready(self, event: Event) -> None:
+        worker: Worker = event.value
+        if not self._is_booting(worker):
+            return  # lost while booting
+        self._nodes[worker.node].change_load(-self.profile.timing.contention.boot_load)
+        self.cluster.worker_ready(self.env.now, worker.worker_id)
+        self.epoch = Epoch.WORKER_READY
+        if self.timeline is not None:
+            self.timeline.ready(self.env.now, worker)
+
+    def _spawn_failed(self, event: Event) -> None:
+        worker: Worker = event.value
+        if not self._is_booting(worker):
+            return
+        self._nodes[worker.node].change_load(-self.profile.timing.contention.boot_load)
+        self.cluster.spawn_failed(self.env.now, worker.worker_id)
+        self.epoch = Epoch.SPAWN_FAILED
+        if self.timeline is not None:
+            self.timeline.gone(self.env.now, worker)
+
+    def _stopped(self, event: Event) -> None:
+        worker: Worker = event.value
+        if worker.worker_id not in self.cluster.workers:
+            return  # lost while draining
+        self.cluster.worker_stopped(self.env.now, worker.worker_id)
+        self.epoch = Epoch.WORKER_STOPPED
+        if self.timeline is not None:
+            self.timeline.gone(self.env.now, worker)
+
+    def _lost(self, event: Event) -> None:
+        worker: Worker = event.value
+        if worker.worker_id not in self.cluster.workers:
+            return
+        if worker.state is WorkerState.BOOTING:
+            self._nodes[worker.node].change_load(-self.profile.timing.contention.boot_load)
+        task = self._tasks.pop(worker.worker_id, None)
+        if task is not None:
+            task.alive = False
+            if task.transcoding:
+                self._nodes[worker.node].stop(task.load, task)
+        self.cluster.worker_lost(self.env.now, worker.worker_id)
+        self.epoch = Epoch.WORKER_LOST
+        if self.timeline is not None:
+            self.timeline.gone(self.env.now, worker)
+
+    def _dispatch(self) -> None:
+        cluster = self.cluster
+        while cluster.waiting and cluster.n_idle:
+            pair = cluster.next_assignment()
+            assert pair is not None
+            job, worker = pair
+            now = self.env.now
+            cluster.task_assigned(now, job.job_id, worker.worker_id)
+            index: int = job.job_id  # type: ignore[assignment]  # our own ids are indices
+            task = _Task(worker, index)
+            self._tasks[worker.worker_id] = task
+            self.assigned_s[index] = now
+            self._after(self._download[index], self._downloaded, task)
+            if self.timeline is not None:
+                self.timeline.busy(now, worker)
+
+    def _downloaded(self, event: Event) -> None:
+        task: _Task = event.value
+        if not task.alive:
+            return
+        worker, index, now = task.worker, task.job, self.env.now
+        flavor = worker.flavor
+        usage = self.profile.timing.usage
+        task.load = self._speedup[index][flavor]
+        task.transcoding = True
+        ram = usage.base_ram_gib + usage.ram_per_megapixel_gib * self._megapixels[index]
+        self.cluster.file_downloaded(
+            now,
+            worker.worker_id,
+            usage.transcode_cores * task.load,
+            min(ram, self.cluster.flavors[flavor].ram_gib),
+        )
+        self.downloaded_s[index] = now
+        work = self._work[index][flavor]
+        error = self.profile.faults.transcode_error
+        if self._luck[index] < error:
+            task.fails = True
+            work *= self._luck[index] / error
+        self._nodes[worker.node].start(work, task.load, task)
+
+    def _transcoded(self, task: _Task) -> None:
+        worker, index, now = task.worker, task.job, self.env.now
+        task.transcoding = False
+        self._nodes[worker.node].change_load(-task.load)
+        if task.fails:
+            del self._tasks[worker.worker_id]
+            self.cluster.task_failed(now, worker.worker_id)
+            self.failed.append(index)
+            self._task_ended(worker, index)
+            return
+        self.cluster.transcoding_completed(now, worker.worker_id)
+        self.transcoded_s[index] = now
+        self._after(self._upload[index], self._uploaded, task)
+
+    def _uploaded(self, event: Event) -> None:
+        task: _Task = event.value
+        if not task.alive:
+            return
+        del self._tasks[task.worker.worker_id]
+        self.cluster.file_uploaded(self.env.now, task.worker.worker_id)
+        self._task_ended(task.worker, task.job)
+
+    def _task_ended(self, worker: Worker, index: int) -> None:
+        now = self.env.now
+        self.ended_s[index] = now
+        self.epoch = Epoch.TASK_ENDED
+        if self.timeline is not None:
+            self.timeline.idle(now, worker)
+        if self._arrived == len(self.requests) and not self.cluster.jobs_in_system:
+            self.done = True

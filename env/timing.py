@@ -1,0 +1,117 @@
+"""The profile's timing laws as functions: what a step should take and how it scatters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp, log
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from env.catalog import Catalog
+from env.config import Profile, TransferTiming
+from env.jobs import Request
+
+FULL_HD_MEGAPIXELS: Final = 1920 * 1080 / 1e6
+_BITS_PER_BYTE: Final = 8
+
+Floats = NDArray[np.float64]
+
+
+def lognormal_mean(median: float, sigma: float) -> float:
+    """Mean of a lognormal variable from its median and the deviation of its logarithm."""
+    return median * exp(sigma**2 / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTiming:
+    """Timing of a list of requests; shape (requests, flavors) or (requests,), seconds.
+
+    Attributes:
+        transcode_s: median transcoding time alone on the node.
+        speedup: speed relative to one vCPU.
+        download_s: median download time.
+        upload_s: median upload time.
+        service_s: mean sojourn on a worker (download, transcode, upload).
+        megapixels: frame size.
+    """
+
+    transcode_s: Floats
+    speedup: Floats
+    download_s: Floats
+    upload_s: Floats
+    service_s: Floats
+    megapixels: Floats
+
+
+class TimingModel:
+    """The timing laws of one profile, for all its flavors."""
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+        timing = profile.timing
+        self._vcpus = np.array([flavor.vcpus for flavor in profile.cluster.flavors], dtype=float)
+        self.boot_s = lognormal_mean(timing.boot.median_s, timing.boot.sigma)
+
+    def speedup(self, megapixels: Floats) -> Floats:
+        """How many times faster than one vCPU each flavor is, shape (videos, flavors)."""
+        law = self.profile.timing.transcode
+        alpha = law.parallel_exponent + law.parallel_slope * np.log(megapixels / FULL_HD_MEGAPIXELS)
+        result: Floats = self._vcpus[None, :] ** np.clip(alpha, 0.1, 0.9)[:, None]
+        return result
+
+    def transcode_one_vcpu_s(
+        self, durations_s: Floats, megapixels: Floats, source_mbps: Floats, fast: Floats
+    ) -> Floats:
+        """Median transcoding time alone on a node on one vCPU, seconds.
+
+        Args:
+            durations_s: length of each video, seconds.
+            megapixels: frame size of each video.
+            source_mbps: bitrate of each source file, Mbit/s.
+            fast: 1 where the speed is ``fast``, 0 where it is ``ultrafast``.
+        """
+        law = self.profile.timing.transcode
+        result: Floats = np.exp(
+            law.intercept
+            + law.duration_exponent * np.log(durations_s)
+            + law.pixels_exponent * np.log(megapixels / FULL_HD_MEGAPIXELS)
+            + law.source_mbps_exponent * np.log(source_mbps)
+            + log(law.fast_factor) * fast
+        )
+        return result
+
+    def describe(self, requests: Sequence[Request], catalog: Catalog) -> RequestTiming:
+        """The timing of each request, without scatter.
+
+        Raises:
+            UnknownNameError: the catalog lacks a movie.
+        """
+        timing = self.profile.timing
+        names = sorted({request.movie for request in requests})
+        position = {name: i for i, name in enumerate(names)}
+        movies = [catalog[name] for name in names]
+        which = np.array([position[request.movie] for request in requests], dtype=np.intp)
+        durations = np.array([movie.duration_s for movie in movies], dtype=float)[which]
+        megapixels = np.array([movie.pixels / 1e6 for movie in movies], dtype=float)[which]
+        typical = timing.transcode.typical_source_mbps
+        mbps = np.array([movie.source_mbps or typical for movie in movies], dtype=float)[which]
+        fast = np.array([request.speed == "fast" for request in requests], dtype=float)
+        target_mbps = np.array([request.bitrate_kbps for request in requests], dtype=float) / 1e3
+
+        speedup = self.speedup(megapixels)
+        one_vcpu = self.transcode_one_vcpu_s(durations, megapixels, mbps, fast)
+        transcode = one_vcpu[:, None] / speedup
+        download = _transfer_s(timing.download, durations * mbps / _BITS_PER_BYTE)
+        upload = _transfer_s(timing.upload, durations * target_mbps / _BITS_PER_BYTE)
+        transfer = lognormal_mean(1.0, timing.download.sigma) * download
+        transfer += lognormal_mean(1.0, timing.upload.sigma) * upload
+        service = lognormal_mean(1.0, timing.transcode.sigma) * transcode + transfer[:, None]
+        return RequestTiming(transcode, speedup, download, upload, service, megapixels)
+
+
+def _transfer_s(law: TransferTiming, megabytes: Floats) -> Floats:
+    result: Floats = law.base_s + law.per_megabyte_s * megabytes
+    return result
