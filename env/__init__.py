@@ -1,0 +1,1 @@
+"""The simulated transcoding cluster: state, workloads, simulator, Gymnasium environment."""
