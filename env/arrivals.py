@@ -6,6 +6,8 @@ in the simulator and in the live controller.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from math import exp, sqrt
 from typing import Final
 
@@ -120,24 +122,24 @@ class ArrivalStatistics:
         inside = min(1.0, (gap - low) / (high - low))
         return weight + self._histogram[index] * (1.0 - inside)
 
-    def probability_within(self, now: float, within_s: float) -> float:
-        """Probability that a job arrives within `within_s`, given the time since the last one.
+    def probabilities_within(self, now: float, horizons_s: Sequence[float]) -> list[float]:
+        """Probability that a job arrives within each horizon, given the time since the last one.
 
         Empirical hazard of the seen gaps (recent ones count more), smoothed by one
         pseudo-observation of a Poisson process at the medium rate.
         """
-        prior = 1.0 - exp(-self.rate(now, MEDIUM) * within_s)
+        rate = self.rate(now, MEDIUM)
+        priors = [1.0 - exp(-rate * horizon) for horizon in horizons_s]
         if self.last_s is None or self._histogram_total <= 0.0:
-            return prior
+            return priors
         elapsed = now - self.last_s
         scale = 1.0 / self._weight
         alive = self._survival(elapsed) * scale
-        after = self._survival(elapsed + within_s) * scale
-        return (alive - after + prior) / (alive + 1.0)
+        return [
+            (alive - self._survival(elapsed + horizon) * scale + prior) / (alive + 1.0)
+            for horizon, prior in zip(horizons_s, priors, strict=True)
+        ]
 
 
 def _bin(gap: float) -> int:
-    for index in range(_N_BINS - 1, 0, -1):
-        if gap >= _EDGES_S[index]:
-            return index
-    return 0
+    return bisect_right(_EDGES_S, gap) - 1

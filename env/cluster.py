@@ -43,6 +43,7 @@ class Cluster:
         in_service: jobs on workers.
         booting, idle, busy, draining: workers in each state, one figure for each flavor.
         queued_service_s: expected service seconds of the queue on each flavor.
+        fits: whether one more worker of each flavor fits now.
         mean_service_s: running mean of the expected service time on each flavor.
         completed, failed, boots, spawn_failures, workers_lost, requeued: counts so far.
     """
@@ -130,7 +131,7 @@ class Cluster:
         self.used_cpu = Level()
         self.used_ram = Level()
         self.busy_cpu = Level()
-        self._fits = [True] * self.n_flavors
+        self.fits = [True] * self.n_flavors
         self._update_fits()
         self.completed = self.failed = 0
         self.boots = self.spawn_failures = self.workers_lost = self.requeued = 0
@@ -193,7 +194,7 @@ class Cluster:
 
     def can_spawn(self, flavor: int) -> bool:
         """Whether one more worker of the flavor fits now."""
-        return self._fits[flavor]
+        return self.fits[flavor]
 
     def can_kill(self, flavor: int) -> bool:
         """Whether the flavor has an idle worker."""
@@ -204,7 +205,7 @@ class Cluster:
         if action.kind is ActionKind.KEEP:
             return True
         if action.kind is ActionKind.SPAWN:
-            return self._fits[action.flavor]
+            return self.fits[action.flavor]
         return self.idle[action.flavor] > 0
 
     def longest_idle(self, flavor: int) -> Worker | None:
@@ -245,7 +246,7 @@ class Cluster:
 
     def choose_node(self, flavor: int) -> int | None:
         """Index of the node where the placement would put a worker of the flavor."""
-        if not self._fits[flavor]:
+        if not self.fits[flavor]:
             return None
         room = self._placement.choose(self._millicores[flavor], self._mib[flavor])
         return None if room is None else room.index
@@ -379,7 +380,7 @@ class Cluster:
             raise IllegalEventError("worker_spawned", worker_id, f"there is no flavor {flavor}")
         where = self.choose_node(flavor) if node is None else node
         millicores, mib = self._millicores[flavor], self._mib[flavor]
-        if where is None or not self._fits[flavor]:
+        if where is None or not self.fits[flavor]:
             raise IllegalEventError(
                 "worker_spawned", worker_id, f"no room for {self.flavors[flavor].name}"
             )
@@ -567,13 +568,13 @@ class Cluster:
 
     def _update_fits(self) -> None:
         if len(self.workers) >= self._max_workers:
-            self._fits = [False] * self.n_flavors
+            self.fits = [False] * self.n_flavors
             return
         left_cpu = self._limit_millicores - self.reserved_cpu.value
         left_ram = self._limit_mib - self.reserved_ram.value
         for flavor in range(self.n_flavors):
             cpu, ram = self._millicores[flavor], self._mib[flavor]
-            self._fits[flavor] = (
+            self.fits[flavor] = (
                 cpu <= left_cpu and ram <= left_ram and self._placement.fits_any(cpu, ram)
             )
 

@@ -26,6 +26,9 @@ PATIENCE_S: Final = 24 * 3600.0
 """By default a run ends at the latest this long after the last arrival, seconds."""
 
 
+_LEAST_ERLANGS: Final = 0.05
+
+
 class Epoch(IntEnum):
     """Why a decision is due."""
 
@@ -223,6 +226,19 @@ class Simulator:
         if time_s != self._wake and time_s > self.env.now:
             self._wake = time_s
             self._after(time_s - self.env.now, self._woken, time_s)
+
+    def reference_cost_rate(self) -> float:
+        """What a second of this run would cost if each job found a booted smallest worker.
+
+        Nothing waits, nothing boots, nothing idles: the offered load in erlangs times
+        ``w + (1 - w) * flavor cost``, and a little so that it is never zero. It only
+        brings the costs of quiet and of busy runs to one scale.
+        """
+        last = self.requests[-1].arrival_s if self.requests else 0.0
+        span = min(self.limit_s, max(last, 1.0))
+        erlangs = sum(service[0] for service in self._service) / span
+        w = self.cluster.preference
+        return (erlangs + _LEAST_ERLANGS) * (w + (1.0 - w) * self.cluster.flavor_cost(0))
 
     # -- SimPy events -----------------------------------------------------------------
 

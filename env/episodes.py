@@ -1,0 +1,188 @@
+"""Where episodes come from: one family, given scenarios, or everything drawn at random."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import inf, log
+
+import numpy as np
+
+from env.catalog import Catalog, load_catalog
+from env.config import NodeConfig, Profile, load_profile
+from env.cost import MAX_PREFERENCE, MIN_PREFERENCE
+from env.families import FAMILIES, draw_requests, random_family
+from env.jobs import Request
+from env.load import mean_core_seconds, rate_for_load
+from env.scenario import Scenario
+from env.timing import TimingModel
+
+Rng = np.random.Generator
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """All that a run needs.
+
+    Attributes:
+        profile: data centre and timing.
+        requests: in order of arrival.
+        catalog: their movies.
+        preference: w.
+        seed: of the simulator.
+        horizon_s: the episode is truncated here; infinite for a whole scenario.
+    """
+
+    profile: Profile
+    requests: Sequence[Request]
+    catalog: Catalog
+    preference: float
+    seed: int
+    horizon_s: float
+
+
+EpisodeSampler = Callable[[Rng], Episode]
+"""Draws an episode."""
+
+
+def draw_preference(rng: Rng) -> float:
+    """A preference, uniform over the dial."""
+    return float(rng.uniform(MIN_PREFERENCE, MAX_PREFERENCE))
+
+
+def _draw_seed(rng: Rng) -> int:
+    return int(rng.integers(2**31))
+
+
+def family_episodes(
+    profile: Profile, family: str, load: float, horizon_s: float, catalog: Catalog | None = None
+) -> EpisodeSampler:
+    """Episodes of one arrival family at one offered load.
+
+    Raises:
+        UnknownNameError: there is no such family.
+    """
+    movies = catalog or load_catalog()
+    cores = sum(node.cores for node in profile.cluster.nodes)
+    rate = rate_for_load(load, cores, mean_core_seconds(TimingModel(profile), movies))
+    arrivals = FAMILIES[family](rate)
+
+    def sample(rng: Rng) -> Episode:
+        requests = draw_requests(arrivals, rng, movies, horizon_s)
+        return Episode(profile, requests, movies, draw_preference(rng), _draw_seed(rng), horizon_s)
+
+    return sample
+
+
+def scenario_episodes(
+    profile: Profile, scenarios: Sequence[Scenario], catalog: Catalog | None = None
+) -> EpisodeSampler:
+    """Episodes that replay one of the scenarios from start to end."""
+    movies = catalog or load_catalog()
+
+    def sample(rng: Rng) -> Episode:
+        scenario = scenarios[int(rng.integers(len(scenarios)))]
+        return Episode(
+            profile, scenario.requests, movies, draw_preference(rng), _draw_seed(rng), inf
+        )
+
+    return sample
+
+
+@dataclass(frozen=True, slots=True)
+class Randomisation:
+    """Ranges of the domain randomisation.
+
+    Attributes:
+        profiles: base profiles and how often each is drawn.
+        home_share: share of episodes on the base profile's own number of nodes.
+        nodes: fewest and most nodes in the others.
+        speed: factor on the transcoding time, least and most (log-uniform).
+        boot: factor on the boot time, likewise.
+        cached_share: share of episodes whose nodes hold the image from the start.
+        fault_share: share of episodes with faults.
+        horizon_s: shortest and longest episode, seconds (log-uniform).
+    """
+
+    profiles: tuple[tuple[str, float], ...] = (("openstack", 0.85), ("kubernetes", 0.15))
+    home_share: float = 0.6
+    nodes: tuple[int, int] = (1, 12)
+    speed: tuple[float, float] = (0.65, 1.5)
+    boot: tuple[float, float] = (0.6, 1.6)
+    cached_share: float = 0.5
+    fault_share: float = 0.2
+    horizon_s: tuple[float, float] = (1800.0, 7200.0)
+
+
+def _log_uniform(rng: Rng, low: float, high: float) -> float:
+    return float(np.exp(rng.uniform(log(low), log(high))))
+
+
+def randomise_profile(base: Profile, rng: Rng, ranges: Randomisation) -> Profile:
+    """A profile near the base: other size, speeds, boot times, faults."""
+    cluster, timing = base.cluster, base.timing
+    if rng.random() >= ranges.home_share:
+        n = int(rng.integers(ranges.nodes[0], ranges.nodes[1] + 1))
+        model = cluster.nodes[0]
+        nodes = tuple(
+            NodeConfig(f"node{i + 1}", model.cores, model.ram_gib, model.disk_gib)
+            for i in range(n)
+        )
+        cluster = replace(cluster, nodes=nodes)
+    boot = _log_uniform(rng, *ranges.boot)
+    timing = replace(
+        timing,
+        transcode=replace(
+            timing.transcode,
+            intercept=timing.transcode.intercept + log(_log_uniform(rng, *ranges.speed)),
+            parallel_exponent=timing.transcode.parallel_exponent + rng.uniform(-0.1, 0.1),
+        ),
+        boot=replace(
+            timing.boot,
+            median_s=timing.boot.median_s * boot,
+            first_on_node_s=timing.boot.first_on_node_s * boot,
+        ),
+        contention=replace(
+            timing.contention,
+            slope_per_core=timing.contention.slope_per_core * rng.uniform(0.0, 2.0),
+        ),
+    )
+    faults = base.faults
+    if rng.random() < ranges.fault_share:
+        faults = replace(
+            faults,
+            spawn_failure=rng.uniform(0.0, 0.1),
+            worker_loss_per_hour=rng.uniform(0.0, 1.0),
+            transcode_error=rng.uniform(0.0, 0.02),
+        )
+    return replace(
+        base,
+        cluster=cluster,
+        timing=timing,
+        faults=faults,
+        image_cached=base.image_cached or rng.random() < ranges.cached_share,
+    )
+
+
+def random_episodes(
+    ranges: Randomisation | None = None, catalog: Catalog | None = None
+) -> EpisodeSampler:
+    """Episodes with everything drawn anew: family, load, profile, preference, length."""
+    chosen = ranges or Randomisation()
+    movies = catalog or load_catalog()
+    bases = [load_profile(name) for name, _ in chosen.profiles]
+    shares = np.array([share for _, share in chosen.profiles])
+    work = [mean_core_seconds(TimingModel(base), movies) for base in bases]
+
+    def sample(rng: Rng) -> Episode:
+        which = int(rng.choice(len(bases), p=shares / shares.sum()))
+        profile = randomise_profile(bases[which], rng, chosen)
+        cores = sum(node.cores for node in profile.cluster.nodes)
+        horizon = _log_uniform(rng, *chosen.horizon_s)
+        law, drawn = bases[which].timing.transcode, profile.timing.transcode
+        mean_work = work[which] * float(np.exp(drawn.intercept - law.intercept))
+        family = random_family(rng, cores=cores, mean_core_s=mean_work)
+        requests = draw_requests(family, rng, movies, horizon)
+        return Episode(profile, requests, movies, draw_preference(rng), _draw_seed(rng), horizon)
+
+    return sample

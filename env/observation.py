@@ -1,0 +1,177 @@
+"""What a policy network sees: a flat, normalised vector, the same for any number of nodes.
+
+`Observer.write` fills a row; `FEATURES` tells what each number is. Both the simulator and the
+live controller use it, so an observation means the same in training and in production.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from math import log, log1p
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from env.arrivals import LONG, MEDIUM, SHORT
+from env.cluster import Cluster
+
+REFERENCE_CORES: Final = 18.0
+"""Cores of the data centre that DaCirco was made for; size is told relative to it."""
+
+OBSERVATION_VERSION: Final = 1
+
+
+class Feature(NamedTuple):
+    """One number of the observation: its name, its bounds (it is clipped to them), its meaning."""
+
+    name: str
+    low: float
+    high: float
+    meaning: str
+
+
+def _each(
+    names: Sequence[str], name: str, low: float, high: float, meaning: str
+) -> list[Feature]:
+    return [Feature(f"{name}[{f}]", low, high, meaning.format(f)) for f in names]
+
+
+def features(flavors: Sequence[str]) -> tuple[Feature, ...]:
+    """The features of a cluster with these flavors, in order."""
+    return (
+        Feature("preference", -1, 1, "(w - 0.5) / 0.4: -1 lean, 1 fast"),
+        Feature("size", -2, 2, "ln(cores / 18) / 2"),
+        Feature("waiting", 0, 2, "ln(1 + jobs waiting) / 4"),
+        Feature("waiting_share", 0, 3, "jobs waiting per worker of the smallest flavor that fits"),
+        Feature("in_service_share", 0, 1, "jobs on workers, likewise"),
+        *_each(flavors, "booting", 0, 2, "ln(1 + booting {}) / 3"),
+        *_each(flavors, "idle", 0, 2, "ln(1 + idle {}) / 3"),
+        *_each(flavors, "busy", 0, 2, "ln(1 + busy {}) / 3"),
+        Feature("draining", 0, 2, "ln(1 + draining workers) / 3"),
+        Feature("reserved_cpu", 0, 1, "share of the vCPUs reserved"),
+        Feature("reserved_ram", 0, 1, "share of the RAM reserved"),
+        *_each(flavors, "fits", 0, 1, "1 if one more {} fits"),
+        Feature("balance", -2, 2, "signed ln(1 + |booting + idle - waiting|) / 3"),
+        Feature("queued_work", 0, 2, "ln(1 + expected seconds of the queue on 1 vCPU) / 8"),
+        Feature("queued_share", 0, 3, "those seconds / (60 s * workers of the smallest that fit)"),
+        Feature("head_service", 0, 1, "ln(1 + expected seconds of the next job on 1 vCPU) / 8"),
+        Feature("oldest_wait", 0, 1, "ln(1 + seconds the oldest waiting job has waited) / 8"),
+        Feature("mean_service", 0, 1, "ln(1 + mean expected seconds of a job on 1 vCPU) / 8"),
+        Feature("load_short", 0, 3, "offered load over 1 min, share of the cluster"),
+        Feature("load_medium", 0, 3, "offered load over 10 min, share of the cluster"),
+        Feature("load_long", 0, 3, "offered load over 60 min, share of the cluster"),
+        Feature("erlangs_short", 0, 2, "ln(1 + offered load over 1 min in erlangs) / 3"),
+        Feature("erlangs_medium", 0, 2, "ln(1 + offered load over 10 min in erlangs) / 3"),
+        Feature("trend", -2, 2, "ln((load_short + 0.02) / (load_medium + 0.02)) / 2"),
+        Feature("since_arrival", 0, 1, "ln(1 + seconds since the last arrival) / 8"),
+        Feature("mean_gap", 0, 1, "ln(1 + mean inter-arrival time in seconds) / 8"),
+        Feature("gap_cv", 0, 2, "coefficient of variation of the inter-arrival times / 2"),
+        Feature("next_in_boot", 0, 1, "probability of an arrival within one boot time"),
+        Feature("next_in_minute", 0, 1, "probability of an arrival within 60 s"),
+        Feature("boot_time", 0, 1, "ln(1 + expected seconds of a warm boot) / 6"),
+        Feature("cold_nodes", 0, 1, "share of the nodes that never held the image"),
+        Feature("boot_progress", 0, 2, "age of the oldest boot / expected boot time"),
+        *_each(flavors, "idle_age", 0, 1, "ln(1 + seconds the longest-idle {} has idled) / 8"),
+        Feature("next_end", 0, 1, "ln(1 + expected seconds to the first job end) / 8, 1 if none"),
+        Feature("mean_remaining", 0, 1, "ln(1 + mean expected seconds to a job end) / 8"),
+    )
+
+
+def schema(flavors: Sequence[str]) -> dict[str, Any]:
+    """Observation and action schema with its hash: what a frozen policy must match."""
+    body = {
+        "version": OBSERVATION_VERSION,
+        "observation": [feature._asdict() for feature in features(flavors)],
+        "actions": [
+            "keep",
+            *(f"spawn {name}" for name in flavors),
+            *(f"kill longest-idle {name}" for name in flavors),
+        ],
+    }
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return {**body, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def bounds(flavors: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Least and greatest value of each feature, shape (features,) each."""
+    spec = features(flavors)
+    low = np.array([feature.low for feature in spec], dtype=np.float32)
+    return low, np.array([feature.high for feature in spec], dtype=np.float32)
+
+
+class Observer:
+    """Writes the observation of one cluster."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self._low, self._high = bounds([flavor.name for flavor in cluster.flavors])
+        self._cluster_size = log(cluster.cores / REFERENCE_CORES) / 2
+        self._workers = float(max(1, cluster.capacity_of(0)))
+        self._boot = log1p(cluster.boot_s) / 6
+
+    def write(self, row: NDArray[np.float32]) -> None:
+        """Fill `row`, shape (features,), with the observation of this moment."""
+        c = self.cluster
+        now = c.now
+        arrivals = c.arrivals
+        workers = self._workers
+        waiting = c.waiting
+        balance = c.n_booting + c.n_idle - waiting
+        head = c.head_job
+        oldest = c.oldest_waiting_since
+        short = arrivals.offered_load(now, SHORT)
+        medium = arrivals.offered_load(now, MEDIUM)
+        last = arrivals.last_s
+        boot = c.oldest_boot
+        end = c.next_expected_end
+        next_in_boot, next_in_minute = arrivals.probabilities_within(now, (c.boot_s, 60.0))
+        ages = []
+        for flavor in range(c.n_flavors):
+            worker = c.longest_idle(flavor)
+            ages.append(0.0 if worker is None else log1p(now - worker.idle_since) / 8)
+        row[:] = [
+            (c.preference - 0.5) / 0.4,
+            self._cluster_size,
+            log1p(waiting) / 4,
+            waiting / workers,
+            c.in_service / workers,
+            *[log1p(n) / 3 if n else 0.0 for n in c.booting],
+            *[log1p(n) / 3 if n else 0.0 for n in c.idle],
+            *[log1p(n) / 3 if n else 0.0 for n in c.busy],
+            log1p(c.n_draining) / 3,
+            c.reserved_vcpus / c.capacity_vcpus,
+            c.reserved_ram_gib / c.capacity_ram_gib,
+            *c.fits,
+            (log1p(balance) if balance >= 0 else -log1p(-balance)) / 3,
+            log1p(max(0.0, c.queued_service_s[0])) / 8,
+            c.queued_service_s[0] / (60.0 * workers),
+            0.0 if head is None else log1p(head.service_s[0]) / 8,
+            0.0 if oldest is None else log1p(now - oldest) / 8,
+            log1p(c.mean_service_s[0]) / 8,
+            short / workers,
+            medium / workers,
+            arrivals.offered_load(now, LONG) / workers,
+            log1p(short) / 3,
+            log1p(medium) / 3,
+            log((short / workers + 0.02) / (medium / workers + 0.02)) / 2,
+            1.0 if last is None else log1p(now - last) / 8,
+            log1p(arrivals.mean_gap_s) / 8,
+            arrivals.gap_cv / 2,
+            next_in_boot,
+            next_in_minute,
+            self._boot,
+            1.0 - c.nodes_cached / len(c.nodes),
+            0.0 if boot is None else (now - boot.spawned_at) / c.boot_s,
+            *ages,
+            1.0 if end is None else log1p(max(0.0, end - now)) / 8,
+            log1p(max(0.0, c.mean_remaining_s)) / 8,
+        ]
+        np.clip(row, self._low, self._high, out=row)
+
+
+def action_mask(cluster: Cluster, mask: NDArray[np.bool_]) -> None:
+    """Fill `mask`, shape (1 + 2 * flavors,): which actions can be carried out now."""
+    mask[:] = [True, *cluster.fits, *map(bool, cluster.idle)]
