@@ -1,0 +1,150 @@
+"""Policies by name: ``NAME[:key=value,...]``, ``models/NAME`` or a path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+from agents.adaptive_flavor import AdaptiveFlavor
+from agents.break_even import BreakEven
+from agents.concurrency_windows import ConcurrencyWindows
+from agents.grace_period import GracePeriod
+from agents.heuristic import Heuristic
+from agents.hybrid_histogram import HybridHistogram
+from agents.minimize_workers import MinimizeWorkers
+from agents.parameters import parse_parameters
+from agents.policy import Policy
+from agents.queue_scaling import QueueScaling
+from agents.reserve_k import ReserveK
+from agents.square_root_staffing import SquareRootStaffing
+from agents.target_utilisation import TargetUtilisation
+from env.errors import PolicyError, UnknownNameError
+
+NAIVE: Final = ("minimize-workers", "grace-period")
+"""The two algorithms of the existing system."""
+
+MODELS: Final = Path("models")
+"""Where frozen policies live, relative to the working directory."""
+
+ModelLoader = Callable[[Path, dict[str, str]], Policy]
+"""Makes a frozen policy from its folder and the texts of its ``key=value`` parameters."""
+
+HeuristicType = TypeVar("HeuristicType", bound=type[Heuristic])
+
+_by_name: dict[str, type[Heuristic]] = {}
+_aliases: dict[str, str] = {}
+_model_loaders: list[ModelLoader] = []
+
+
+def register(kind: HeuristicType) -> HeuristicType:
+    """Make a rule known by its name and aliases (usable as a class decorator).
+
+    Raises:
+        ValueError: the name or an alias is taken.
+    """
+    for name in (kind.name, *kind.aliases):
+        if name in _by_name or name in _aliases:
+            raise ValueError(f"the policy name {name!r} is taken")
+    _by_name[kind.name] = kind
+    _aliases.update(dict.fromkeys(kind.aliases, kind.name))
+    return kind
+
+
+def register_model_loader(loader: ModelLoader) -> None:
+    """Set what turns ``models/NAME`` or a folder into a frozen policy (the latest counts)."""
+    _model_loaders.append(loader)
+
+
+def policy_names() -> list[str]:
+    """Names of all rules in the order in which they were registered, naive ones first."""
+    return list(_by_name)
+
+
+def policy_class(name: str) -> type[Heuristic]:
+    """The class of a rule by name or alias; ``_`` counts as ``-``.
+
+    Raises:
+        UnknownNameError: there is no such rule.
+    """
+    key = name.strip().lower().replace("_", "-")
+    try:
+        return _by_name[_aliases.get(key, key)]
+    except KeyError:
+        raise UnknownNameError("policy", name, [*_by_name, *_aliases, *model_names()]) from None
+
+
+def model_names() -> list[str]:
+    """Frozen policies in the working directory's ``models`` folder, as ``models/NAME``."""
+    if not MODELS.is_dir():
+        return []
+    return sorted(path.as_posix() for path in MODELS.iterdir() if path.is_dir())
+
+
+def split_spec(spec: str) -> tuple[str, dict[str, str]]:
+    """Split ``NAME:key=value,key=value`` into the name and the texts by key.
+
+    Raises:
+        PolicyError: a part is not ``key=value``, or a key is given twice.
+    """
+    name, colon, rest = spec.partition(":")
+    given: dict[str, str] = {}
+    if not colon:
+        return name.strip(), given
+    for part in rest.split(","):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not key or not equals or not value:
+            raise PolicyError(
+                f"policy {spec!r}: {part.strip()!r} is not key=value: "
+                f"write {name}:key=value,key=value"
+            )
+        if key in given:
+            raise PolicyError(f"policy {spec!r}: {key} is given twice: give it once")
+        given[key] = value
+    return name.strip(), given
+
+
+def make_policy(spec: str) -> Policy:
+    """Create a policy from its text.
+
+    Args:
+        spec: a rule with parameters (``reserve-k:spares=2,flavor=s10.tiny``), or a
+            frozen policy: ``models/NAME`` or the path of an existing folder.
+
+    Raises:
+        UnknownNameError: no such policy or parameter; suggests the closest.
+        PolicyError: a parameter's value is of the wrong type or out of range, or the
+            frozen policy cannot be used.
+    """
+    name, given = split_spec(spec)
+    path = Path(name)
+    if _is_model(name, path):
+        if not path.is_dir():
+            raise UnknownNameError("policy", name, [*_by_name, *model_names()])
+        if not _model_loaders:
+            raise PolicyError(f"policy {name!r}: this program cannot run frozen policies")
+        return _model_loaders[-1](path, given)
+    kind = policy_class(name)
+    return kind(parse_parameters(kind.parameters_type, kind.name, given))
+
+
+def _is_model(name: str, path: Path) -> bool:
+    """Whether a name means a frozen policy; a registered rule goes before a folder."""
+    if path.is_absolute() or len(path.parts) > 1:
+        return True
+    return path.is_dir() and name not in _by_name and name not in _aliases
+
+
+for _kind in (
+    MinimizeWorkers,
+    GracePeriod,
+    ReserveK,
+    QueueScaling,
+    TargetUtilisation,
+    ConcurrencyWindows,
+    BreakEven,
+    HybridHistogram,
+    SquareRootStaffing,
+    AdaptiveFlavor,
+):
+    register(_kind)
