@@ -20,9 +20,14 @@ from env.errors import ConfigError, UnknownNameError
 
 PlacementName = Literal["least-loaded", "spread", "concentrate"]
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Probability = Annotated[float, Field(ge=0, le=1)]
+# Strict: a quoted number or a boolean is a slip of the pen, not a number.
+Finite = Annotated[float, Field(allow_inf_nan=False, strict=True)]
+Positive = Annotated[Finite, Field(gt=0)]
+NonNegative = Annotated[Finite, Field(ge=0)]
+Probability = Annotated[Finite, Field(ge=0, le=1)]
+Ram = Annotated[Finite, Field(ge=0.01)]
+"""GiB; the cluster counts whole MiB, so it must not be next to nothing."""
+Count = Annotated[int, Field(gt=0, le=1_000_000, strict=True)]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 
 _STRICT = ConfigDict(extra="forbid")
@@ -33,8 +38,8 @@ class NodeConfig:
     """A compute node: physical cores, RAM and disk (GiB)."""
 
     name: Name
-    cores: Annotated[int, Field(gt=0)]
-    ram_gib: Positive
+    cores: Count
+    ram_gib: Ram
     disk_gib: Positive = 600.0
 
 
@@ -43,8 +48,8 @@ class FlavorConfig:
     """A size of worker: vCPUs and RAM (GiB)."""
 
     name: Name
-    vcpus: Annotated[int, Field(gt=0)]
-    ram_gib: Positive
+    vcpus: Count
+    ram_gib: Ram
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -69,7 +74,7 @@ class ClusterConfig:
     placement: PlacementName = "least-loaded"
     vcpu_overcommit: Positive = 1.0
     ram_overcommit: Positive = 1.0
-    max_workers: Annotated[int, Field(gt=0)] | None = None
+    max_workers: Count | None = None
     max_vcpus: Positive | None = None
     max_ram_gib: Positive | None = None
 
@@ -92,6 +97,12 @@ class ClusterConfig:
                 for node in self.nodes
             ):
                 raise ValueError(f"flavors: {flavor.name!r} is larger than every node")
+        for key, limit, least in (
+            ("max_vcpus", self.max_vcpus, min(flavor.vcpus for flavor in self.flavors)),
+            ("max_ram_gib", self.max_ram_gib, min(flavor.ram_gib for flavor in self.flavors)),
+        ):
+            if limit is not None and limit < least:
+                raise ValueError(f"{key}: {limit:g} leaves no room for any flavor")
         return self
 
 
@@ -113,7 +124,7 @@ class BootTiming:
     first_on_node_s: NonNegative = 0.0
     crowd_knee_share: NonNegative = 1.0
     crowd_slope: NonNegative = 0.0
-    crowd_limit: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
+    crowd_limit: Annotated[Finite, Field(ge=1)] = 1.0
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -146,7 +157,7 @@ class TranscodeTiming:
     (Mbit/s) where the catalog gives no file size.
     """
 
-    intercept: Annotated[float, Field(allow_inf_nan=False)]
+    intercept: Finite
     duration_exponent: NonNegative
     pixels_exponent: NonNegative
     fast_factor: Positive
@@ -154,7 +165,7 @@ class TranscodeTiming:
     typical_source_mbps: Positive = 8.0
     sigma: NonNegative = 0.0
     parallel_exponent: Probability = 0.5
-    parallel_slope: float = 0.0
+    parallel_slope: Finite = 0.0
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -167,7 +178,7 @@ class ContentionTiming:
     the load exceeds the physical cores also by ``load / cores`` (they are shared).
     """
 
-    knee_share: Annotated[float, Field(ge=0, le=1)] = 1.0
+    knee_share: Probability = 1.0
     slope_per_core: NonNegative = 0.0
     boot_load: NonNegative = 1.0
 
@@ -241,7 +252,7 @@ class Profile:
     timing: TimingConfig
     faults: FaultConfig = field(default_factory=FaultConfig)
     tick_s: Positive = 5.0
-    image_cached: bool = False
+    image_cached: Annotated[bool, Field(strict=True)] = False
     description: str = ""
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -253,7 +264,11 @@ def _where(location: tuple[int | str, ...]) -> str:
     """Write pydantic's location as a TOML reader would: ``cluster.nodes[1].cores``."""
     text = ""
     for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            name = part if part.isprintable() else repr(part)
+            text += f".{name}" if text else name
     return text
 
 
@@ -304,12 +319,15 @@ def load_profile(name_or_path: str | Path) -> Profile:
     if isinstance(name_or_path, str) and name_or_path in profile_names():
         return _shipped(name_or_path)
     path = Path(name_or_path)
-    if not path.is_file():
-        if path.suffix == ".toml" or len(path.parts) > 1:
-            raise ConfigError(f"profile file {str(path)!r} does not exist")
-        raise UnknownNameError("profile", str(name_or_path), profile_names())
     try:
+        if not path.is_file():
+            if path.suffix == ".toml" or len(path.parts) > 1:
+                raise ConfigError(f"profile file {str(path)!r} does not exist")
+            raise UnknownNameError("profile", str(name_or_path), profile_names())
         data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = error.strerror or "not readable"
+        raise ConfigError(f"profile file {str(path)[:200]!r}: {reason}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     return profile_from_dict(data, str(path))
