@@ -195,7 +195,7 @@ def format_value(value: float | int | str | None) -> str:
     """Write a value as `parse_parameters` reads it."""
     if value is None:
         return "none"
-    return f"{value:.15g}" if isinstance(value, float) else str(value)
+    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def changed_values(parameters: Parameters) -> dict[str, str]:
