@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, SupportsInt
+from typing import Any, SupportsInt
 
 import gymnasium
 import numpy as np
@@ -27,9 +27,171 @@ RENDER_MODES = ("ansi", "rgb_array")
 
 
 class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
-    """@DOC@"""
+    """An autoscaler's world: a small data centre that transcodes movies for its users.
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": list(RENDER_MODES), "render_fps": 4}
+    ## Description
+
+    Jobs arrive and wait until a worker (a VM or a pod) is free. Workers run on compute
+    nodes, come in a few flavors (sizes) and reserve their CPU and RAM from the order to
+    spawn them until they are gone; they boot before they can work. The agent decides when
+    to spawn a worker, of which flavor, and when to kill one that idles. It has two bosses:
+    one wants every job done soon, the other as little as possible reserved. The
+    preference `w` says how much each counts, from 0.1 (lean) to 0.9 (fast).
+
+    Decisions are due at events (see `env.simulator.Epoch`): a job has arrived, a worker is
+    ready, stopped or lost, a spawn has failed, a task has ended, or 5 s (the profile's
+    `tick_s`) have passed. Spawn and kill take no time: the next decision is due at once.
+    After keep, time passes until the next event. Steps are thus of unequal length: discount
+    by `info["elapsed_s"]`, not by the number of steps. Waiting jobs go to idle workers by
+    themselves, the shortest first, with ageing.
+
+    ## Action Space
+
+    `Discrete(1 + 2 F)` for F flavors, ordered small to large; with the three flavors of the
+    shipped profiles:
+
+    | Num | Action                                |
+    | --- | ------------------------------------- |
+    | 0   | keep                                  |
+    | 1   | spawn s10.tiny                        |
+    | 2   | spawn s10.small                       |
+    | 3   | spawn s10.medium                      |
+    | 4   | kill longest-idle s10.tiny            |
+    | 5   | kill longest-idle s10.small           |
+    | 6   | kill longest-idle s10.medium          |
+
+    `action_masks()` tells which can be carried out: a spawn needs room on a node, a kill an
+    idle worker. An action that cannot is counted in `info["invalid_actions"]` and otherwise
+    taken as keep.
+
+    ## Observation Space
+
+    A `Box` of float32 that does not depend on the number of nodes; each figure is clipped to
+    its bounds. With the three flavors of the shipped profiles (other flavors take the
+    places in brackets):
+
+    | Num | Observation          | Min | Max | Meaning                                                             |
+    | --- | -------------------- | --- | --- | ------------------------------------------------------------------- |
+    | 0   | preference           | -1  | 1   | (w - 0.5) / 0.4: -1 lean, 1 fast                                    |
+    | 1   | size                 | -3  | 3   | ln(cores / 18) / 2                                                  |
+    | 2   | waiting              | 0   | 3   | ln(1 + jobs waiting) / 4                                            |
+    | 3   | waiting_share        | 0   | 3   | jobs waiting / capacity in workers of the smallest flavor           |
+    | 4   | in_service_share     | 0   | 1   | jobs in process / the same capacity                                 |
+    | 5   | booting[s10.tiny]    | 0   | 3   | ln(1 + booting s10.tiny) / 3                                        |
+    | 6   | booting[s10.small]   | 0   | 3   | ln(1 + booting s10.small) / 3                                       |
+    | 7   | booting[s10.medium]  | 0   | 3   | ln(1 + booting s10.medium) / 3                                      |
+    | 8   | idle[s10.tiny]       | 0   | 3   | ln(1 + idle s10.tiny) / 3                                           |
+    | 9   | idle[s10.small]      | 0   | 3   | ln(1 + idle s10.small) / 3                                          |
+    | 10  | idle[s10.medium]     | 0   | 3   | ln(1 + idle s10.medium) / 3                                         |
+    | 11  | busy[s10.tiny]       | 0   | 3   | ln(1 + busy s10.tiny) / 3                                           |
+    | 12  | busy[s10.small]      | 0   | 3   | ln(1 + busy s10.small) / 3                                          |
+    | 13  | busy[s10.medium]     | 0   | 3   | ln(1 + busy s10.medium) / 3                                         |
+    | 14  | draining             | 0   | 3   | ln(1 + draining workers) / 3                                        |
+    | 15  | reserved_cpu         | 0   | 1   | share of the vCPUs reserved                                         |
+    | 16  | reserved_ram         | 0   | 1   | share of the RAM reserved                                           |
+    | 17  | fits[s10.tiny]       | 0   | 1   | 1 if one more s10.tiny fits                                         |
+    | 18  | fits[s10.small]      | 0   | 1   | 1 if one more s10.small fits                                        |
+    | 19  | fits[s10.medium]     | 0   | 1   | 1 if one more s10.medium fits                                       |
+    | 20  | balance              | -3  | 3   | b = booting + idle - waiting: sign(b) ln(1 + abs(b)) / 3            |
+    | 21  | queued_work          | 0   | 2   | ln(1 + expected seconds of the queue on the smallest flavor) / 8    |
+    | 22  | queued_share         | 0   | 3   | those seconds / (60 s * the same capacity)                          |
+    | 23  | head_service         | 0   | 1   | ln(1 + expected seconds of the next job on the smallest flavor) / 8 |
+    | 24  | oldest_wait          | 0   | 1   | ln(1 + seconds the oldest waiting job has waited) / 8               |
+    | 25  | mean_service         | 0   | 1   | ln(1 + mean expected seconds of a job on the smallest flavor) / 8   |
+    | 26  | load_short           | 0   | 3   | offered load over 1 min / the same capacity                         |
+    | 27  | load_medium          | 0   | 3   | offered load over 10 min / the same capacity                        |
+    | 28  | load_long            | 0   | 3   | offered load over 60 min / the same capacity                        |
+    | 29  | erlangs_short        | 0   | 3   | ln(1 + offered load over 1 min in erlangs) / 3                      |
+    | 30  | erlangs_medium       | 0   | 3   | ln(1 + offered load over 10 min in erlangs) / 3                     |
+    | 31  | trend                | -2  | 2   | ln((load_short + 0.02) / (load_medium + 0.02)) / 2                  |
+    | 32  | since_arrival        | 0   | 1   | ln(1 + seconds since the last arrival) / 8                          |
+    | 33  | mean_gap             | 0   | 1   | ln(1 + mean inter-arrival time in seconds) / 8                      |
+    | 34  | gap_cv               | 0   | 2   | coefficient of variation of the inter-arrival times / 2             |
+    | 35  | next_in_boot         | 0   | 1   | probability of an arrival within one boot time                      |
+    | 36  | next_in_minute       | 0   | 1   | probability of an arrival within 60 s                               |
+    | 37  | boot_time            | 0   | 1   | ln(1 + expected seconds of a warm boot) / 6                         |
+    | 38  | cold_nodes           | 0   | 1   | share of the nodes that never held the image                        |
+    | 39  | boot_progress        | 0   | 2   | age of the oldest boot / expected boot time                         |
+    | 40  | idle_age[s10.tiny]   | 0   | 1   | ln(1 + seconds the longest-idle s10.tiny has idled) / 8             |
+    | 41  | idle_age[s10.small]  | 0   | 1   | ln(1 + seconds the longest-idle s10.small has idled) / 8            |
+    | 42  | idle_age[s10.medium] | 0   | 1   | ln(1 + seconds the longest-idle s10.medium has idled) / 8           |
+    | 43  | next_end             | 0   | 1   | ln(1 + expected seconds to the first job end) / 8, 1 if none        |
+    | 44  | mean_remaining       | 0   | 1   | ln(1 + mean expected seconds to a job end) / 8                      |
+
+    Features 3, 4, 22 and 26 to 28 are relative to how many workers of the smallest flavor
+    the empty cluster holds. Offered load is in erlangs of the smallest flavor: arrival rate
+    times expected service time, exponentially weighted over the time given.
+
+    ## Rewards
+
+    Minus the cost of the time that has passed, `w * jobs + (1 - w) * cores`, where
+
+    - jobs is the integral of the number of jobs waiting or in process over that time,
+      job-seconds (over an episode this is the sum of the jobs' delays, by Little's law);
+    - cores is the integral of what is reserved in equivalent cores, core-seconds: the cores
+      of the data centre times the mean of the reserved shares of its vCPUs and of its RAM.
+
+    So the cost rate is `w N(t) + (1 - w) R(t)`, and a reward does not depend on how many
+    decisions fell into its time; the reward of a spawn or kill is 0.
+    `info["vector_reward"]` is (-jobs, -cores), shape (2,), for multi-objective learners.
+
+    ## Starting State
+
+    Time 0, no workers, no jobs. Arrivals, movies, scatter of the times, and (unless it is
+    given) a preference uniform in [0.1, 0.9] are drawn anew; the requests depend on the seed
+    only, not on the actions.
+
+    ## Episode End
+
+    - Termination: the last job of the episode has ended.
+    - Truncation: `episode_s` is over, or more than `max_jobs_per_core` jobs per core are in
+      the system, which a policy that does its work does not meet.
+
+    ## Information
+
+    `reset` returns `preference`. `step` returns
+
+    - `vector_reward`: float64 array (-job-seconds, -core-seconds) of this step;
+    - `elapsed_s`: simulated seconds that this step took, 0 after spawn and kill;
+    - `epoch`: why the decision is due, a name of `env.simulator.Epoch`;
+    - `invalid_actions`: how many actions of the episode could not be carried out.
+
+    `metrics()` gives the figures of the episode so far, see `env.metrics.EpisodeMetrics`.
+
+    ## Arguments
+
+    ```python
+    import gymnasium
+    import env  # registers DaCirco-v0
+
+    gymnasium.make("DaCirco-v0", family="bursts", load=0.3, preference=0.9)
+    ```
+
+    | Argument            | Default       | Meaning                                            |
+    | ------------------- | ------------- | -------------------------------------------------- |
+    | `profile`           | `"openstack"` | data centre: name, TOML file or `Profile`          |
+    | `family`            | `"poisson"`   | arrivals, a name of `env.families.FAMILIES`        |
+    | `load`              | `0.5`         | offered load, share of the cores                   |
+    | `preference`        | `None`        | fixed w; None draws one for each episode           |
+    | `episode_s`         | `3600.0`      | length of an episode, seconds                      |
+    | `max_jobs_per_core` | `5.0`         | truncated with more jobs than this in the system   |
+    | `sampler`           | `None`        | draws the episodes instead of family, load, length |
+    | `render_mode`       | `None`        | `"ansi"` (text) or `"rgb_array"` (timeline)        |
+
+    `reset(options={"preference": w})` fixes the preference of one episode. With a `sampler`
+    (see `env.episodes`) its episodes may have other profiles, as long as their flavors are
+    the same.
+
+    ## Version History
+
+    * v0: first version
+    """  # noqa: E501  # a table's rows cannot be wrapped
+
+    # Not a ClassVar, because Gymnasium declares it as an instance's.
+    metadata: dict[str, Any] = {  # noqa: RUF012
+        "render_modes": list(RENDER_MODES),
+        "render_fps": 4,
+    }
 
     def __init__(
         self,
@@ -45,6 +207,13 @@ class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
     ) -> None:
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise DaCircoError(f"render_mode {render_mode!r} is not one of {RENDER_MODES}")
+        for name, value in (
+            ("load", load),
+            ("episode_s", episode_s),
+            ("max_jobs_per_core", max_jobs_per_core),
+        ):
+            if not 0 < value < np.inf:
+                raise DaCircoError(f"{name} {value} must be finite and above 0")
         home = load_profile(profile) if isinstance(profile, str) else profile
         self.render_mode = render_mode
         self._fixed_preference = None if preference is None else check_preference(preference)
@@ -52,12 +221,12 @@ class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
         self.sampler = sampler or family_episodes(home, family, load, episode_s)
         flavors = [flavor.name for flavor in home.cluster.flavors]
         low, high = bounds(flavors)
+        self._flavors = flavors
         self._n_flavors = len(flavors)
         self.action_space = spaces.Discrete(n_actions(len(flavors)))
         self.observation_space = spaces.Box(low, high, dtype=np.float32)
         self._simulator: Simulator | None = None
         self._observer: Observer | None = None
-        self._horizon_s = 0.0
         self._max_jobs = 0.0
         self._reference_cost_rate = 1.0
         self._cost = CostVector(0.0, 0.0)
@@ -81,9 +250,7 @@ class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
         self.begin((options or {}).get("preference"))
         return self._observe(), {"preference": self.simulator.cluster.preference}
 
-    def step(
-        self, action: SupportsInt
-    ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+    def step(self, action: SupportsInt) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Carry out an action; keep (or an action that cannot be carried out) lets time pass."""
         before = self.simulator.now
         vector, terminated, truncated = self.decide(int(action))
@@ -136,6 +303,12 @@ class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
     def begin(self, preference: float | None = None) -> None:
         """Start an episode with the environment's own random numbers."""
         episode = self.sampler(self.np_random)
+        flavors = [flavor.name for flavor in episode.profile.cluster.flavors]
+        if flavors != self._flavors:
+            raise DaCircoError(
+                f"profile {episode.profile.name!r} has the flavors {flavors}, but the "
+                f"environment was made for {self._flavors}"
+            )
         chosen = preference if preference is not None else self._fixed_preference
         self._simulator = Simulator(
             episode.profile,
@@ -148,7 +321,6 @@ class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
         )
         cluster = self._simulator.cluster
         self._observer = Observer(cluster)
-        self._horizon_s = episode.horizon_s
         self._max_jobs = self.max_jobs_per_core * cluster.cores
         self._cost = CostVector(0.0, 0.0)
         self._reference_cost_rate = self._simulator.reference_cost_rate()
@@ -164,7 +336,7 @@ class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
         spent = cost.since(self._cost)
         self._cost = cost
         cluster = simulator.cluster
-        truncated = cluster.now >= self._horizon_s or cluster.jobs_in_system > self._max_jobs
+        truncated = cluster.now >= simulator.limit_s or cluster.jobs_in_system > self._max_jobs
         terminated = not alive and not truncated
         return spent, terminated, truncated
 

@@ -33,9 +33,7 @@ class Feature(NamedTuple):
     meaning: str
 
 
-def _each(
-    names: Sequence[str], name: str, low: float, high: float, meaning: str
-) -> list[Feature]:
+def _each(names: Sequence[str], name: str, low: float, high: float, meaning: str) -> list[Feature]:
     return [Feature(f"{name}[{f}]", low, high, meaning.format(f)) for f in names]
 
 
@@ -43,28 +41,40 @@ def features(flavors: Sequence[str]) -> tuple[Feature, ...]:
     """The features of a cluster with these flavors, in order."""
     return (
         Feature("preference", -1, 1, "(w - 0.5) / 0.4: -1 lean, 1 fast"),
-        Feature("size", -2, 2, "ln(cores / 18) / 2"),
-        Feature("waiting", 0, 2, "ln(1 + jobs waiting) / 4"),
-        Feature("waiting_share", 0, 3, "jobs waiting per worker of the smallest flavor that fits"),
-        Feature("in_service_share", 0, 1, "jobs on workers, likewise"),
-        *_each(flavors, "booting", 0, 2, "ln(1 + booting {}) / 3"),
-        *_each(flavors, "idle", 0, 2, "ln(1 + idle {}) / 3"),
-        *_each(flavors, "busy", 0, 2, "ln(1 + busy {}) / 3"),
-        Feature("draining", 0, 2, "ln(1 + draining workers) / 3"),
+        Feature("size", -3, 3, "ln(cores / 18) / 2"),
+        Feature("waiting", 0, 3, "ln(1 + jobs waiting) / 4"),
+        Feature("waiting_share", 0, 3, "jobs waiting / capacity in workers of the smallest flavor"),
+        Feature("in_service_share", 0, 1, "jobs in process / the same capacity"),
+        *_each(flavors, "booting", 0, 3, "ln(1 + booting {}) / 3"),
+        *_each(flavors, "idle", 0, 3, "ln(1 + idle {}) / 3"),
+        *_each(flavors, "busy", 0, 3, "ln(1 + busy {}) / 3"),
+        Feature("draining", 0, 3, "ln(1 + draining workers) / 3"),
         Feature("reserved_cpu", 0, 1, "share of the vCPUs reserved"),
         Feature("reserved_ram", 0, 1, "share of the RAM reserved"),
         *_each(flavors, "fits", 0, 1, "1 if one more {} fits"),
-        Feature("balance", -2, 2, "signed ln(1 + |booting + idle - waiting|) / 3"),
-        Feature("queued_work", 0, 2, "ln(1 + expected seconds of the queue on 1 vCPU) / 8"),
-        Feature("queued_share", 0, 3, "those seconds / (60 s * workers of the smallest that fit)"),
-        Feature("head_service", 0, 1, "ln(1 + expected seconds of the next job on 1 vCPU) / 8"),
+        Feature("balance", -3, 3, "b = booting + idle - waiting: sign(b) ln(1 + abs(b)) / 3"),
+        Feature(
+            "queued_work", 0, 2, "ln(1 + expected seconds of the queue on the smallest flavor) / 8"
+        ),
+        Feature("queued_share", 0, 3, "those seconds / (60 s * the same capacity)"),
+        Feature(
+            "head_service",
+            0,
+            1,
+            "ln(1 + expected seconds of the next job on the smallest flavor) / 8",
+        ),
         Feature("oldest_wait", 0, 1, "ln(1 + seconds the oldest waiting job has waited) / 8"),
-        Feature("mean_service", 0, 1, "ln(1 + mean expected seconds of a job on 1 vCPU) / 8"),
-        Feature("load_short", 0, 3, "offered load over 1 min, share of the cluster"),
-        Feature("load_medium", 0, 3, "offered load over 10 min, share of the cluster"),
-        Feature("load_long", 0, 3, "offered load over 60 min, share of the cluster"),
-        Feature("erlangs_short", 0, 2, "ln(1 + offered load over 1 min in erlangs) / 3"),
-        Feature("erlangs_medium", 0, 2, "ln(1 + offered load over 10 min in erlangs) / 3"),
+        Feature(
+            "mean_service",
+            0,
+            1,
+            "ln(1 + mean expected seconds of a job on the smallest flavor) / 8",
+        ),
+        Feature("load_short", 0, 3, "offered load over 1 min / the same capacity"),
+        Feature("load_medium", 0, 3, "offered load over 10 min / the same capacity"),
+        Feature("load_long", 0, 3, "offered load over 60 min / the same capacity"),
+        Feature("erlangs_short", 0, 3, "ln(1 + offered load over 1 min in erlangs) / 3"),
+        Feature("erlangs_medium", 0, 3, "ln(1 + offered load over 10 min in erlangs) / 3"),
         Feature("trend", -2, 2, "ln((load_short + 0.02) / (load_medium + 0.02)) / 2"),
         Feature("since_arrival", 0, 1, "ln(1 + seconds since the last arrival) / 8"),
         Feature("mean_gap", 0, 1, "ln(1 + mean inter-arrival time in seconds) / 8"),
