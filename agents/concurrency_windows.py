@@ -23,9 +23,7 @@ class ConcurrencyWindowsParameters(OneFlavorRivalParameters):
     """Parameters of `ConcurrencyWindows`."""
 
     target: Annotated[
-        float,
-        Field(gt=0, le=1000, description="jobs in the system for each worker"),
-        Unit("jobs"),
+        float, Field(gt=0, le=1000, description="jobs in the system for each worker")
     ] = 0.7
     stable_window: Annotated[
         float, Field(gt=0, le=DAY_S, description="averaging window in calm times"), Unit("s")

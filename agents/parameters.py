@@ -46,7 +46,6 @@ class WorkerLimitParameters(Parameters):
     max_workers: Annotated[
         int | None,
         Field(ge=1, description="most workers at once; none: as many as the cluster holds"),
-        Unit("workers"),
     ] = None
 
 
@@ -170,10 +169,10 @@ def parse_parameters(kind: type[P], policy: str, given: Mapping[str, str]) -> P:
         name = key.replace("-", "_")
         if name not in infos:
             if not infos:
-                raise PolicyError(f"{policy} takes no parameters: remove {key}={text}")
+                raise PolicyError(f"{policy} takes no parameters: remove {key!r}")
             raise UnknownNameError(f"parameter of {policy}", key, infos)
         if name in values:
-            raise PolicyError(f"{policy}: {key} is given twice: give it once")
+            raise PolicyError(f"{policy}: {name} is given twice: give it once")
         values[name] = None if infos[name].optional and text.lower() == "none" else text
     try:
         return kind(**values)
@@ -185,9 +184,10 @@ def parse_parameters(kind: type[P], policy: str, given: Mapping[str, str]) -> P:
         name = str(first["loc"][0])
         info = infos[name]
         what = "" if info.kind == "choice" else f"{info.kind}, "
+        text = str(values[name])
         raise PolicyError(
-            f"{policy}: {name}={values[name]} is not usable: give {what}{info.bounds} "
-            f"(default {format_value(info.default)})"
+            f"{policy}: {name}={text if text.isprintable() else repr(text)} is not usable: "
+            f"give {what}{info.bounds} (default {format_value(info.default)})"
         ) from None
 
 

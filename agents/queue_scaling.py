@@ -22,9 +22,7 @@ class QueueScalingParameters(HorizontalPodAutoscalerParameters):
     """Parameters of `QueueScaling`."""
 
     target: Annotated[
-        float,
-        Field(gt=0, le=1000, description="jobs waiting or in process for each worker"),
-        Unit("jobs"),
+        float, Field(gt=0, le=1000, description="jobs waiting or in process for each worker")
     ] = 1.0
     polling_interval: Annotated[
         float,

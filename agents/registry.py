@@ -96,7 +96,7 @@ def split_spec(spec: str) -> tuple[str, dict[str, str]]:
         if not key or not equals or not value:
             raise PolicyError(
                 f"policy {spec!r}: {part.strip()!r} is not key=value: "
-                f"write {name}:key=value,key=value"
+                "write NAME:key=value,key=value"
             )
         if key in given:
             raise PolicyError(f"policy {spec!r}: {key} is given twice: give it once")
@@ -116,23 +116,31 @@ def make_policy(spec: str) -> Policy:
         PolicyError: a parameter's value is of the wrong type or out of range, or the
             frozen policy cannot be used.
     """
-    name, given = split_spec(spec)
+    name = spec.partition(":")[0].strip()
+    if not _is_model(name):
+        kind = policy_class(name)
+        return kind(parse_parameters(kind.parameters_type, kind.name, split_spec(spec)[1]))
     path = Path(name)
-    if _is_model(name, path):
-        if not path.is_dir():
-            raise UnknownNameError("policy", name, [*_by_name, *model_names()])
-        if not _model_loaders:
-            raise PolicyError(f"policy {name!r}: this program cannot run frozen policies")
-        return _model_loaders[-1](path, given)
-    kind = policy_class(name)
-    return kind(parse_parameters(kind.parameters_type, kind.name, given))
+    if not _is_folder(path):
+        raise UnknownNameError("policy", name, [*_by_name, *model_names()])
+    if not _model_loaders:
+        raise PolicyError(f"policy {name!r}: this program cannot run frozen policies")
+    return _model_loaders[-1](path, split_spec(spec)[1])
 
 
-def _is_model(name: str, path: Path) -> bool:
+def _is_model(name: str) -> bool:
     """Whether a name means a frozen policy; a registered rule goes before a folder."""
+    path = Path(name)
     if path.is_absolute() or len(path.parts) > 1:
         return True
-    return path.is_dir() and name not in _by_name and name not in _aliases
+    return _is_folder(path) and name not in _by_name and name not in _aliases
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # for instance a name that is too long for the file system
+        return False
 
 
 for _kind in (

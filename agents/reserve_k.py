@@ -22,9 +22,7 @@ class ReserveKParameters(OneFlavorRivalParameters):
     """Parameters of `ReserveK`."""
 
     spares: Annotated[
-        int,
-        Field(ge=0, le=10_000, description="k: workers kept ready beyond the waiting jobs"),
-        Unit("workers"),
+        int, Field(ge=0, le=10_000, description="k: workers kept ready beyond the waiting jobs")
     ] = 1
     max_idle_time: Annotated[
         float,

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from agents.desired_count import DesiredCountPolicy
 from agents.horizontal_pod_autoscaler import HorizontalPodAutoscalerParameters, Stabiliser
-from agents.parameters import STRICT, Unit
+from agents.parameters import STRICT
 
 if TYPE_CHECKING:
     from env.cluster import Cluster
@@ -25,7 +25,7 @@ class TargetUtilisationParameters(HorizontalPodAutoscalerParameters):
         Field(ge=0.05, le=1, description="wanted share of the ready workers' vCPUs that is busy"),
     ] = 0.8
     min_workers: Annotated[
-        int, Field(ge=0, le=10_000, description="fewest workers at any time"), Unit("workers")
+        int, Field(ge=0, le=10_000, description="fewest workers at any time")
     ] = 1
 
 

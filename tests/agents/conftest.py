@@ -56,7 +56,7 @@ class Driver:
         """Jobs arrive now; nobody dispatches them yet."""
         for _ in range(jobs):
             request = Request(self.cluster.now, "bbb_0.mp4", 1000, "fast")
-            job = Job(f"job {next(self._ids)}", request, SERVICE_S)
+            job = Job(f"job {next(self._ids)}", request, SERVICE_S[: self.cluster.n_flavors])
             self.cluster.job_arrived(self.cluster.now, job)
         return self
 
