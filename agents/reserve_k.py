@@ -28,7 +28,7 @@ class ReserveKParameters(OneFlavorRivalParameters):
         float,
         Field(ge=0, le=DAY_S, description="how long an idle worker beyond the spares lives"),
         Unit("s"),
-    ] = 30.0
+    ] = 5.0
 
 
 class ReserveK(OneFlavorPolicy):
