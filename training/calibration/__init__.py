@@ -1,0 +1,1 @@
+"""Fitting a profile's timing to measured runs of the real cluster."""

@@ -1,0 +1,164 @@
+"""Runs in the controller's own event logs, ``tc-events-XY.txt``: one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from env.catalog import Catalog
+from training.calibration.errors import CalibrationError
+from training.calibration.facts import add_video_facts
+from training.calibration.observations import (
+    COMPLETED,
+    ERROR,
+    UNFINISHED,
+    Observations,
+    tidy,
+)
+from training.calibration.quantities import parse_cpus, parse_moment
+
+Event = dict[str, Any]
+
+STEP_OF_CODE: Final = {
+    "EV3": "t_assigned",
+    "EV4": "t_dwnld_start",
+    "EV5": "t_tc_start",
+    "EV6": "t_upld_start",
+    "EV7": "t_completed",
+}
+"""Moments of a task by the code of the event that marks them."""
+
+
+def read_event_log(path: Path, catalog: Catalog) -> Observations:
+    """Read one log as one run, named for the file.
+
+    A last line that was cut off (the controller was killed) is left out.
+
+    Args:
+        path: the log.
+        catalog: gives length, frame size and file size of the videos.
+
+    Raises:
+        CalibrationError: a line is not an event, or the catalog lacks a video; the
+            message names the line.
+    """
+    run = _Run()
+    for number, event in _events(path):
+        try:
+            run.take(event)
+        except (KeyError, ValueError) as error:
+            what = f"the key {error}" if isinstance(error, KeyError) else str(error)
+            raise CalibrationError(f"{path}, line {number}: {what} is missing or wrong") from None
+    tasks, workers = run.tables()
+    if tasks.empty:
+        raise CalibrationError(f"{path}: no request in it, so nothing to calibrate from")
+    tasks = add_video_facts(tasks, catalog, str(path))
+    return tidy(tasks.assign(run=path.stem), workers.assign(run=path.stem))
+
+
+def _events(path: Path) -> Iterator[tuple[int, Event]]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CalibrationError(f"cannot read {path}: {error}") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            event = json.loads(line)
+        except json.JSONDecodeError:
+            if number == len(lines):
+                return
+            raise CalibrationError(f"{path}, line {number}: not a JSON object") from None
+        if not isinstance(event, dict):
+            raise CalibrationError(f"{path}, line {number}: not a JSON object")
+        yield number, event
+
+
+@dataclass
+class _Run:
+    """Requests, tasks and workers as far as the events told."""
+
+    requests: dict[str, Event] = field(default_factory=dict)
+    tasks: dict[str, Event] = field(default_factory=dict)
+    workers: dict[str, Event] = field(default_factory=dict)
+
+    def take(self, event: Event) -> None:
+        """Record one event; codes that say nothing about timing are passed over."""
+        code, moment = event["code"], parse_moment(event["time"])
+        steps: dict[str, Callable[[Event, float], None]] = {
+            "EV1": self._received,
+            "EV2": self._created,
+            "EV8": self._destroyed,
+            "EV9": self._failed,
+            "EV10": self._failed,
+            "EV11": self._registered,
+        }
+        if code in steps:
+            steps[code](event, moment)
+        elif code in STEP_OF_CODE:
+            self._step(event, moment)
+
+    def tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Tasks, requests that never became one, and workers.
+
+        A task whose request is in an earlier log has no video: it loads its node, no more.
+        """
+        rows: list[Event] = []
+        for task in self.tasks.values():
+            worker = self.workers.get(task["worker"], {})
+            row: Event = {key: worker[key] for key in ("node", "vcpus") if key in worker}
+            row |= self.requests.get(task["request"], {})
+            rows.append(row | task)
+        begun = {task["request"] for task in self.tasks.values()}
+        rows += [row for key, row in self.requests.items() if key not in begun]
+        tasks = pd.DataFrame(rows, columns=None if rows else ["video"])
+        return tasks.fillna({"video": ""}), pd.DataFrame(list(self.workers.values()))
+
+    def _received(self, event: Event, moment: float) -> None:
+        self.requests[event["request_id"]] = {
+            "request": event["request_id"],
+            "video": event["input_video"],
+            "bitrate": float(event["bitrate"]),
+            "speed": event["speed"],
+            "status": UNFINISHED,
+            "t_received": moment,
+        }
+
+    def _created(self, event: Event, moment: float) -> None:
+        self._worker(event)["t_created"] = moment
+
+    def _registered(self, event: Event, moment: float) -> None:
+        worker = self._worker(event)
+        worker.update(t_available=moment, node=event["node"], vcpus=parse_cpus(event["cpus"]))
+
+    def _destroyed(self, event: Event, moment: float) -> None:
+        self._worker(event)["t_stopped"] = moment
+
+    def _worker(self, event: Event) -> Event:
+        key = event["worker_id"]
+        return self.workers.setdefault(key, {"worker": key})
+
+    def _step(self, event: Event, moment: float) -> None:
+        task = self.tasks.setdefault(
+            event["task_id"],
+            {
+                "request": event["request_id"],
+                "worker": event["worker_id"],
+                "status": UNFINISHED,
+            },
+        )
+        task[STEP_OF_CODE[event["code"]]] = moment
+        if event["code"] == "EV7":
+            task["status"] = COMPLETED
+
+    def _failed(self, event: Event, moment: float) -> None:
+        task = self.tasks.get(event["task_id"])
+        if task is not None:
+            task["status"] = ERROR
+            task["t_failed"] = moment

@@ -1,0 +1,264 @@
+"""The fit of transcoding time: video, speed, vCPUs and the crowd on the node.
+
+``log t = intercept + duration_exponent * log duration + pixels_exponent * log pixels
++ log(fast_factor) * fast + source_mbps_exponent * log(source Mbit/s)
+- (parallel_exponent + parallel_slope * log pixels) * log vcpus + slow-down(load)``,
+pixels in units of 1920x1080. The slow-down follows the node's measured load piece by
+piece (see `training.calibration.crowding`). Tukey's biweight keeps stray jobs (a host
+hiccup during a short job) from bending the law; `sigma` is the spread of all jobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from math import exp, log
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from env.config import ContentionTiming, TranscodeTiming
+from training.calibration.crowding import Crowding, knees
+from training.calibration.errors import CalibrationError
+from training.calibration.knee import Knee, choose_knee
+from training.calibration.node_load import Pieces, loads, node_histories, parallel_alpha
+from training.calibration.observations import (
+    Observations,
+    figures,
+    relative_pixels,
+    source_mbps,
+    texts,
+)
+from training.calibration.regression import (
+    Regression,
+    SlopeTerm,
+    Term,
+    regress_with_slope,
+)
+
+Floats = NDArray[np.float64]
+MIN_TRANSCODES: Final = 12
+MIN_CROWDED: Final = 5
+ONE_VCPU_KEYS: Final = (
+    "intercept",
+    "duration_exponent",
+    "pixels_exponent",
+    "fast_factor",
+    "source_mbps_exponent",
+)
+"""The keys that describe one vCPU; the others describe several and the crowd."""
+
+
+@dataclass(frozen=True)
+class TranscodeSample:
+    """Finished transcodes with what the law needs of each.
+
+    Attributes:
+        run: name of the run, shape (n,).
+        seconds: measured transcoding time.
+        duration: log of the video's length in seconds.
+        pixels: log of the frame size in units of 1920x1080.
+        fast: 1 for the speed ``fast``, 0 for ``ultrafast``.
+        source: log of the source's bitrate in Mbit/s.
+        bitrate: log of the asked bitrate in Mbit/s (0 where unknown).
+        vcpus: log of the worker's vCPUs.
+        load: load of the node while the job ran.
+        busy: its time average.
+    """
+
+    run: NDArray[np.object_]
+    seconds: Floats
+    duration: Floats
+    pixels: Floats
+    fast: Floats
+    source: Floats
+    bitrate: Floats
+    vcpus: Floats
+    load: Sequence[Pieces]
+
+    def __len__(self) -> int:
+        return len(self.seconds)
+
+    @property
+    def busy(self) -> Floats:
+        """Mean load of the node during each transcode, vCPUs."""
+        return np.array([piece.mean_load for piece in self.load])
+
+    def subset(self, chosen: NDArray[np.bool_]) -> TranscodeSample:
+        """The transcodes where `chosen`, shape (n,), is true."""
+        return TranscodeSample(
+            run=self.run[chosen],
+            seconds=self.seconds[chosen],
+            duration=self.duration[chosen],
+            pixels=self.pixels[chosen],
+            fast=self.fast[chosen],
+            source=self.source[chosen],
+            bitrate=self.bitrate[chosen],
+            vcpus=self.vcpus[chosen],
+            load=[piece for piece, keep in zip(self.load, chosen, strict=True) if keep],
+        )
+
+
+@dataclass(frozen=True)
+class TranscodeFit:
+    """The fitted law.
+
+    Attributes:
+        law: the figures of the profile's table ``timing.transcode``.
+        contention: those of ``timing.contention``.
+        cores: of a node, by which the knee's share is taken.
+        regression: coefficients in the logarithmic form above, with their errors.
+        knee: how the knee was chosen.
+    """
+
+    law: TranscodeTiming
+    contention: ContentionTiming
+    cores: float
+    regression: Regression
+    knee: Knee
+
+    def log_alone(self, sample: TranscodeSample) -> Floats:
+        """Log of the fitted time on an otherwise empty node, shape (n,)."""
+        law = self.law
+        alpha = parallel_alpha(np.exp(sample.pixels), law)
+        return np.asarray(
+            law.intercept
+            + law.duration_exponent * sample.duration
+            + law.pixels_exponent * sample.pixels
+            + log(law.fast_factor) * sample.fast
+            + law.source_mbps_exponent * sample.source
+            - alpha * sample.vcpus
+        )
+
+    def predict(self, sample: TranscodeSample) -> Floats:
+        """Fitted median time under the load that was measured, seconds, shape (n,)."""
+        crowding = Crowding(self.contention.knee_share * self.cores, self.cores)
+        slowdown, _ = crowding.log_slowdown(sample.load, self.contention.slope_per_core)
+        return np.exp(self.log_alone(sample) + slowdown)
+
+
+def transcode_sample(
+    observations: Observations, law: TranscodeTiming, contention: ContentionTiming
+) -> TranscodeSample:
+    """The finished transcodes on workers of one vCPU or more.
+
+    Args:
+        observations: measured runs.
+        law: gives the load of transcodes on several vCPUs, and the bitrate that stands
+            in for that of sources whose size is unknown.
+        contention: gives the load of a boot.
+
+    Raises:
+        CalibrationError: there are too few to fit.
+    """
+    tasks = observations.tasks
+    seconds = tasks["t_upld_start"] - tasks["t_tc_start"]
+    facts = tasks[["duration_s", "width", "height", "vcpus"]].notna().all(axis=1)
+    tasks = tasks[(seconds > 0) & facts & (tasks["vcpus"] >= 1)]
+    if len(tasks) < MIN_TRANSCODES:
+        raise CalibrationError(
+            f"{len(tasks)} finished transcodes on workers of one vCPU or more; at least "
+            f"{MIN_TRANSCODES} are needed: measure longer, or pass more runs"
+        )
+    histories = node_histories(observations, law, contention.boot_load)
+    source, bitrate = source_mbps(tasks), figures(tasks, "bitrate")
+    return TranscodeSample(
+        run=np.array(texts(tasks, "run"), dtype=object),
+        seconds=figures(tasks, "t_upld_start") - figures(tasks, "t_tc_start"),
+        duration=np.log(figures(tasks, "duration_s")),
+        pixels=np.log(relative_pixels(tasks)),
+        fast=np.array([speed == "fast" for speed in texts(tasks, "speed")], dtype=np.float64),
+        source=np.log(np.where(np.isnan(source), law.typical_source_mbps, source)),
+        bitrate=np.log(np.where(np.isnan(bitrate), 1000.0, bitrate) / 1000.0),
+        vcpus=np.log(figures(tasks, "vcpus")),
+        load=loads(histories, tasks, "t_tc_start", "t_upld_start"),
+    )
+
+
+def fit_transcode(
+    sample: TranscodeSample,
+    law: TranscodeTiming,
+    contention: ContentionTiming,
+    cores: float,
+    *,
+    fixed: Collection[str] = (),
+) -> TranscodeFit:
+    """Fit the law to a sample.
+
+    Args:
+        sample: finished transcodes.
+        law: priors, kept where the sample cannot show a figure.
+        contention: likewise.
+        cores: physical cores of a node.
+        fixed: keys of `law` to keep whatever the sample says.
+    """
+    y = np.log(sample.seconds)
+    terms = _terms(sample, law, fixed)
+
+    def fit(knee: float, *, robust: bool = False, free: bool = True) -> Regression:
+        crowding = Crowding(knee, cores)
+        slope = SlopeTerm(
+            "slope_per_core",
+            lambda at: crowding.log_slowdown(sample.load, at),
+            prior=contention.slope_per_core if free else 0.0,
+            fixed=not free,
+        )
+        return regress_with_slope(y, terms, slope, robust=robust)
+
+    prior = contention.knee_share * cores
+    knee = choose_knee(
+        fit,
+        "slope_per_core",
+        knees(sample.load, MIN_CROWDED, cores),
+        prior=prior,
+        aic_without=fit(prior, free=False).aic,
+    )
+    best = fit(knee.load, robust=True)
+    return TranscodeFit(
+        law=_law(best, law, sample),
+        contention=replace(
+            contention, knee_share=knee.load / cores, slope_per_core=best["slope_per_core"]
+        ),
+        cores=cores,
+        regression=best,
+        knee=knee,
+    )
+
+
+def _terms(sample: TranscodeSample, law: TranscodeTiming, fixed: Collection[str]) -> list[Term]:
+    columns = {
+        "intercept": (np.ones(len(sample)), law.intercept, -np.inf, np.inf),
+        "duration_exponent": (sample.duration, law.duration_exponent, 0.0, np.inf),
+        "pixels_exponent": (sample.pixels, law.pixels_exponent, 0.0, np.inf),
+        "fast_factor": (sample.fast, log(law.fast_factor), -np.inf, np.inf),
+        "source_mbps_exponent": (sample.source, law.source_mbps_exponent, 0.0, np.inf),
+        "parallel_exponent": (-sample.vcpus, law.parallel_exponent, 0.0, 1.0),
+        "parallel_slope": (-sample.vcpus * sample.pixels, law.parallel_slope, -np.inf, np.inf),
+    }
+    return [
+        Term(name, column, prior, low, high, fixed=name in fixed)
+        for name, (column, prior, low, high) in columns.items()
+    ]
+
+
+def _law(fit: Regression, prior: TranscodeTiming, sample: TranscodeSample) -> TranscodeTiming:
+    known = fit.coefficients["source_mbps_exponent"].origin == "fitted"
+    return TranscodeTiming(
+        intercept=fit["intercept"],
+        duration_exponent=fit["duration_exponent"],
+        pixels_exponent=fit["pixels_exponent"],
+        fast_factor=exp(fit["fast_factor"]),
+        source_mbps_exponent=fit["source_mbps_exponent"],
+        typical_source_mbps=float(np.exp(sample.source.mean()))
+        if known
+        else prior.typical_source_mbps,
+        sigma=fit.sigma,
+        parallel_exponent=fit["parallel_exponent"],
+        parallel_slope=fit["parallel_slope"],
+    )
+
+
+def errors_percent(predicted: Floats, measured: Floats) -> Floats:
+    """Absolute percentage error of each prediction."""
+    return np.asarray(100 * np.abs(predicted - measured) / measured)
