@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import log
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from env.config import Profile, load_profile
 from training.calibration.errors import CalibrationError
 from training.calibration.fitting import Calibration, calibrate
 from training.calibration.observations import Observations, combine, tidy
+from training.calibration.plots import write_plots
 from training.calibration.profile_text import fitted_profile, unseen
 
 TRUTH = Truth()
@@ -246,9 +248,15 @@ def test_too_little_is_refused(base: Profile) -> None:
         calibrate(observe(runs=1, jobs_per_worker=1), base)
 
 
-def test_too_few_boots_are_refused(base: Profile) -> None:
-    with pytest.raises(CalibrationError, match="4 workers were seen to boot"):
-        calibrate(observe(runs=2, vcpus=(1,), jobs_per_worker=9), base)
+@pytest.mark.parametrize("runs", [1, 2])
+def test_too_few_boots_keep_the_prior(base: Profile, tmp_path: Path, runs: int) -> None:
+    # Two nodes with one worker each; in the first run their boots copy the image.
+    result = calibrate(observe(runs=runs, vcpus=(1,), jobs_per_worker=9), base)
+    estimates = result.section("timing.boot").estimates
+    assert {estimate.origin for estimate in estimates.values()} == {"prior"}
+    assert fitted_profile(result, "home").timing.boot == base.timing.boot
+    assert any("warm boots were seen, too few to fit" in gap for gap in unseen(result))
+    assert len(write_plots(result, tmp_path)) == 4
 
 
 def test_a_run_given_twice_is_refused() -> None:

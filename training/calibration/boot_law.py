@@ -9,7 +9,7 @@ than `STUCK_FACTOR` times the median, or has no node, waited for room and is lef
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import exp, log
+from math import exp, log, nan
 from typing import Final
 
 import numpy as np
@@ -17,11 +17,16 @@ from numpy.typing import NDArray
 
 from env.config import BootTiming, ContentionTiming, TranscodeTiming
 from training.calibration.crowding import Crowding, knees
-from training.calibration.errors import CalibrationError
 from training.calibration.knee import Knee, choose_knee
 from training.calibration.node_load import Pieces, loads, node_histories
 from training.calibration.observations import Observations, figures, texts
-from training.calibration.regression import Regression, SlopeTerm, Term, regress_with_slope
+from training.calibration.regression import (
+    Coefficient,
+    Regression,
+    SlopeTerm,
+    Term,
+    regress_with_slope,
+)
 
 Floats = NDArray[np.float64]
 COLD_FACTOR: Final = 2.0
@@ -79,18 +84,10 @@ def boot_sample(
         observations: measured runs.
         law: gives the load of a transcode on several vCPUs.
         contention: gives the load of a boot.
-
-    Raises:
-        CalibrationError: there are too few.
     """
     workers = observations.workers
     boots = workers.assign(seconds=workers["t_available"] - workers["t_created"])
     boots = boots[(boots["seconds"] > 0) & ~(boots["vcpus"] < 1)]
-    if len(boots) < MIN_BOOTS:
-        raise CalibrationError(
-            f"{len(boots)} workers were seen to boot; at least {MIN_BOOTS} are needed: "
-            "measure longer, or pass more runs"
-        )
     median = float(boots["seconds"].median())
     first = boots["t_created"] == boots.groupby(["run", "node"])["t_created"].transform("min")
     cold = first & (boots["node"] != "") & (boots["seconds"] > COLD_FACTOR * median)
@@ -109,7 +106,7 @@ def boot_sample(
 
 
 def fit_boot(sample: BootSample, prior: BootTiming, cores: float) -> BootFit:
-    """Fit the law to a sample, with least squares.
+    """Fit the law to a sample, with least squares; below `MIN_BOOTS` the prior stays.
 
     Args:
         sample: warm and cold boots.
@@ -130,6 +127,12 @@ def fit_boot(sample: BootSample, prior: BootTiming, cores: float) -> BootFit:
         return regress_with_slope(y, terms, slope, robust=False)
 
     prior_knee = prior.crowd_knee_share * cores
+    if len(y) < MIN_BOOTS:
+        kept = {
+            "log_median": Coefficient(log(prior.median_s), nan, "prior"),
+            "crowd_slope": Coefficient(prior.crowd_slope, nan, "prior"),
+        }
+        return BootFit(prior, cores, Regression(kept, y, 0), Knee(prior_knee, False, []))
     knee = choose_knee(
         fit,
         "crowd_slope",

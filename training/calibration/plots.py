@@ -99,6 +99,8 @@ def _boot(axes: list[Axes], calibration: Calibration) -> None:
     crowding = Crowding(law.crowd_knee_share * fit.cores, limit=law.crowd_limit)
     slowdown, _ = crowding.log_slowdown(boots.load, law.crowd_slope)
     fitted = np.exp(fit.regression["log_median"] + slowdown)
+    if not len(load):
+        return
     axes[0].scatter(load, boots.seconds, s=_DOT_AREA, alpha=0.75)
     axes[0].axvline(law.crowd_knee_share * fit.cores, color="0.6", linestyle="--", linewidth=1)
     axes[0].set(xlabel="mean load of the node (busy vCPUs)", ylabel="boot (s)", title="warm boots")

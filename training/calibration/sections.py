@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from env.config import BootTiming, StopTiming, UsageConfig
-from training.calibration.boot_law import BootFit, BootSample
+from training.calibration.boot_law import MIN_BOOTS, BootFit, BootSample
 from training.calibration.cross_validation import CrossValidation
 from training.calibration.estimates import Estimate, SectionFit
 from training.calibration.regression import Coefficient, Term, regress
@@ -201,6 +201,8 @@ def boot_section(boot: BootFit, sample: BootSample, prior: BootTiming) -> Sectio
         prior: figures kept where the boots show none.
     """
     n = len(sample.seconds)
+    if n < MIN_BOOTS:
+        return kept_section("timing.boot", prior, f"{n} warm boots were seen, too few to fit")
     section = SectionFit("timing.boot")
     slope = boot.regression.coefficients["crowd_slope"]
     median = boot.regression.coefficients["log_median"]
@@ -242,8 +244,10 @@ def _cold_estimate(sample: BootSample, boot: BootFit, prior: BootTiming) -> Esti
     return Estimate(boot.law.first_on_node_s, error, n)
 
 
-def kept_section(section: str, table: StopTiming | UsageConfig, why: str) -> SectionFit:
-    """A table that these measurements never show."""
+def kept_section(
+    section: str, table: BootTiming | StopTiming | UsageConfig, why: str
+) -> SectionFit:
+    """A table that these measurements do not show."""
     values: Mapping[str, float] = {
         field.name: getattr(table, field.name) for field in fields(table)
     }
