@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -27,14 +26,10 @@ NAIVE: Final = ("minimize-workers", "grace-period")
 MODELS: Final = Path("models")
 """Where frozen policies live, relative to the working directory."""
 
-ModelLoader = Callable[[Path, dict[str, str]], Policy]
-"""Makes a frozen policy from its folder and the texts of its ``key=value`` parameters."""
-
 HeuristicType = TypeVar("HeuristicType", bound=type[Heuristic])
 
 _by_name: dict[str, type[Heuristic]] = {}
 _aliases: dict[str, str] = {}
-_model_loaders: list[ModelLoader] = []
 
 
 def register(kind: HeuristicType) -> HeuristicType:
@@ -49,11 +44,6 @@ def register(kind: HeuristicType) -> HeuristicType:
     _by_name[kind.name] = kind
     _aliases.update(dict.fromkeys(kind.aliases, kind.name))
     return kind
-
-
-def register_model_loader(loader: ModelLoader) -> None:
-    """Set what turns ``models/NAME`` or a folder into a frozen policy (the latest counts)."""
-    _model_loaders.append(loader)
 
 
 def policy_names() -> list[str]:
@@ -123,9 +113,12 @@ def make_policy(spec: str) -> Policy:
     path = Path(name)
     if not _is_folder(path):
         raise UnknownNameError("policy", name, [*_by_name, *model_names()])
-    if not _model_loaders:
-        raise PolicyError(f"policy {name!r}: this program cannot run frozen policies")
-    return _model_loaders[-1](path, split_spec(spec)[1])
+    if split_spec(spec)[1]:
+        raise PolicyError(f"policy {spec!r}: a frozen policy takes no parameters: write {name}")
+    # Imported when needed: loading onnxruntime costs more than all the rules together.
+    from agents.frozen import FrozenPolicy  # noqa: PLC0415
+
+    return FrozenPolicy(path)
 
 
 def _is_model(name: str) -> bool:

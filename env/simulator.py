@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 from math import exp, inf, nan
 from typing import Any, Final, Protocol
 
@@ -118,6 +119,8 @@ class Simulator:
             profile, preference=preference, discipline=discipline, boot_s=self.timing.boot_s
         )
         self.timeline = timeline
+        if any(not a.arrival_s <= b.arrival_s for a, b in pairwise(requests)):
+            raise ValueError("the requests are not in order of arrival: sort them by arrival_s")
         self._draw(requests, catalog, seed)
         last = requests[-1].arrival_s if requests else 0.0
         self.limit_s = last + PATIENCE_S if limit_s is None else limit_s
@@ -142,6 +145,7 @@ class Simulator:
         if requests:
             self._after(requests[0].arrival_s, self._arrive)
         self._after(profile.tick_s, self._tick)
+        self._after(self.limit_s, self._cut_off)
 
     def _draw(self, requests: Sequence[Request], catalog: Catalog, seed: int) -> None:
         """Draw all that belongs to the jobs at once, so that no decision can change it."""
@@ -259,11 +263,13 @@ class Simulator:
         self.epoch = Epoch.ARRIVAL
 
     def _tick(self, _: Event) -> None:
-        now = self.env.now
-        self.cluster.tick(now)
-        if now >= self.limit_s:
-            self.done = True
+        self.cluster.tick(self.env.now)
         self._after(self.profile.tick_s, self._tick)
+        self.epoch = Epoch.TICK
+
+    def _cut_off(self, _: Event) -> None:
+        self.cluster.tick(self.env.now)
+        self.done = True
         self.epoch = Epoch.TICK
 
     def _woken(self, event: Event) -> None:

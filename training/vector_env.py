@@ -7,7 +7,7 @@ handing it to another process would.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from gymnasium import spaces
@@ -16,6 +16,10 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from env.cost import CostVector
+
+
+REWARD_UNIT_S: Final = 100.0
+"""A reward of -1 is the reference cost of so many seconds (keeps values near 1..10)."""
 
 
 class BatchedEnv(Protocol):
@@ -95,7 +99,7 @@ class BatchVecEnv(VecEnv):
         return self._observations.copy()
 
     def _start(self, i: int, member: BatchedEnv) -> None:
-        self._scale[i] = -1.0 / member.reference_cost_rate
+        self._scale[i] = -1.0 / (REWARD_UNIT_S * member.reference_cost_rate)
         self._lengths[i] = 0
         self._returns[i] = 0.0
         member.observe_into(self._observations[i])
@@ -126,7 +130,7 @@ class BatchVecEnv(VecEnv):
                 info["TimeLimit.truncated"] = truncated
                 info["episode"] = {
                     # Mean cost rate relative to the reference, so that lengths compare.
-                    "r": float(self._returns[i] / max(1.0, member.now)),
+                    "r": float(self._returns[i] * REWARD_UNIT_S / max(1.0, member.now)),
                     "l": self._lengths[i],
                     "t": member.now,
                 }

@@ -197,26 +197,22 @@ def test_a_name_cannot_be_taken_twice():
 
 
 class TestModels:
-    """Frozen policies come from a loader."""
+    """Frozen policies are named by their folder (`test_frozen` loads real ones)."""
 
     @pytest.fixture
     def models(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         (tmp_path / "models" / "shipped").mkdir(parents=True)
-        monkeypatch.setattr(registry, "_model_loaders", [])
         return tmp_path / "models"
 
     @pytest.mark.parametrize("how", ["models/shipped", "models/shipped/", "./models/shipped"])
-    def test_loader_gets_folder_and_parameters(self, models, how):
-        def load(path, given):
-            policy = MinimizeWorkers()
-            policy.name = f"{path.resolve()} {given}"
-            return policy
+    def test_a_folder_that_is_no_policy(self, models, how):
+        with pytest.raises(PolicyError, match=r"models/shipped is not a frozen policy: card\.json"):
+            make_policy(how)
 
-        registry.register_model_loader(load)
-        assert make_policy(how).name == f"{models / 'shipped'} {{}}"
-        assert make_policy(f"{how}:guard=no").name == f"{models / 'shipped'} {{'guard': 'no'}}"
-        assert make_policy(str(models / "shipped")).name == f"{models / 'shipped'} {{}}"
+    def test_a_frozen_policy_takes_no_parameters(self, models):
+        with pytest.raises(PolicyError, match="takes no parameters: write models/shipped"):
+            make_policy("models/shipped:guard=no")
 
     def test_a_rule_goes_before_a_folder_of_its_name(self, models, monkeypatch):
         monkeypatch.chdir(models)
@@ -228,7 +224,3 @@ class TestModels:
             UnknownNameError, match="'models/shiped': did you mean 'models/shipped'"
         ):
             make_policy("models/shiped")
-
-    def test_without_a_loader(self, models):
-        with pytest.raises(PolicyError, match="'models/shipped': this program cannot run frozen"):
-            make_policy("models/shipped")

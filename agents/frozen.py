@@ -1,0 +1,138 @@
+"""A frozen policy: an ONNX network with its card, run without torch and without pickles."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from agents.policy import Policy
+from env.actions import Action, action_from_index, n_actions
+from env.cluster import Cluster
+from env.dispatch import Discipline
+from env.errors import PolicyError
+from env.observation import Observer, action_mask, bounds, schema
+
+NETWORK_FILE: Final = "policy.onnx"
+CARD_FILE: Final = "card.json"
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file, hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """The card of a frozen policy.
+
+    Raises:
+        PolicyError: there is none, or it is not JSON with the keys that are needed.
+    """
+    path = folder / CARD_FILE
+    if not path.is_file():
+        raise PolicyError(f"{folder} is not a frozen policy: {CARD_FILE} is missing")
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        _ = (card["schema"]["sha256"], card["files"][NETWORK_FILE]["sha256"], card["discipline"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise PolicyError(f"{path} is not a policy's card: {error!r}") from None
+    return dict(card)
+
+
+def load_session(folder: Path, card: dict[str, Any]) -> onnxruntime.InferenceSession:
+    """The network, checked against its hash and its card.
+
+    Raises:
+        PolicyError: the file is missing, changed or corrupt, or of another shape.
+    """
+    path = folder / NETWORK_FILE
+    if not path.is_file():
+        raise PolicyError(f"{folder}: {NETWORK_FILE} is missing")
+    found = sha256(path)
+    wanted = card["files"][NETWORK_FILE]["sha256"]
+    if found != wanted:
+        raise PolicyError(
+            f"{path} is corrupt or was changed: its sha256 is {found[:12]}..., "
+            f"the card says {str(wanted)[:12]}...; export the policy again"
+        )
+    options = onnxruntime.SessionOptions()
+    # One decision is microseconds of work: threads would only wait for each other.
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    try:
+        session = onnxruntime.InferenceSession(
+            path.read_bytes(), options, providers=["CPUExecutionProvider"]
+        )
+        width = session.get_inputs()[0].shape[1]
+        actions = session.get_outputs()[0].shape[1]
+    except Exception as error:  # onnxruntime raises types of its own that share no base
+        raise PolicyError(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from None
+    named = card["schema"]
+    if (width, actions) != (len(named["observation"]), len(named["actions"])):
+        raise PolicyError(f"{path} does not have the inputs and outputs that its card names")
+    return session
+
+
+class FrozenPolicy(Policy):
+    """Decides by the likeliest action of the network that can be carried out.
+
+    Args:
+        folder: holds ``policy.onnx`` and ``card.json``.
+        name: what to call it; by default the folder's path.
+
+    Raises:
+        PolicyError: see `read_card` and `load_session`.
+    """
+
+    def __init__(self, folder: Path, name: str | None = None) -> None:
+        self.folder = folder
+        self.name = name or folder.as_posix()
+        self.card = read_card(folder)
+        self.discipline: Discipline = self.card["discipline"]
+        self._session = load_session(folder, self.card)
+        self._input = self._session.get_inputs()[0].name
+        self._observer: Observer | None = None
+        self._cluster: Cluster | None = None
+        self._row: NDArray[np.float32] = np.zeros((1, 0), dtype=np.float32)
+        self._mask: NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
+        self._n_flavors = 0
+
+    def reset(self, cluster: Cluster) -> None:
+        """Prepare to serve this cluster.
+
+        Raises:
+            PolicyError: the network was trained for another observation or other actions.
+        """
+        flavors = [flavor.name for flavor in cluster.flavors]
+        here, there = schema(flavors)["sha256"], self.card["schema"]["sha256"]
+        if here != there:
+            raise PolicyError(
+                f"{self.name}: its observation schema {there[:12]}... does not match "
+                f"{here[:12]}... of this cluster (flavors {', '.join(flavors)}): train it again"
+            )
+        self._n_flavors = len(flavors)
+        self._observer = Observer(cluster)
+        self._cluster = cluster
+        self._row = np.zeros((1, len(bounds(flavors)[0])), dtype=np.float32)
+        self._mask = np.zeros(n_actions(len(flavors)), dtype=np.bool_)
+
+    def act(self, cluster: Cluster) -> Action:
+        """The likeliest action that can be carried out."""
+        if cluster is not self._cluster or self._observer is None:
+            self.reset(cluster)
+        assert self._observer is not None
+        self._observer.write(self._row[0])
+        action_mask(cluster, self._mask)
+        logits = self.logits(self._row)[0]
+        return action_from_index(
+            int(np.where(self._mask, logits, -np.inf).argmax()), self._n_flavors
+        )
+
+    def logits(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The network's output before the mask: (n, features) to (n, actions)."""
+        outputs: list[NDArray[np.float32]] = self._session.run(None, {self._input: observations})
+        return outputs[0]

@@ -1,0 +1,136 @@
+"""Compare a network with rules on the same jobs at several preferences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.registry import make_policy
+from env.catalog import load_catalog
+from env.config import load_profile
+from env.episodes import Episode, Randomisation, random_episodes
+from env.metrics import EpisodeMetrics, measure
+from env.scenario import load_split
+from env.simulator import Simulator
+from training.lockstep import greedy, run_lockstep, simulate
+from training.network import Actor
+
+PREFERENCES: Final = (0.1, 0.33, 0.5, 0.67, 0.9)
+RIVALS: Final = ("minimize-workers", "grace-period", "adaptive-flavor")
+"""The naive algorithms and the strongest rule at its defaults."""
+
+_FEWEST_JOBS: Final = 15
+"""A random episode with fewer jobs says little about cost per job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Metrics of one policy, by preference (rows) and episode (columns)."""
+
+    metrics: tuple[tuple[EpisodeMetrics, ...], ...]
+
+    @property
+    def costs(self) -> NDArray[np.float64]:
+        """Cost per job, shape (preferences, episodes)."""
+        return np.array([[run.cost_per_job for run in row] for row in self.metrics])
+
+    def mean(self, name: str) -> NDArray[np.float64]:
+        """Mean over the episodes of a metric, shape (preferences,)."""
+        return np.array(
+            [np.nanmean([getattr(run, name) for run in row]) for row in self.metrics]
+        )
+
+
+def cost_ratio(ours: Figures, theirs: Figures) -> NDArray[np.float64]:
+    """Geometric mean over the episodes of the ratio of costs per job, shape (preferences,)."""
+    ratio: NDArray[np.float64] = np.exp(np.log(ours.costs / theirs.costs).mean(axis=1))
+    return ratio
+
+
+def over_all(ratios: NDArray[np.float64]) -> float:
+    """Geometric mean over the preferences."""
+    return float(np.exp(np.log(ratios).mean()))
+
+
+def scenario_set(split: str, profile: str = "openstack") -> list[Episode]:
+    """The shipped scenarios of a split as episodes."""
+    data_centre, catalog = load_profile(profile), load_catalog()
+    return [
+        Episode(data_centre, scenario.requests, catalog, 0.5, seed, inf)
+        for seed, scenario in enumerate(load_split(split))
+    ]
+
+
+def random_set(n: int, seed: int, profile: str = "openstack") -> list[Episode]:
+    """Random episodes of the training families on the profile as it is."""
+    data_centre = load_profile(profile)
+    sampler = random_episodes(Randomisation(home_share=1.0, fault_share=0.0))
+    rng = np.random.default_rng(seed)
+    episodes: list[Episode] = []
+    while len(episodes) < n:
+        episode = sampler(rng)
+        if len(episode.requests) >= _FEWEST_JOBS:
+            episodes.append(replace(episode, profile=data_centre, horizon_s=inf))
+    return episodes
+
+
+class Comparison:
+    """Fixed episodes, the preferences, and what the rivals make of them."""
+
+    def __init__(self, episodes: Sequence[Episode], rivals: Sequence[str] = RIVALS) -> None:
+        self.episodes = list(episodes)
+        self.rivals = {name: self._run_rule(name) for name in rivals}
+
+    def _run_rule(self, spec: str) -> Figures:
+        rows = []
+        for preference in PREFERENCES:
+            row = []
+            for episode in self.episodes:
+                policy = make_policy(spec)
+                simulator = simulate(episode, preference, policy.discipline)
+                simulator.run(policy)
+                row.append(measure(simulator))
+            rows.append(tuple(row))
+        return Figures(tuple(rows))
+
+    def run(self, actor: Actor) -> Figures:
+        """What the network makes of them."""
+        simulators: list[Simulator] = [
+            simulate(episode, preference)
+            for preference in PREFERENCES
+            for episode in self.episodes
+        ]
+        run_lockstep(simulators, greedy(actor))
+        n = len(self.episodes)
+        return Figures(
+            tuple(
+                tuple(measure(simulator) for simulator in simulators[i * n : (i + 1) * n])
+                for i in range(len(PREFERENCES))
+            )
+        )
+
+    def ratios(self, figures: Figures) -> dict[str, NDArray[np.float64]]:
+        """Cost ratio to each rival by preference."""
+        return {name: cost_ratio(figures, rival) for name, rival in self.rivals.items()}
+
+    def score(self, figures: Figures) -> float:
+        """Cost relative to the strongest rival, over all preferences and episodes."""
+        return over_all(self.ratios(figures)[RIVALS[-1]])
+
+    def summary(self, figures: Figures, about: str) -> dict[str, Any]:
+        """The ratios as plain values for a card."""
+        return {
+            "about": about,
+            "cost_ratio": {
+                name: {
+                    **{f"w={w}": float(r) for w, r in zip(PREFERENCES, by, strict=True)},
+                    "all": over_all(by),
+                }
+                for name, by in self.ratios(figures).items()
+            },
+        }

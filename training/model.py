@@ -1,0 +1,80 @@
+"""The learning algorithm: maskable PPO over a batch of simulated data centres."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from sb3_contrib import MaskablePPO
+
+from env.episodes import EpisodeSampler, Randomisation, random_episodes
+from env.gym_env import DaCircoEnv
+from training.network import policy_arguments
+from training.semi_markov import SemiMarkovRolloutBuffer
+from training.settings import Settings
+from training.vector_env import BatchVecEnv, make_batch
+
+
+def training_sampler(settings: Settings) -> EpisodeSampler:
+    """Random episodes as the settings want them."""
+    return random_episodes(Randomisation(home_share=settings.home_share))
+
+
+def training_batch(settings: Settings) -> BatchVecEnv:
+    """The environments to learn in."""
+    sampler = training_sampler(settings)
+    return make_batch(lambda: DaCircoEnv(sampler=sampler), settings.n_envs, settings.seed)
+
+
+def build_model(settings: Settings, batch: BatchVecEnv) -> MaskablePPO:
+    """A fresh learner on the batch."""
+    # Small matrices: a second thread costs more than it brings.
+    torch.set_num_threads(1)
+    first_rate = settings.learning_rate
+    model = MaskablePPO(
+        "MlpPolicy",
+        batch,
+        learning_rate=lambda remaining: first_rate * remaining,
+        n_steps=settings.rollout_steps,
+        batch_size=settings.batch_size,
+        n_epochs=settings.epochs,
+        gamma=1.0,  # time is discounted by the buffer
+        clip_range=settings.clip,
+        ent_coef=settings.entropy,
+        target_kl=settings.target_kl,
+        rollout_buffer_class=SemiMarkovRolloutBuffer,
+        rollout_buffer_kwargs={"horizon_s": settings.horizon_s, "trace_s": settings.trace_s},
+        policy_kwargs=policy_arguments(settings.width),
+        tensorboard_log=str(settings.run_folder),
+        seed=settings.seed,
+        device="cpu",
+    )
+    set_clock(model, batch)
+    return model
+
+
+def load_model(path: Path, settings: Settings, batch: BatchVecEnv) -> MaskablePPO:
+    """A learner from a checkpoint of our own (never load a stranger's: it is pickled)."""
+    torch.set_num_threads(1)
+    first_rate = settings.learning_rate
+    model = MaskablePPO.load(
+        path,
+        env=batch,
+        device="cpu",
+        custom_objects={"learning_rate": lambda remaining: first_rate * remaining},
+    )
+    set_clock(model, batch)
+    return model
+
+
+def set_clock(model: MaskablePPO, batch: BatchVecEnv) -> None:
+    """Let the rollout buffer read the time that passes from the batch."""
+    assert isinstance(model.rollout_buffer, SemiMarkovRolloutBuffer)
+    model.rollout_buffer.clock = batch
+
+
+def train_only_critic(model: MaskablePPO, only: bool) -> None:
+    """Freeze the actor, or let it learn again."""
+    for part in (model.policy.mlp_extractor.policy_net, model.policy.action_net):
+        for parameter in part.parameters():
+            parameter.requires_grad = not only

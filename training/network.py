@@ -1,0 +1,86 @@
+"""The actor-critic network: a fixed standardisation, then two small perceptrons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from sb3_contrib import MaskablePPO
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from torch import nn
+
+_LEAST_SPREAD = 0.05
+
+
+class Standardise(BaseFeaturesExtractor):
+    """Clip to the observation's bounds, subtract a fixed mean, divide by a fixed spread.
+
+    Mean and spread are found once, on the imitation data, and then belong to the network:
+    they are saved, exported and deployed with it.
+    """
+
+    low: torch.Tensor
+    high: torch.Tensor
+    mean: torch.Tensor
+    spread: torch.Tensor
+
+    def __init__(self, observation_space: spaces.Box) -> None:
+        size = int(np.prod(observation_space.shape))
+        super().__init__(observation_space, size)
+        self.register_buffer("low", torch.as_tensor(observation_space.low))
+        self.register_buffer("high", torch.as_tensor(observation_space.high))
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("spread", torch.ones(size))
+
+    def fit(self, observations: NDArray[np.float32]) -> None:
+        """Take mean and spread from observations of shape (n, features)."""
+        self.mean.copy_(torch.as_tensor(observations.mean(axis=0)))
+        # A feature that hardly varied must not blow up when it varies later.
+        spread = np.maximum(observations.std(axis=0), _LEAST_SPREAD)
+        self.spread.copy_(torch.as_tensor(spread))
+
+    def forward(self, observations: torch.Tensor) -> torch.Tensor:
+        """Standardised observations, of the same shape."""
+        clipped = torch.minimum(torch.maximum(observations, self.low), self.high)
+        return (clipped - self.mean) / self.spread
+
+
+def policy_arguments(width: int) -> dict[str, Any]:
+    """Arguments of stable-baselines3's policy: actor and critic of two layers each."""
+    return {
+        "net_arch": {"pi": [width, width], "vf": [width, width]},
+        "activation_fn": nn.Tanh,
+        "features_extractor_class": Standardise,
+        "share_features_extractor": True,
+    }
+
+
+class Actor(nn.Module):
+    """The part of the network that decides: observations (n, features) to logits (n, actions)."""
+
+    def __init__(self, model: MaskablePPO) -> None:
+        super().__init__()
+        self.standardise = standardiser(model)
+        self.hidden = model.policy.mlp_extractor.policy_net
+        self.head = model.policy.action_net
+
+    def forward(self, observation: torch.Tensor) -> torch.Tensor:
+        """Logits before the mask."""
+        logits: torch.Tensor = self.head(self.hidden(self.standardise(observation)))
+        return logits
+
+
+def standardiser(model: MaskablePPO) -> Standardise:
+    """The model's standardisation."""
+    extractor = model.policy.features_extractor
+    assert isinstance(extractor, Standardise)
+    return extractor
+
+
+def masked_argmax(logits: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The likeliest action that can be carried out, along the last axis."""
+    best: NDArray[np.int64] = np.where(masks, logits, -np.inf).argmax(axis=-1)
+    return best

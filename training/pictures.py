@@ -1,0 +1,35 @@
+"""Pictures of a policy for TensorBoard: the trade-off that the dial draws, and a timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from env.episodes import Episode
+from env.render import draw_timeline
+from env.timeline import Timeline
+from training.comparison import PREFERENCES, Figures
+from training.lockstep import greedy, run_lockstep, simulate
+from training.network import Actor
+
+
+def trade_off(policies: Mapping[str, Figures]) -> Figure:
+    """Mean delay against reserved core-seconds per job, one curve over w for each policy."""
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for name, figures in policies.items():
+        jobs = figures.mean("jobs")
+        cores = figures.mean("core_seconds") / jobs
+        delay = figures.mean("delay_mean_s")
+        axes.plot(cores, delay, marker="o", label=name)
+        for w, x, y in zip(PREFERENCES, cores, delay, strict=True):
+            axes.annotate(f"{w}", (x, y), textcoords="offset points", xytext=(4, 4), fontsize=7)
+    axes.set_xlabel("reserved equivalent core-seconds per job (lean is left)")
+    axes.set_ylabel("mean delay, seconds (fast is down)")
+    axes.set_title("Trade-off over the preference w")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure

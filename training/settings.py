@@ -1,0 +1,147 @@
+"""Every option of a training run: default, meaning, and key in a configuration file."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from env.errors import ConfigError, UnknownNameError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One training run. The defaults are those of the shipped policy."""
+
+    name: str = "latest"
+    """The policy is exported to MODELS/NAME; the run is logged under RUNS/NAME."""
+    seed: int = 0
+    """Fixes every random draw: the same seed gives the same policy, bit for bit."""
+    runs: Path = Path("runs")
+    """Folder of logs and checkpoints."""
+    models: Path = Path("models")
+    """Folder of frozen policies."""
+
+    total_steps: int = 24_000_000
+    """Decisions of reinforcement learning (imitation and critic warm-up not counted)."""
+    n_envs: int = 64
+    """Simulated data centres that run side by side."""
+    rollout_steps: int = 256
+    """Decisions of each between two updates."""
+    batch_size: int = 4096
+    """Minibatch of an update."""
+    epochs: int = 4
+    """Passes over a rollout."""
+    learning_rate: float = 2.5e-4
+    """Adam's step size at the start; it falls linearly to zero."""
+    clip: float = 0.15
+    """PPO's clip range."""
+    entropy: float = 1e-3
+    """Weight of the entropy bonus."""
+    target_kl: float = 0.03
+    """An update stops early when the policy has moved this far."""
+    horizon_s: float = 300.0
+    """Time constant of the discount, seconds (see training.semi_markov)."""
+    trace_s: float = 120.0
+    """Time constant of the advantage's trace, seconds."""
+    width: int = 128
+    """Units of each of the two hidden layers, for actor and critic alike."""
+
+    imitation_decisions: int = 400_000
+    """Decisions to imitate before learning by reinforcement; 0 starts from scratch."""
+    imitation_epochs: int = 8
+    """Passes over them."""
+    imitation_rate: float = 1e-3
+    """Adam's step size in imitation."""
+    warmup_steps: int = 500_000
+    """Decisions during which only the critic learns, after the imitation."""
+
+    home_share: float = 0.6
+    """Share of the episodes on three nodes; the others have 1 to 12."""
+    evaluate_every: int = 1_000_000
+    """Decisions between two evaluations, checkpoints and pictures."""
+    validation_episodes: int = 24
+    """Random episodes of the evaluation, beside the training scenarios."""
+    validation_seed: int = 20_000
+    """Seed of those episodes; never used for training."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ConfigError: naming the key, the value and what is allowed.
+        """
+        positive = (
+            "total_steps n_envs rollout_steps batch_size epochs learning_rate clip target_kl "
+            "horizon_s trace_s width evaluate_every imitation_epochs imitation_rate"
+        )
+        for key in positive.split():
+            if not getattr(self, key) > 0:
+                raise ConfigError(f"{key} is {getattr(self, key)}: it must be above 0")
+        for key in ("imitation_decisions", "warmup_steps", "validation_episodes", "entropy"):
+            if getattr(self, key) < 0:
+                raise ConfigError(f"{key} is {getattr(self, key)}: it must be 0 or more")
+        if not 0 <= self.home_share <= 1:
+            raise ConfigError(f"home_share is {self.home_share}: it must be in 0..1")
+        if not self.name or any(part in self.name for part in ("/", "\\", "..")):
+            raise ConfigError(f"name is {self.name!r}: it must be a plain folder name")
+
+    @property
+    def run_folder(self) -> Path:
+        """Where this run logs and keeps its checkpoints."""
+        return self.runs / self.name
+
+    @property
+    def model_folder(self) -> Path:
+        """Where this run's policy is exported to."""
+        return self.models / self.name
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON or TOML."""
+        return {
+            key: str(value) if isinstance(value, Path) else value
+            for key, value in dataclasses.asdict(self).items()
+        }
+
+
+FULL: Final = Settings()
+QUICK: Final = Settings(
+    total_steps=1_500_000,
+    imitation_decisions=200_000,
+    imitation_epochs=6,
+    warmup_steps=200_000,
+    evaluate_every=500_000,
+    validation_episodes=12,
+)
+"""A run that a person waits for: under 10 minutes on two cores."""
+
+PRESETS: Final = {"full": FULL, "quick": QUICK}
+
+
+def load_settings(path: Path, base: Settings) -> Settings:
+    """The base settings with those of a TOML file over them; keys are the field names.
+
+    Raises:
+        ConfigError: not a TOML file, or a value of the wrong type or out of range.
+        UnknownNameError: a key that does not exist.
+    """
+    if not path.is_file():
+        raise ConfigError(f"configuration file {str(path)!r} does not exist")
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    known = {field.name: getattr(base, field.name) for field in dataclasses.fields(base)}
+    for key, value in data.items():
+        if key not in known:
+            raise UnknownNameError("setting", key, known)
+        kind = type(known[key])
+        if isinstance(known[key], Path) and isinstance(value, str):
+            data[key] = Path(value)
+        elif kind is float and isinstance(value, int) and not isinstance(value, bool):
+            data[key] = float(value)
+        elif type(value) is not kind:
+            raise ConfigError(f"{path}: {key} is {value!r}: it must be of type {kind.__name__}")
+    return dataclasses.replace(base, **data)
