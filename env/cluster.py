@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from heapq import heappop, heappush
 from itertools import count
+from math import inf
 from typing import Final
 
 from env.actions import Action, ActionKind
@@ -115,7 +116,7 @@ class Cluster:
 
         self.jobs: dict[Hashable, Job] = {}
         self._queue_key = queue_key(discipline)
-        self._waiting_jobs: set[Hashable] = set()
+        self._waiting_jobs: set[Job] = set()
         self._queue: list[tuple[float, int, Job]] = []
         self._by_arrival: list[tuple[float, int, Job]] = []
         self._order = count()
@@ -201,12 +202,13 @@ class Cluster:
         return self.idle[flavor] > 0
 
     def can(self, action: Action) -> bool:
-        """Whether the action can be carried out now."""
+        """Whether the action can be carried out now (one of no such flavor cannot)."""
         if action.kind is ActionKind.KEEP:
             return True
-        if action.kind is ActionKind.SPAWN:
-            return self.fits[action.flavor]
-        return self.idle[action.flavor] > 0
+        flavor = action.flavor
+        if not 0 <= flavor < self.n_flavors:
+            return False
+        return self.fits[flavor] if action.kind is ActionKind.SPAWN else self.idle[flavor] > 0
 
     def longest_idle(self, flavor: int) -> Worker | None:
         """The flavor's longest-idle worker."""
@@ -221,10 +223,8 @@ class Cluster:
     @property
     def oldest_waiting_since(self) -> float | None:
         """Arrival time of the oldest waiting job."""
-        heap = self._by_arrival
-        while heap and heap[0][2].job_id not in self._waiting_jobs:
-            heappop(heap)
-        return heap[0][0] if heap else None
+        self._drop_served()
+        return self._by_arrival[0][0] if self._by_arrival else None
 
     @property
     def head_job(self) -> Job | None:
@@ -234,10 +234,8 @@ class Cluster:
     @property
     def next_expected_end(self) -> float | None:
         """When the first busy worker is expected to end its job (may have passed)."""
-        heap = self._ends
-        while heap and (heap[0][2].job is None or heap[0][2].expected_end != heap[0][0]):
-            heappop(heap)
-        return heap[0][0] if heap else None
+        self._drop_ended()
+        return self._ends[0][0] if self._ends else None
 
     @property
     def mean_remaining_s(self) -> float:
@@ -297,7 +295,7 @@ class Cluster:
             raise IllegalEventError("task_assigned", job_id, f"the job {state}")
         self._pass(now, "task_assigned", job_id)
         job = heappop(self._queue)[2]
-        self._waiting_jobs.discard(job_id)
+        self._waiting_jobs.discard(job)
         self.waiting -= 1
         queued = self.queued_service_s
         for i, service in enumerate(job.service_s):
@@ -318,6 +316,7 @@ class Cluster:
         end = now + job.service_s[flavor]
         worker.expected_end = end
         self._busy_until += end
+        self._drop_ended()
         heappush(self._ends, (end, next(self._order), worker))
         self.busy_cpu.add(now, self._millicores[flavor])
 
@@ -472,8 +471,8 @@ class Cluster:
     # -- how they are carried out -----------------------------------------------------
 
     def _pass(self, now: float, event: str, subject: Hashable) -> None:
-        if not now >= self.now:
-            raise IllegalEventError(event, subject, f"time {now} is before {self.now}")
+        if not self.now <= now < inf:
+            raise IllegalEventError(event, subject, f"time {now} is not a time from {self.now} on")
         self.now = now
 
     def _known_worker(self, worker_id: Hashable, event: str) -> Worker:
@@ -504,12 +503,25 @@ class Cluster:
     def _enqueue(self, job: Job) -> None:
         job.queue_key = self._queue_key(job)
         heappush(self._queue, (job.queue_key, next(self._order), job))
+        self._drop_served()
         heappush(self._by_arrival, (job.arrival_s, next(self._order), job))
-        self._waiting_jobs.add(job.job_id)
+        self._waiting_jobs.add(job)
         self.waiting += 1
         queued = self.queued_service_s
         for i, service in enumerate(job.service_s):
             queued[i] += service
+
+    # These two run at each addition too: a driver that never reads must not fill the memory.
+
+    def _drop_served(self) -> None:
+        heap = self._by_arrival
+        while heap and heap[0][2] not in self._waiting_jobs:
+            heappop(heap)
+
+    def _drop_ended(self) -> None:
+        heap = self._ends
+        while heap and (heap[0][2].job is None or heap[0][2].expected_end != heap[0][0]):
+            heappop(heap)
 
     def _leave(self, now: float, job: Job) -> None:
         del self.jobs[job.job_id]

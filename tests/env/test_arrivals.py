@@ -41,7 +41,7 @@ def poisson(rng: np.random.Generator, rate: float, horizon_s: float) -> list[flo
 
 def z_score(sample: list[float], true: float) -> float:
     """Of the mean of independent replications."""
-    return (np.mean(sample) - true) / (np.std(sample, ddof=1) / math.sqrt(len(sample)))
+    return float((np.mean(sample) - true) / (np.std(sample, ddof=1) / math.sqrt(len(sample))))
 
 
 # -- against brute force --------------------------------------------------------------
