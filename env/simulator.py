@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
@@ -126,12 +126,20 @@ class Simulator:
         self.limit_s = last + PATIENCE_S if limit_s is None else limit_s
         self.env = simpy.Environment()
         self._nodes = [
-            SharedNode(self.env, node.config.cores, profile.timing.contention, self._transcoded)
+            SharedNode(
+                self.env,
+                node.config.cores,
+                profile.timing.contention,
+                profile.timing.boot,
+                self._transcoded,
+                self._booted,
+            )
             for node in self.cluster.nodes
         ]
         self._tasks: dict[object, _Task] = {}
         self._arrived = 0
         self._next_worker = 0
+        self._doomed: set[Hashable] = set()  # booting workers that will never come
         self._wake = inf
         self.epoch: Epoch | None = Epoch.START
         self.done = not requests and limit_s is None
@@ -283,18 +291,13 @@ class Simulator:
         worker_id = self._next_worker
         self._next_worker += 1
         worker = self.cluster.worker_spawned(now, worker_id, flavor)
-        node, shared = self.cluster.nodes[worker.node], self._nodes[worker.node]
-        law, contention = self.profile.timing.boot, self.profile.timing.contention
-        shared.change_load(contention.boot_load)
-        crowd = shared.load - law.crowd_knee_share * node.config.cores
-        slow = min(law.crowd_limit, exp(law.crowd_slope * crowd)) if crowd > 0 else 1.0
-        copy = 0.0 if node.image_cached else law.first_on_node_s
-        boot = (law.median_s * slow + copy) * exp(law.sigma * self._boot_rng.standard_normal())
+        law = self.profile.timing.boot
+        copy = 0.0 if self.cluster.nodes[worker.node].image_cached else law.first_on_node_s
+        boot = (law.median_s + copy) * exp(law.sigma * self._boot_rng.standard_normal())
+        self._nodes[worker.node].start_boot(boot, worker)
         faults = self.profile.faults
         if faults.spawn_failure and self._fault_rng.random() < faults.spawn_failure:
-            self._after(boot, self._spawn_failed, worker)
-        else:
-            self._after(boot, self._ready, worker)
+            self._doomed.add(worker_id)
         if faults.worker_loss_per_hour:
             life = self._fault_rng.exponential(3600.0 / faults.worker_loss_per_hour)
             self._after(life, self._lost, worker)
@@ -312,31 +315,19 @@ class Simulator:
         if self.timeline is not None:
             self.timeline.draining(now, worker)
 
-    def _is_booting(self, worker: Worker) -> bool:
-        return (
-            worker.state is WorkerState.BOOTING
-            and self.cluster.workers.get(worker.worker_id) is worker
-        )
-
-    def _ready(self, event: Event) -> None:
-        worker: Worker = event.value
-        if not self._is_booting(worker):
-            return  # lost while booting
-        self._nodes[worker.node].change_load(-self.profile.timing.contention.boot_load)
-        self.cluster.worker_ready(self.env.now, worker.worker_id)
+    def _booted(self, worker: Worker) -> None:
+        now = self.env.now
+        if worker.worker_id in self._doomed:
+            self._doomed.discard(worker.worker_id)
+            self.cluster.spawn_failed(now, worker.worker_id)
+            self.epoch = Epoch.SPAWN_FAILED
+            if self.timeline is not None:
+                self.timeline.gone(now, worker)
+            return
+        self.cluster.worker_ready(now, worker.worker_id)
         self.epoch = Epoch.WORKER_READY
         if self.timeline is not None:
-            self.timeline.ready(self.env.now, worker)
-
-    def _spawn_failed(self, event: Event) -> None:
-        worker: Worker = event.value
-        if not self._is_booting(worker):
-            return
-        self._nodes[worker.node].change_load(-self.profile.timing.contention.boot_load)
-        self.cluster.spawn_failed(self.env.now, worker.worker_id)
-        self.epoch = Epoch.SPAWN_FAILED
-        if self.timeline is not None:
-            self.timeline.gone(self.env.now, worker)
+            self.timeline.ready(now, worker)
 
     def _stopped(self, event: Event) -> None:
         worker: Worker = event.value
@@ -352,7 +343,8 @@ class Simulator:
         if worker.worker_id not in self.cluster.workers:
             return
         if worker.state is WorkerState.BOOTING:
-            self._nodes[worker.node].change_load(-self.profile.timing.contention.boot_load)
+            self._nodes[worker.node].stop_boot(worker)
+            self._doomed.discard(worker.worker_id)
         task = self._tasks.pop(worker.worker_id, None)
         if task is not None:
             task.alive = False
