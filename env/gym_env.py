@@ -167,6 +167,8 @@ class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
     gymnasium.make("DaCirco-v0", family="bursts", load=0.3, preference=0.9)
     ```
 
+    `gymnasium.make("env:DaCirco-v0")` does the same without the second import.
+
     | Argument            | Default       | Meaning                                            |
     | ------------------- | ------------- | -------------------------------------------------- |
     | `profile`           | `"openstack"` | data centre: name, TOML file or `Profile`          |
@@ -187,6 +189,7 @@ class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
     * v0: first version
     """  # noqa: E501  # a table's rows cannot be wrapped
 
+    action_space: spaces.Discrete
     # Not a ClassVar, because Gymnasium declares it as an instance's.
     metadata: dict[str, Any] = {  # noqa: RUF012
         "render_modes": list(RENDER_MODES),

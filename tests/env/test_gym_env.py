@@ -87,6 +87,12 @@ def test_importing_again_does_not_register_twice() -> None:
     importlib.reload(env)  # a second registration would warn, and warnings are errors
 
 
+def test_can_be_made_without_importing_env() -> None:
+    code = "import gymnasium; print(gymnasium.make('env:DaCirco-v0').spec.id)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "DaCirco-v0"
+
+
 def test_training_imports_neither_pictures_nor_torch() -> None:
     code = "import sys, env.gym_env; print(sorted({'matplotlib', 'torch'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

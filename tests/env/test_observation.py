@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import log, log1p
+from typing import Any
 
 import numpy as np
 import pytest
@@ -322,7 +323,7 @@ def test_hash_changes_with_any_feature(change: str, monkeypatch: pytest.MonkeyPa
     elif change == "absent":
         del spec[3]
     else:
-        other = {"name": "other", "low": -9.0, "high": 9.0, "meaning": "other"}[change]
-        spec[3] = spec[3]._replace(**{change: other})
+        other: dict[str, Any] = {"name": "other", "low": -9.0, "high": 9.0, "meaning": "other"}
+        spec[3] = spec[3]._replace(**{change: other[change]})
     monkeypatch.setattr(env.observation, "features", lambda _: tuple(spec))
     assert schema(FLAVORS)["sha256"] != GOLDEN_SHA256

@@ -160,7 +160,7 @@ def test_draws_into_part_of_a_larger_figure() -> None:
     timeline = simulate(profile).timeline
     assert timeline is not None
     figure = Figure()
-    for part in figure.subfigures(1, 2):
+    for part in np.asarray(figure.subfigures(1, 2), dtype=object):
         draw_timeline(part, timeline, profile.cluster, 0.0, 200.0)
     assert len(figure.axes) == 6
 
@@ -177,9 +177,10 @@ def bars(
     found = []
     for collection in axes.collections:
         assert isinstance(collection, PolyCollection)
+        colors = [to_hex(color) for color in np.atleast_2d(collection.get_facecolor())]
         for path in collection.get_paths():
-            (left, upper), (right, lower) = path.vertices.min(axis=0), path.vertices.max(axis=0)
-            found.append((to_hex(collection.get_facecolor()[0]), left, right, upper, lower))
+            box = path.get_extents()
+            found.append((colors[0], box.x0, box.x1, box.y0, box.y1))
     return axes, found
 
 
