@@ -125,8 +125,7 @@ def randomise_profile(base: Profile, rng: Rng, ranges: Randomisation) -> Profile
         n = int(rng.integers(ranges.nodes[0], ranges.nodes[1] + 1))
         model = cluster.nodes[0]
         nodes = tuple(
-            NodeConfig(f"node{i + 1}", model.cores, model.ram_gib, model.disk_gib)
-            for i in range(n)
+            NodeConfig(f"node{i + 1}", model.cores, model.ram_gib, model.disk_gib) for i in range(n)
         )
         cluster = replace(cluster, nodes=nodes)
     boot = _log_uniform(rng, *ranges.boot)

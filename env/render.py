@@ -85,7 +85,10 @@ def render_rgb_array(simulator: Simulator) -> NDArray[np.uint8]:
 def _headline(simulator: Simulator) -> str:
     cluster, epoch = simulator.cluster, simulator.epoch
     due = "under way" if epoch is None else epoch.name.lower().replace("_", " ")
-    return (
-        f"{clock(simulator.now)}   decision due: {due}   {describe_preference(cluster.preference)}   "
-        f"{cluster.waiting} waiting, {cluster.in_service} in process"
+    parts = (
+        clock(simulator.now),
+        f"decision due: {due}",
+        describe_preference(cluster.preference),
+        f"{cluster.waiting} waiting, {cluster.in_service} in process",
     )
+    return "   ".join(parts)
