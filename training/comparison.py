@@ -41,9 +41,7 @@ class Figures:
 
     def mean(self, name: str) -> NDArray[np.float64]:
         """Mean over the episodes of a metric, shape (preferences,)."""
-        return np.array(
-            [np.nanmean([getattr(run, name) for run in row]) for row in self.metrics]
-        )
+        return np.array([np.nanmean([getattr(run, name) for run in row]) for row in self.metrics])
 
 
 def cost_ratio(ours: Figures, theirs: Figures) -> NDArray[np.float64]:
@@ -101,9 +99,7 @@ class Comparison:
     def run(self, actor: Actor) -> Figures:
         """What the network makes of them."""
         simulators: list[Simulator] = [
-            simulate(episode, preference)
-            for preference in PREFERENCES
-            for episode in self.episodes
+            simulate(episode, preference) for preference in PREFERENCES for episode in self.episodes
         ]
         run_lockstep(simulators, greedy(actor))
         n = len(self.episodes)

@@ -22,9 +22,7 @@ Decide = Callable[[NDArray[np.float32], NDArray[np.bool_]], NDArray[np.int64]]
 def greedy(actor: Actor) -> Decide:
     """Decide by the actor's likeliest action."""
 
-    def decide(
-        observations: NDArray[np.float32], masks: NDArray[np.bool_]
-    ) -> NDArray[np.int64]:
+    def decide(observations: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[np.int64]:
         with torch.no_grad():
             logits = actor(torch.as_tensor(observations)).numpy()
         return masked_argmax(logits, masks)
@@ -32,7 +30,9 @@ def greedy(actor: Actor) -> Decide:
     return decide
 
 
-def simulate(episode: Episode, preference: float | None = None, discipline: str = "sjf") -> Simulator:
+def simulate(
+    episode: Episode, preference: float | None = None, discipline: str = "sjf"
+) -> Simulator:
     """The simulation of an episode, from start to the last job's end."""
     return Simulator(
         episode.profile,

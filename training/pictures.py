@@ -8,11 +8,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from env.episodes import Episode
-from env.render import draw_timeline
 from env.timeline import Timeline
+from env.timeline_plot import draw_timeline
 from training.comparison import PREFERENCES, Figures
 from training.lockstep import greedy, run_lockstep, simulate
 from training.network import Actor
+
+_WINDOW_S = 1800.0
 
 
 def trade_off(policies: Mapping[str, Figures]) -> Figure:
@@ -32,4 +34,24 @@ def trade_off(policies: Mapping[str, Figures]) -> Figure:
     axes.set_title("Trade-off over the preference w")
     axes.grid(alpha=0.3)
     axes.legend()
+    return figure
+
+
+def timeline(actor: Actor, comparison: Comparison) -> Figure:
+    """The first validation episode under the network at the middle of the dial."""
+    episode: Episode = comparison.episodes[0]
+    simulator = simulate(episode, 0.5)
+    simulator.timeline = Timeline()
+    run_lockstep([simulator], greedy(actor))
+    figure = Figure(figsize=(10, 6.4))
+    FigureCanvasAgg(figure)
+    end = simulator.now
+    draw_timeline(
+        figure,
+        simulator.timeline,
+        simulator.profile.cluster,
+        max(0.0, end - _WINDOW_S),
+        end,
+        title="last half hour of a validation episode, w = 0.5",
+    )
     return figure

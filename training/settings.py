@@ -6,66 +6,79 @@ import dataclasses
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from env.errors import ConfigError, UnknownNameError
 
 
+T = TypeVar("T")
+
+
+def option(default: T, help_text: str) -> T:
+    """A field of `Settings` with its doc line."""
+    field: T = dataclasses.field(default=default, metadata={"help": help_text})
+    return field
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """One training run. The defaults are those of the shipped policy."""
+    """One training run. The defaults are those of the shipped policy.
 
-    name: str = "latest"
-    """The policy is exported to MODELS/NAME; the run is logged under RUNS/NAME."""
-    seed: int = 0
-    """Fixes every random draw: the same seed gives the same policy, bit for bit."""
-    runs: Path = Path("runs")
-    """Folder of logs and checkpoints."""
-    models: Path = Path("models")
-    """Folder of frozen policies."""
+    Every field is an option of the command and a key of a configuration file; its doc line
+    stands beside it.
+    """
 
-    total_steps: int = 24_000_000
-    """Decisions of reinforcement learning (imitation and critic warm-up not counted)."""
-    n_envs: int = 64
-    """Simulated data centres that run side by side."""
-    rollout_steps: int = 256
-    """Decisions of each between two updates."""
-    batch_size: int = 4096
-    """Minibatch of an update."""
-    epochs: int = 4
-    """Passes over a rollout."""
-    learning_rate: float = 2.5e-4
-    """Adam's step size at the start; it falls linearly to zero."""
-    clip: float = 0.15
-    """PPO's clip range."""
-    entropy: float = 1e-3
-    """Weight of the entropy bonus."""
-    target_kl: float = 0.03
-    """An update stops early when the policy has moved this far."""
-    horizon_s: float = 300.0
-    """Time constant of the discount, seconds (see training.semi_markov)."""
-    trace_s: float = 120.0
-    """Time constant of the advantage's trace, seconds."""
-    width: int = 128
-    """Units of each of the two hidden layers, for actor and critic alike."""
+    name: str = option(
+        "latest", "The policy is exported to MODELS/NAME; the run is logged under RUNS/NAME."
+    )
+    seed: int = option(
+        0, "Fixes every random draw: the same seed gives the same policy, bit for bit."
+    )
+    runs: Path = option(Path("runs"), "Folder of logs and checkpoints.")
+    models: Path = option(Path("models"), "Folder of frozen policies.")
 
-    imitation_decisions: int = 400_000
-    """Decisions to imitate before learning by reinforcement; 0 starts from scratch."""
-    imitation_epochs: int = 8
-    """Passes over them."""
-    imitation_rate: float = 1e-3
-    """Adam's step size in imitation."""
-    warmup_steps: int = 500_000
-    """Decisions during which only the critic learns, after the imitation."""
+    total_steps: int = option(
+        24_000_000,
+        "Decisions of reinforcement learning (imitation and critic warm-up not counted).",
+    )
+    n_envs: int = option(64, "Simulated data centres that run side by side.")
+    rollout_steps: int = option(256, "Decisions of each between two updates.")
+    batch_size: int = option(4096, "Minibatch of an update.")
+    epochs: int = option(4, "Passes over a rollout.")
+    learning_rate: float = option(
+        2.5e-4, "Adam's step size at the start; it falls linearly to zero."
+    )
+    clip: float = option(0.15, "PPO's clip range.")
+    entropy: float = option(1e-3, "Weight of the entropy bonus.")
+    target_kl: float = option(0.03, "An update stops early when the policy has moved this far.")
+    horizon_s: float = option(
+        300.0, "Time constant of the discount, seconds (see training.semi_markov)."
+    )
+    trace_s: float = option(120.0, "Time constant of the advantage's trace, seconds.")
+    width: int = option(128, "Units of each of the two hidden layers, for actor and critic alike.")
 
-    home_share: float = 0.6
-    """Share of the episodes on three nodes; the others have 1 to 12."""
-    evaluate_every: int = 1_000_000
-    """Decisions between two evaluations, checkpoints and pictures."""
-    validation_episodes: int = 24
-    """Random episodes of the evaluation, beside the training scenarios."""
-    validation_seed: int = 20_000
-    """Seed of those episodes; never used for training."""
+    imitation_decisions: int = option(
+        400_000, "Decisions to imitate before learning by reinforcement; 0 starts from scratch."
+    )
+    imitation_epochs: int = option(8, "Passes over them.")
+    imitation_rate: float = option(1e-3, "Adam's step size in imitation.")
+    imitation_smoothing: float = option(
+        0.03, "Share of the imitation's target spread over all actions that can be carried out."
+    )
+    warmup_steps: int = option(
+        500_000, "Decisions during which only the critic learns, after the imitation."
+    )
+
+    home_share: float = option(
+        0.6, "Share of the episodes on three nodes; the others have 1 to 12."
+    )
+    evaluate_every: int = option(
+        1_000_000, "Decisions between two evaluations, checkpoints and pictures."
+    )
+    validation_episodes: int = option(
+        24, "Random episodes of the evaluation, beside the training scenarios."
+    )
+    validation_seed: int = option(20_000, "Seed of those episodes; never used for training.")
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -83,8 +96,9 @@ class Settings:
         for key in ("imitation_decisions", "warmup_steps", "validation_episodes", "entropy"):
             if getattr(self, key) < 0:
                 raise ConfigError(f"{key} is {getattr(self, key)}: it must be 0 or more")
-        if not 0 <= self.home_share <= 1:
-            raise ConfigError(f"home_share is {self.home_share}: it must be in 0..1")
+        for key in ("home_share", "imitation_smoothing"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise ConfigError(f"{key} is {getattr(self, key)}: it must be in 0..1")
         if not self.name or any(part in self.name for part in ("/", "\\", "..")):
             raise ConfigError(f"name is {self.name!r}: it must be a plain folder name")
 

@@ -1,0 +1,54 @@
+"""What the project's commands share: one line and exit code 2 for bad input, 130 for Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Final, NoReturn
+
+from env.errors import DaCircoError
+
+BAD_INPUT: Final = 2
+INTERRUPTED: Final = 130
+"""As a shell reports a program that was ended by Ctrl-C."""
+
+
+class UsageError(DaCircoError):
+    """The command line itself is wrong."""
+
+
+class CommandParser(argparse.ArgumentParser):
+    """An argument parser that raises `UsageError` instead of printing its usage and exiting."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def run_command(name: str, work: Callable[[], object]) -> int:
+    """Do the work of a command and return its exit code.
+
+    Args:
+        name: of the command, for messages.
+        work: raises `DaCircoError` on bad input.
+    """
+    try:
+        work()
+    except DaCircoError as error:
+        print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def whole_number(text: str) -> int:
+    """An option's value: a whole number of 1 or more."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return number
