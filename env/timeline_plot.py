@@ -48,7 +48,7 @@ _LEFT: Final = 0.09
 _RIGHT: Final = 0.965
 _FREE_COLOR: Final = "#F0F0F0"
 _JOB_EDGE_COLOR: Final = "#003A5C"
-_MOST_EDGES: Final = 2000
+_MOST_EDGES: Final = 1200
 """With more bars than this their edges would hide their colours."""
 _DARK: Final = (WorkerState.BUSY, WorkerState.DRAINING)
 _NODE_GAP: Final = 0.4
