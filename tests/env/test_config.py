@@ -25,6 +25,7 @@ Key = tuple[str | int, ...]
 
 FOLDER = Path(env.__file__).parent / "profiles"
 FULL: Table = tomllib.loads((FOLDER / "openstack.toml").read_text(encoding="utf-8"))
+FULL.pop("provenance", None)  # the one table that may hold anything
 FULL["cluster"] |= {"max_workers": 7, "max_vcpus": 12, "max_ram_gib": 20.5}
 FULL["faults"] = {"spawn_failure": 0.1, "worker_loss_per_hour": 0.2, "transcode_error": 0.3}
 
@@ -231,6 +232,12 @@ def test_a_missing_key(key: Key) -> None:
     data = copy.deepcopy(FULL)
     del table_at(data, key[:-1])[key[-1]]
     assert refusal(data).startswith(f"{written(key)}: Field required")
+
+
+def test_the_provenance_may_hold_anything() -> None:
+    provenance = {"runs": ["a", "b"], "boot": {"n": 62}}
+    profile = profile_from_dict({**FULL, "provenance": provenance}, "my.toml")
+    assert profile.provenance == provenance
 
 
 def test_several_errors_are_counted() -> None:
