@@ -118,6 +118,7 @@ class Observer:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self._low, self._high = bounds([flavor.name for flavor in cluster.flavors])
+        self.size = len(self._low)
         self._cluster_size = log(cluster.cores / REFERENCE_CORES) / 2
         self._workers = float(max(1, cluster.capacity_of(0)))
         self._boot = log1p(cluster.boot_s) / 6

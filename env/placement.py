@@ -42,6 +42,7 @@ class Placement:
         return self._most_free(millicores, mib) is not None
 
     def _most_free(self, millicores: int, mib: int) -> Room | None:
+        room: Room
         for room in reversed(self._by_free):
             if room.free_millicores < millicores:
                 return None
@@ -53,6 +54,7 @@ class Placement:
         """The node for a worker of this size, or none if it fits nowhere."""
         if self._strategy == "least-loaded":
             return self._most_free(millicores, mib)
+        room: Room
         if self._by_count is not None:
             for room in self._by_count:
                 if room.free_millicores >= millicores and room.free_mib >= mib:

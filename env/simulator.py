@@ -28,6 +28,7 @@ PATIENCE_S: Final = 24 * 3600.0
 
 
 _LEAST_ERLANGS: Final = 0.05
+_LEAST_SPAN_S: Final = 60.0
 
 
 class Epoch(IntEnum):
@@ -82,8 +83,8 @@ class Simulator:
         seed: fixes every random draw.
         preference: w, kept in the cluster for the policy to read.
         discipline: queue discipline, see `env.dispatch`.
-        limit_s: the run ends here at the latest, even if jobs are left; by default a day
-            after the last arrival.
+        limit_s: the run ends at this time, whether jobs are left or not, seconds; by
+            default it ends with the last job, and at the latest a day after its arrival.
         timeline: records what happens, for pictures.
 
     Attributes:
@@ -123,6 +124,7 @@ class Simulator:
             raise ValueError("the requests are not in order of arrival: sort them by arrival_s")
         self._draw(requests, catalog, seed)
         last = requests[-1].arrival_s if requests else 0.0
+        self._ends_with_jobs = limit_s is None
         self.limit_s = last + PATIENCE_S if limit_s is None else limit_s
         self.env = simpy.Environment()
         self._nodes = [
@@ -142,7 +144,7 @@ class Simulator:
         self._doomed: set[Hashable] = set()  # booting workers that will never come
         self._wake = inf
         self.epoch: Epoch | None = Epoch.START
-        self.done = not requests and limit_s is None
+        self.done = self._ends_with_jobs and not requests
         self.invalid_actions = 0
         n = len(requests)
         self.assigned_s = [nan] * n
@@ -192,16 +194,16 @@ class Simulator:
         """
         if self.done:
             return False
+        if self.timeline is not None:  # what holds until the next epoch
+            cluster = self.cluster
+            self.timeline.sample(
+                self.now, cluster.waiting, cluster.in_service, cluster.reserved_cores
+            )
         self.epoch = None
         step = self.env.step
         while self.epoch is None:
             step()
         self._dispatch()
-        if self.timeline is not None:
-            cluster = self.cluster
-            self.timeline.sample(
-                self.now, cluster.waiting, cluster.in_service, cluster.reserved_cores
-            )
         return not self.done
 
     def apply(self, action: Action) -> bool:
@@ -247,10 +249,26 @@ class Simulator:
         brings the costs of quiet and of busy runs to one scale.
         """
         last = self.requests[-1].arrival_s if self.requests else 0.0
-        span = min(self.limit_s, max(last, 1.0))
-        erlangs = sum(service[0] for service in self._service) / span
+        span = max(last, _LEAST_SPAN_S) if self._ends_with_jobs else self.limit_s
+        erlangs = float(sum(service[0] for service in self._service)) / span
         w = self.cluster.preference
         return (erlangs + _LEAST_ERLANGS) * (w + (1.0 - w) * self.cluster.flavor_cost(0))
+
+    def constants(self) -> tuple[object, ...]:
+        """What never changes in a run: a copy of the simulator may share it."""
+        return (
+            self.profile,
+            self.profile.cluster,
+            self.requests,
+            self.timing,
+            self._work,
+            self._download,
+            self._upload,
+            self._luck,
+            self._service,
+            self._speedup,
+            self._megapixels,
+        )
 
     # -- SimPy events -----------------------------------------------------------------
 
@@ -330,7 +348,8 @@ class Simulator:
             self.timeline.ready(now, worker)
 
     def _stopped(self, event: Event) -> None:
-        worker: Worker = event.value
+        worker = event.value
+        assert isinstance(worker, Worker)
         if worker.worker_id not in self.cluster.workers:
             return  # lost while draining
         self.cluster.worker_stopped(self.env.now, worker.worker_id)
@@ -339,7 +358,8 @@ class Simulator:
             self.timeline.gone(self.env.now, worker)
 
     def _lost(self, event: Event) -> None:
-        worker: Worker = event.value
+        worker = event.value
+        assert isinstance(worker, Worker)
         if worker.worker_id not in self.cluster.workers:
             return
         if worker.state is WorkerState.BOOTING:
@@ -372,7 +392,8 @@ class Simulator:
                 self.timeline.busy(now, worker)
 
     def _downloaded(self, event: Event) -> None:
-        task: _Task = event.value
+        task = event.value
+        assert isinstance(task, _Task)
         if not task.alive:
             return
         worker, index, now = task.worker, task.job, self.env.now
@@ -410,7 +431,8 @@ class Simulator:
         self._after(self._upload[index], self._uploaded, task)
 
     def _uploaded(self, event: Event) -> None:
-        task: _Task = event.value
+        task = event.value
+        assert isinstance(task, _Task)
         if not task.alive:
             return
         del self._tasks[task.worker.worker_id]
@@ -423,5 +445,9 @@ class Simulator:
         self.epoch = Epoch.TASK_ENDED
         if self.timeline is not None:
             self.timeline.idle(now, worker)
-        if self._arrived == len(self.requests) and not self.cluster.jobs_in_system:
+        if (
+            self._ends_with_jobs
+            and self._arrived == len(self.requests)
+            and not self.cluster.jobs_in_system
+        ):
             self.done = True

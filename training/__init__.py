@@ -1,0 +1,1 @@
+"""Learning and proof: train, evaluate, calibrate, validate, benchmark."""

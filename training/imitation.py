@@ -72,7 +72,7 @@ def collect(
         progress: told the decisions of each round.
     """
     rounds = n // len(members)
-    n_flavors = (int(members[0].action_space.n) - 1) // 2  # type: ignore[attr-defined]
+    n_flavors = (int(members[0].action_space.n) - 1) // 2
     width = members[0].observation_space.shape
     assert width is not None
     observations = np.zeros((rounds, len(members), *width), dtype=np.float32)
@@ -152,7 +152,7 @@ def clone(
                 spread = functional.log_softmax(logits, dim=1).where(allowed, 0.0).sum(dim=1)
                 loss = (1 - smoothing) * loss - smoothing * (spread / allowed.sum(dim=1)).mean()
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimiser.step()
             schedule.step()

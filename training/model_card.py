@@ -11,16 +11,22 @@ def model_card(card: dict[str, Any]) -> str:
     lines = [
         f"# {card['name']}",
         "",
-        "A frozen autoscaling policy of DaCirco: it watches the cluster and orders to spawn a "
-        "worker of a flavor, to keep, or to kill an idle one. One file serves every preference "
-        "between the data-centre director (lean) and DaCirco's manager (fast).",
+        (
+            "A frozen autoscaling policy of DaCirco: it watches the cluster and orders to spawn a "
+            "worker of a flavor, to keep, or to kill an idle one. One file serves every preference "
+            "between the data-centre director (lean) and DaCirco's manager (fast)."
+        ),
         "",
         "| | |",
         "| --- | --- |",
-        f"| algorithm | {card['algorithm']} (stable-baselines3, sb3-contrib), after imitation of "
-        "a rule |",
-        f"| preference w | {card['preference_range'][0]} (lean) to "
-        f"{card['preference_range'][1]} (fast) |",
+        (
+            f"| algorithm | {card['algorithm']} (stable-baselines3, sb3-contrib), after imitation of "
+            "a rule |"
+        ),
+        (
+            f"| preference w | {card['preference_range'][0]} (lean) to "
+            f"{card['preference_range'][1]} (fast) |"
+        ),
         f"| queue discipline | {card['discipline']} |",
         f"| decisions learned from | {training['steps']:,} |",
         f"| seed | {training['seed']} |",
@@ -41,9 +47,11 @@ def model_card(card: dict[str, Any]) -> str:
         f"python -m training.evaluate --policy models/{card['name']}",
         "```",
         "",
-        "`policy.onnx` takes observations (n, features) and gives logits (n, actions); the "
-        "normalisation is inside, the action mask is applied by `agents.frozen`. `policy.zip` "
-        "is for further training only: it is pickled, load none that you did not make.",
+        (
+            "`policy.onnx` takes observations (n, features) and gives logits (n, actions); the "
+            "normalisation is inside, the action mask is applied by `agents.frozen`. `policy.zip` "
+            "is for further training only: it is pickled, load none that you did not make."
+        ),
         "",
         "## Actions",
         "",

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from env.episodes import Episode
 from env.timeline import Timeline
 from env.timeline_plot import draw_timeline
-from training.comparison import PREFERENCES, Figures
+from training.comparison import PREFERENCES, Comparison, Figures
 from training.lockstep import greedy, run_lockstep, simulate
 from training.network import Actor
 

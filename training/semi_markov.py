@@ -73,7 +73,7 @@ class SemiMarkovRolloutBuffer(MaskableRolloutBuffer):
         self.elapsed_s = np.zeros((self.buffer_size, self.n_envs), dtype=np.float32)
         super().reset()
 
-    def add(self, obs: Any, action: Any, reward: Any, *args: Any, **kwargs: Any) -> None:
+    def add(self, *args: Any, action_masks: NDArray[np.bool_] | None = None, **kwargs: Any) -> None:
         """Store a step with the time that it took.
 
         Raises:
@@ -81,6 +81,7 @@ class SemiMarkovRolloutBuffer(MaskableRolloutBuffer):
         """
         if self.clock is None:
             raise RuntimeError("set the buffer's clock to the vectorised environment first")
+        observation, action, reward, *rest = args
         elapsed = self.clock.elapsed_s
         self.elapsed_s[self.pos] = elapsed
         # What the reward holds beyond the step's own is the value of a truncated end.
@@ -88,7 +89,14 @@ class SemiMarkovRolloutBuffer(MaskableRolloutBuffer):
         share = elapsed / self.horizon_s
         within = np.where(share > 0, -np.expm1(-share) / np.maximum(share, 1e-12), 1.0)
         discounted = self.clock.rewards * within + bootstrap * np.exp(-share)
-        super().add(obs, action, discounted.astype(np.float32), *args, **kwargs)
+        super().add(
+            observation,
+            action,
+            discounted.astype(np.float32),
+            *rest,
+            action_masks=action_masks,
+            **kwargs,
+        )
 
     def compute_returns_and_advantage(
         self, last_values: torch.Tensor, dones: NDArray[np.bool_]

@@ -10,8 +10,10 @@ from typing import Any, Final, TypeVar
 
 from env.errors import ConfigError, UnknownNameError
 
-
 T = TypeVar("T")
+
+_RUNS: Final = Path("runs")
+_MODELS: Final = Path("models")
 
 
 def option(default: T, help_text: str) -> T:
@@ -34,8 +36,8 @@ class Settings:
     seed: int = option(
         0, "Fixes every random draw: the same seed gives the same policy, bit for bit."
     )
-    runs: Path = option(Path("runs"), "Folder of logs and checkpoints.")
-    models: Path = option(Path("models"), "Folder of frozen policies.")
+    runs: Path = option(_RUNS, "Folder of logs and checkpoints.")  # noqa: RUF009
+    models: Path = option(_MODELS, "Folder of frozen policies.")  # noqa: RUF009
 
     total_steps: int = option(
         24_000_000,

@@ -17,7 +17,6 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvO
 
 from env.cost import CostVector
 
-
 REWARD_UNIT_S: Final = 100.0
 """A reward of -1 is the reference cost of so many seconds (keeps values near 1..10)."""
 
@@ -25,8 +24,13 @@ REWARD_UNIT_S: Final = 100.0
 class BatchedEnv(Protocol):
     """What a member of the batch offers (see `env.gym_env.DaCircoEnv`)."""
 
-    observation_space: spaces.Space[Any]
-    action_space: spaces.Space[Any]
+    @property
+    def observation_space(self) -> spaces.Space[Any]:
+        """Observations as stable-baselines3 wants them described."""
+
+    @property
+    def action_space(self) -> spaces.Space[Any]:
+        """Actions, likewise."""
 
     def reset(self, *, seed: int | None = None) -> Any:
         """Seed the random numbers and start an episode."""
