@@ -6,6 +6,7 @@ it with probability 1e-6).
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import os
@@ -255,7 +256,7 @@ def test_littles_law_and_conservation(seed: int, limit_s: float | None) -> None:
         assert ended == len(simulator.requests)
         assert simulator.now == max(simulator.ended_s)
     else:
-        assert simulator.now <= limit_s
+        assert simulator.now == limit_s
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -347,6 +348,44 @@ def test_it_ends_with_the_last_job() -> None:
     simulator = play(FixedWorkers(1), make_profile(tick_s=5.0), make_work([2.0], [10.0]))
     assert simulator.now == simulator.ended_s[0] == pytest.approx(13.0)
     assert simulator.cluster.completed == 1
+
+
+def test_with_a_limit_it_goes_on_to_the_limit() -> None:
+    work = make_work([2.0], [10.0])
+    simulator = play(FixedWorkers(1), make_profile(tick_s=5.0), work, limit_s=31.0)
+    assert simulator.now == simulator.cluster.now == 31.0
+    assert simulator.cluster.completed == 1
+    assert simulator.cluster.reserved_vcpu_integral() == pytest.approx(29.0)
+
+
+def test_the_reference_cost_rate_grows_with_the_load() -> None:
+    # One worker of 1 of 18 vCPUs and 2 of 48 GiB reserves 18 * (1/36 + 2/96) = 0.875 cores.
+    def rate(work_s: float, limit_s: float | None = None) -> float:
+        work = make_work([0.0, 100.0], [work_s - 30.0, 30.0])
+        run = Simulator(make_profile(), *work, preference=0.3, limit_s=limit_s)
+        return run.reference_cost_rate()
+
+    erlang = 0.3 + 0.7 * 0.875
+    assert rate(40.0) > 0.4 * erlang
+    assert rate(90.0) - rate(40.0) == pytest.approx(0.5 * erlang)  # over 100 s
+    assert rate(90.0, 500.0) - rate(40.0, 500.0) == pytest.approx(0.1 * erlang)
+
+
+def test_a_copy_goes_on_as_the_run_itself() -> None:
+    simulator, policy = Simulator(rough_profile(), *realistic(1), seed=1), Erratic(1)
+    for _ in range(60):
+        simulator.advance()
+        while (action := policy.act(simulator.cluster)) != KEEP and simulator.apply(action):
+            pass
+    shared = {id(constant): constant for constant in simulator.constants()}
+    copies = [copy.deepcopy((simulator, policy), dict(shared)) for _ in range(2)]
+    before = copies[0][0].now
+    simulator.run(policy)
+    assert copies[0][0].now == before
+    for other, its_policy in copies:
+        other.run(its_policy)
+        assert measure(other) == measure(simulator)
+        assert other.ended_s == simulator.ended_s
 
 
 def test_without_requests_there_is_nothing_to_do() -> None:
