@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rich.progress import Progress
+from sb3_contrib import MaskablePPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Figure, TensorBoardOutputFormat
 
-from training.checkpoint import LEARNING, Checkpoints, State
+from training.checkpoint import Checkpoints, State
 from training.comparison import PREFERENCES, Comparison, Figures, over_all
 from training.network import Actor
 from training.pictures import timeline, trade_off
@@ -37,6 +38,21 @@ class ProgressCallback(BaseCallback):
         return True
 
 
+class EnvelopeCallback(BaseCallback):
+    """Notes between which bounds the observations lie that are learned from."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__()
+        self._state = state
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        assert isinstance(self.model, MaskablePPO)
+        self._state.widen(self.model.rollout_buffer.observations)
+
+
 class EvaluationCallback(BaseCallback):
     """Evaluates now and then; keeps the best policy and a checkpoint to resume from.
 
@@ -62,7 +78,8 @@ class EvaluationCallback(BaseCallback):
         self._checkpoints = checkpoints
         self._state = state
         self._say = say
-        self._next = state.steps + settings.evaluate_every
+        every = settings.evaluate_every
+        self._next = (state.steps // every + 1) * every
 
     def _on_step(self) -> bool:
         return True
@@ -81,19 +98,20 @@ class EvaluationCallback(BaseCallback):
         actor = Actor(self.model)  # type: ignore[arg-type]  # it is a MaskablePPO
         figures = self._comparison.run(actor)
         score = self._comparison.score(figures)
-        self._state.stage = LEARNING
-        self._state.steps = self.num_timesteps
+        steps = self.model.num_timesteps
         better = score < self._state.best_score
         if better:
-            self._state.best_score = score
-            self._state.best_steps = self.num_timesteps
-            self._state.best_summary = self._comparison.summary(
-                figures, f"Validation episodes, after {self.num_timesteps:,} decisions."
-            )
+            # Saved first: an interrupt in between must not leave a score without its model.
             self._checkpoints.save_best(self.model)  # type: ignore[arg-type]
+            self._state.best_score = score
+            self._state.best_steps = steps
+            self._state.best_summary = self._comparison.summary(
+                figures, f"Validation episodes, after {steps:,} decisions."
+            )
+        self._state.steps = steps
         self._checkpoints.save(self.model, self._state)  # type: ignore[arg-type]
         self._say(
-            f"{self.num_timesteps:>12,} decisions: cost relative to the best rule "
+            f"{steps:>12,} decisions: cost relative to the best rule "
             f"{score:.4f}" + ("  (best so far)" if better else "")
         )
         self._log(actor, figures)
@@ -114,7 +132,7 @@ class EvaluationCallback(BaseCallback):
         logger.record(
             "pictures/timeline", Figure(timeline(actor, self._comparison), close=True), without
         )
-        logger.dump(self.num_timesteps)
+        logger.dump(self.model.num_timesteps)
 
 
 def exclude_text_formats() -> tuple[str, ...]:

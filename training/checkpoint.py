@@ -16,6 +16,7 @@ from sb3_contrib import MaskablePPO
 from env.errors import ConfigError
 from training.settings import Settings
 
+IMITATING: Final = "imitating"
 IMITATED: Final = "imitated"
 LEARNING: Final = "learning"
 
@@ -25,19 +26,32 @@ class State:
     """Where a run stands.
 
     Attributes:
-        stage: the latest stage that has begun to leave results: imitated or learning.
+        stage: imitating (nothing is saved but the settings: it is done again), imitated
+            (the model is saved), learning (the latest model is saved).
         steps: decisions of reinforcement learning so far.
         best_score: cost relative to the strongest rule of the best evaluation, on the
             validation episodes.
         best_steps: decisions at that evaluation.
         best_summary: its figures for the card.
+        least, greatest: of each feature in all observations learned from.
     """
 
-    stage: str = IMITATED
+    stage: str = IMITATING
     steps: int = 0
     best_score: float = float("inf")
     best_steps: int = 0
     best_summary: dict[str, Any] = dataclasses.field(default_factory=dict)
+    least: list[float] = dataclasses.field(default_factory=list)
+    greatest: list[float] = dataclasses.field(default_factory=list)
+
+    def widen(self, observations: NDArray[np.float32]) -> None:
+        """Widen the envelope by observations of shape (..., features)."""
+        rows = observations.reshape(-1, observations.shape[-1])
+        least, greatest = rows.min(axis=0), rows.max(axis=0)
+        if self.least:
+            least = np.minimum(least, np.array(self.least, dtype=np.float32))
+            greatest = np.maximum(greatest, np.array(self.greatest, dtype=np.float32))
+        self.least, self.greatest = least.tolist(), greatest.tolist()
 
 
 class Checkpoints:
@@ -57,15 +71,29 @@ class Checkpoints:
         self._observations = self.folder / "observations.npy"
 
     def start(self, settings: Settings) -> None:
-        """Begin a new run: forget an earlier one of the same name."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for path in (self.latest, self.best, self._state, self._observations):
-            path.unlink(missing_ok=True)
-        _write(self._settings, json.dumps(settings.to_dict(), indent=1) + "\n")
+        """Begin a new run: forget an earlier one of the same name, its curves included.
+
+        Raises:
+            ConfigError: the folder cannot be written to.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for path in (
+                *(self.latest, self.best, self._state, self._observations),
+                *self.run_folder.rglob("events.out.tfevents.*"),
+            ):
+                path.unlink(missing_ok=True)
+            _write(self._settings, json.dumps(settings.to_dict(), indent=1) + "\n")
+            self._save_state(State())
+        except OSError as error:
+            raise ConfigError(f"cannot write to {self.run_folder}: {error.strerror}") from None
 
     def save(self, model: MaskablePPO, state: State) -> None:
         """Save the model and where it stands."""
         self._save_model(model, self.latest)
+        self._save_state(state)
+
+    def _save_state(self, state: State) -> None:
         _write(self._state, json.dumps(dataclasses.asdict(state), indent=1) + "\n")
 
     def save_best(self, model: MaskablePPO) -> None:
@@ -90,24 +118,40 @@ class Checkpoints:
         """Where the run stands.
 
         Raises:
-            ConfigError: there is nothing to resume.
+            ConfigError: there is nothing to resume, or it cannot be read.
         """
-        if not (self._state.is_file() and self.latest.is_file()):
-            raise ConfigError(
-                f"{self.run_folder}: no checkpoint to resume: start it without --resume"
-            )
-        return State(**json.loads(self._state.read_text(encoding="utf-8")))
+        if self._state.is_file():
+            state = State(**_read(self._state, State))
+            if state.stage == IMITATING or self.latest.is_file():
+                return state
+        raise ConfigError(f"{self.run_folder}: no checkpoint to resume: start it without --resume")
 
     def load_settings(self, current: Settings) -> Settings:
-        """The settings that the run began with; folders as they are now.
+        """The settings that the run began with; name and folders as they are now.
 
         Raises:
-            ConfigError: there is no such run.
+            ConfigError: there is no such run, or its settings cannot be read.
         """
         if not self._settings.is_file():
             raise ConfigError(f"{self.run_folder}: no run to resume: start it without --resume")
-        data = json.loads(self._settings.read_text(encoding="utf-8"))
-        return Settings(**{**data, "runs": current.runs, "models": current.models})
+        places = {"name": current.name, "runs": current.runs, "models": current.models}
+        return Settings(**{**_read(self._settings, Settings), **places})
+
+
+def _read(path: Path, kind: type[State] | type[Settings]) -> dict[str, Any]:
+    """The fields of a `kind` from a JSON file.
+
+    Raises:
+        ConfigError: it is not JSON, or has other keys.
+    """
+    known = {field.name for field in dataclasses.fields(kind)}
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{path} is not valid JSON: {error}: start without --resume") from None
+    if not isinstance(data, dict) or set(data) != known:
+        raise ConfigError(f"{path} is of another version: start without --resume")
+    return data
 
 
 def _write(path: Path, text: str) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
-import subprocess
 import tempfile
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +23,7 @@ from env.errors import PolicyError
 from env.observation import schema
 from training.model_card import model_card
 from training.network import Actor
+from training.revision import git_revision
 
 CHECKPOINT_FILE: Final = "policy.zip"
 MODEL_CARD_FILE: Final = "README.md"
@@ -38,8 +38,8 @@ class Provenance:
     Attributes:
         settings: the training configuration.
         steps: decisions of reinforcement learning up to this policy.
-        observations: recorded observations, shape (n, features): the envelope seen in
-            training and the check of the export.
+        observations: recorded observations, shape (n, features), to check the export on.
+        envelope: least and greatest value of each feature seen in training.
         evaluation: figures of the evaluation that chose this policy.
         flavors: names of the flavors, small to large.
     """
@@ -47,6 +47,7 @@ class Provenance:
     settings: dict[str, Any]
     steps: int
     observations: NDArray[np.float32]
+    envelope: tuple[Sequence[float], Sequence[float]]
     evaluation: dict[str, Any]
     flavors: tuple[str, ...]
 
@@ -91,23 +92,6 @@ def largest_difference(
     return float(np.abs(expected - frozen.logits(observations)).max())
 
 
-def git_revision() -> str | None:
-    """The revision of the working tree, with ``+`` if it was changed since; none without git."""
-    try:
-        revision = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        changed = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return revision + ("+" if changed else "")
-
-
 def export(model: MaskablePPO, folder: Path, provenance: Provenance) -> float:
     """Write a frozen policy; the folder appears whole or not at all.
 
@@ -115,8 +99,10 @@ def export(model: MaskablePPO, folder: Path, provenance: Provenance) -> float:
         The largest difference between frozen and trained logits on the observations.
 
     Raises:
-        PolicyError: that difference is above `TOLERANCE`.
+        PolicyError: that difference is above `TOLERANCE`, or the folder is there and holds
+            something else than a frozen policy.
     """
+    check_replaceable(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as work:
         draft = Path(work) / folder.name
@@ -139,8 +125,8 @@ def export(model: MaskablePPO, folder: Path, provenance: Provenance) -> float:
             },
             "evaluation": provenance.evaluation,
             "observation_envelope": {
-                "low": [float(x) for x in observations.min(axis=0)],
-                "high": [float(x) for x in observations.max(axis=0)],
+                "low": [float(x) for x in provenance.envelope[0]],
+                "high": [float(x) for x in provenance.envelope[1]],
             },
             "files": {
                 name: {"sha256": sha256(draft / name), "bytes": (draft / name).stat().st_size}
@@ -155,7 +141,32 @@ def export(model: MaskablePPO, folder: Path, provenance: Provenance) -> float:
                 f"the exported network differs from the trained one by {difference:.2g} "
                 f"(allowed {TOLERANCE:g}): nothing was written"
             )
-        if folder.exists():
-            shutil.rmtree(folder)
-        draft.rename(folder)
+        _replace(folder, draft, Path(work) / "old")
     return difference
+
+
+def check_replaceable(folder: Path) -> None:
+    """Make sure that an export to the folder would overwrite nothing but a frozen policy.
+
+    Raises:
+        PolicyError: it would.
+    """
+    if not folder.exists() or (folder / CARD_FILE).is_file():
+        return
+    if not folder.is_dir() or any(folder.iterdir()):
+        raise PolicyError(
+            f"{folder} is there and is not a frozen policy: choose another name, or remove it"
+        )
+
+
+def _replace(folder: Path, draft: Path, aside: Path) -> None:
+    """Put the draft in the folder's place; on failure the old folder stands again."""
+    if not folder.exists():
+        draft.rename(folder)
+        return
+    folder.rename(aside)
+    try:
+        draft.rename(folder)
+    except BaseException:
+        aside.rename(folder)
+        raise

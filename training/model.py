@@ -6,8 +6,10 @@ from pathlib import Path
 
 import torch
 from sb3_contrib import MaskablePPO
+from stable_baselines3.common.utils import LinearSchedule
 
 from env.episodes import EpisodeSampler, Randomisation, random_episodes
+from env.errors import ConfigError
 from env.gym_env import DaCircoEnv
 from training.network import policy_arguments
 from training.semi_markov import SemiMarkovRolloutBuffer
@@ -30,11 +32,10 @@ def build_model(settings: Settings, batch: BatchVecEnv) -> MaskablePPO:
     """A fresh learner on the batch."""
     # Small matrices: a second thread costs more than it brings.
     torch.set_num_threads(1)
-    first_rate = settings.learning_rate
     model = MaskablePPO(
         "MlpPolicy",
         batch,
-        learning_rate=lambda remaining: first_rate * remaining,
+        learning_rate=_schedule(settings),
         n_steps=settings.rollout_steps,
         batch_size=settings.batch_size,
         n_epochs=settings.epochs,
@@ -53,18 +54,32 @@ def build_model(settings: Settings, batch: BatchVecEnv) -> MaskablePPO:
     return model
 
 
-def load_model(path: Path, settings: Settings, batch: BatchVecEnv) -> MaskablePPO:
-    """A learner from a checkpoint of our own (never load a stranger's: it is pickled)."""
+def load_model(path: Path, batch: BatchVecEnv, seed: int) -> MaskablePPO:
+    """A learner from a checkpoint of our own (never load a stranger's: it is pickled).
+
+    Args:
+        path: of the checkpoint.
+        batch: to go on learning in.
+        seed: of all that follows, the batch's episodes included.
+
+    Raises:
+        ConfigError: the file is not a checkpoint, or not one for this batch.
+    """
     torch.set_num_threads(1)
-    first_rate = settings.learning_rate
-    model = MaskablePPO.load(
-        path,
-        env=batch,
-        device="cpu",
-        custom_objects={"learning_rate": lambda remaining: first_rate * remaining},
-    )
+    try:
+        model = MaskablePPO.load(path, env=batch, device="cpu")
+    # What stable-baselines3, zipfile, pickle and torch raise has no common base.
+    except Exception as error:
+        raise ConfigError(f"{path} cannot be loaded: {error!r}") from None
+    # Loading has seeded everything as at the start of the run.
+    model.set_random_seed(seed)
     set_clock(model, batch)
     return model
+
+
+def _schedule(settings: Settings) -> LinearSchedule:
+    # Not a lambda: that would be pickled by its code, with the path of this file.
+    return LinearSchedule(settings.learning_rate, 0.0, end_fraction=1.0)
 
 
 def set_clock(model: MaskablePPO, batch: BatchVecEnv) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,16 @@ from stable_baselines3.common.logger import HParam, configure
 
 from env.gym_env import DaCircoEnv
 from env.scenario import load_split
-from training.callbacks import EvaluationCallback, ProgressCallback, exclude_text_formats, log_text
-from training.checkpoint import Checkpoints, State
+from training.callbacks import (
+    EnvelopeCallback,
+    EvaluationCallback,
+    ProgressCallback,
+    exclude_text_formats,
+    log_text,
+)
+from training.checkpoint import IMITATED, IMITATING, LEARNING, Checkpoints, State
 from training.comparison import Comparison, random_set, scenario_set
-from training.export import Provenance, export
+from training.export import Provenance, check_replaceable, export
 from training.imitation import Decisions, clone, collect
 from training.lockstep import greedy
 from training.model import (
@@ -42,7 +47,8 @@ class TrainingRun:
     """One run; `train` does it all, and can be interrupted and resumed.
 
     Args:
-        settings: what to do; when resuming, those that the run began with count instead.
+        settings: what to do; when resuming, those that the run began with count instead
+            (except name and folders).
         resume: go on from the latest checkpoint.
 
     Attributes:
@@ -62,7 +68,6 @@ class TrainingRun:
         else:
             self.settings = settings
             self.state = State()
-        self._resume = resume
 
     def train(self) -> Comparison:
         """Train, then export the best policy.
@@ -71,16 +76,20 @@ class TrainingRun:
             The comparison on the test scenarios, for the closing table.
 
         Raises:
-            KeyboardInterrupt: interrupted by the user, after a checkpoint was saved.
+            ConfigError: the run's folder or checkpoint cannot be used.
+            PolicyError: the export would replace something that is not a frozen policy.
+            KeyboardInterrupt: interrupted by the user; the run can be resumed.
         """
-        settings = self.settings
-        # The batch of a resumed run is seeded apart, so that it does not repeat episodes.
-        batch = training_batch(replace(settings, seed=settings.seed + self.state.steps))
-        if self._resume:
-            model = load_model(self.checkpoints.latest, settings, batch)
-        else:
+        settings, state = self.settings, self.state
+        check_replaceable(settings.model_folder)
+        batch = training_batch(settings)
+        if state.stage == IMITATING:
             self.checkpoints.start(settings)
             model = build_model(settings, batch)
+        else:
+            # Seeded apart, so that it does not repeat what it has learned from.
+            apart = np.random.SeedSequence([settings.seed, state.steps]).generate_state(1)
+            model = load_model(self.checkpoints.latest, batch, int(apart[0]))
         model.set_logger(configure(str(settings.run_folder), ["tensorboard"]))
         self._log_configuration(model)
         with progress_bar() as progress:
@@ -91,11 +100,20 @@ class TrainingRun:
             comparison = Comparison(episodes)
             progress.update(watch, total=1, completed=1)
             try:
-                if not self._resume:
+                if state.stage == IMITATING:
                     self._imitate(model, progress)
+                    state.stage = IMITATED
+                    self.checkpoints.save(model, state)
+                if state.stage == IMITATED:
+                    self._warm_up(model, progress)
+                    model.num_timesteps = 0
+                    state.stage = LEARNING
                 self._learn(model, comparison, progress)
             except KeyboardInterrupt:
-                self.checkpoints.save(model, self.state)
+                # Before that stage, what a resumed run needs is saved already.
+                if state.stage == LEARNING:
+                    state.steps = model.num_timesteps
+                    self.checkpoints.save(model, state)
                 raise
         return Comparison(scenario_set("test"))
 
@@ -116,7 +134,7 @@ class TrainingRun:
         members = [DaCircoEnv(sampler=sampler) for _ in range(settings.n_envs)]
         for i, member in enumerate(members):
             member.reset(seed=int(rng.integers(2**31)) + i)
-        decisions = max(settings.imitation_decisions // 2, _RECORDED)
+        decisions = max(settings.imitation_decisions // 2, _RECORDED, settings.n_envs)
         bar = progress.add_task("rule decides", total=decisions)
         first = collect(
             members,
@@ -127,6 +145,7 @@ class TrainingRun:
             progress=lambda n: progress.advance(bar, n),
         )
         standardiser(model).fit(first.observations)
+        self.state.widen(first.observations)
         rows = rng.choice(len(first), min(_RECORDED, len(first)), replace=False)
         self.checkpoints.save_observations(first.observations[rows])
         if settings.imitation_decisions:
@@ -141,17 +160,23 @@ class TrainingRun:
                 student=greedy(Actor(model)),
                 progress=lambda n: progress.advance(bar, n),
             )
+            self.state.widen(second.observations)
             self._clone(
                 model, Decisions.join([first, second]), rng, progress, "network imitates again"
             )
-        self.checkpoints.save(model, self.state)
+
+    def _warm_up(self, model: MaskablePPO, progress: Progress) -> None:
+        settings = self.settings
         if settings.warmup_steps and settings.imitation_decisions:
+            logger = model.logger
+            # Curves of their own: these decisions are not counted with those that follow.
+            model.set_logger(configure(str(settings.run_folder / "warm-up"), ["tensorboard"]))
             train_only_critic(model, True)
-            model.learn(
-                settings.warmup_steps,
-                callback=ProgressCallback(progress, "critic learns", settings.warmup_steps),
-            )
+            bar = ProgressCallback(progress, "critic learns", settings.warmup_steps)
+            model.learn(settings.warmup_steps, callback=[bar, EnvelopeCallback(self.state)])
             train_only_critic(model, False)
+            model.logger.close()
+            model.set_logger(logger)
 
     def _clone(
         self,
@@ -162,12 +187,14 @@ class TrainingRun:
         description: str,
     ) -> None:
         settings = self.settings
-        bar = progress.add_task(description, total=settings.imitation_epochs * len(data))
+        batch_size = min(1024, len(data))
+        whole_batches = len(data) // batch_size * batch_size
+        bar = progress.add_task(description, total=settings.imitation_epochs * whole_batches)
         agreement = clone(
             Actor(model),
             data,
             epochs=settings.imitation_epochs,
-            batch_size=min(1024, len(data)),
+            batch_size=batch_size,
             learning_rate=settings.imitation_rate,
             smoothing=settings.imitation_smoothing,
             rng=rng,
@@ -178,18 +205,21 @@ class TrainingRun:
     def _learn(self, model: MaskablePPO, comparison: Comparison, progress: Progress) -> None:
         settings = self.settings
         left = settings.total_steps - self.state.steps
-        if left <= 0:
-            return
         evaluation = EvaluationCallback(
             settings, comparison, self.checkpoints, self.state, progress.console.print
         )
-        bar = ProgressCallback(progress, "network learns", left)
-        if self.state.steps == 0:
-            model.num_timesteps = 0
+        if self.state.steps == 0 or left <= 0:
+            # The imitation may turn out to be the best; an interrupted run may have come to
+            # its end without being evaluated there.
             evaluation.init_callback(model)
-            evaluation.evaluate()  # the imitation may turn out to be the best
-        model.num_timesteps = self.state.steps
-        model.learn(left, callback=[bar, evaluation], reset_num_timesteps=False)
+            evaluation.evaluate()
+        if left > 0:
+            bar = ProgressCallback(progress, "network learns", left)
+            model.learn(
+                left,
+                callback=[bar, EnvelopeCallback(self.state), evaluation],
+                reset_num_timesteps=False,
+            )
 
     def export(self, comparison: Comparison) -> dict[str, Any]:
         """Export the best policy and evaluate it.
@@ -216,6 +246,7 @@ class TrainingRun:
                 settings=settings.to_dict(),
                 steps=self.state.best_steps,
                 observations=self.checkpoints.load_observations(),
+                envelope=(self.state.least, self.state.greatest),
                 evaluation={**summary, "validation": self.state.best_summary},
                 flavors=flavors,
             ),

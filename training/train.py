@@ -39,7 +39,9 @@ def parser() -> argparse.ArgumentParser:
         "--config", type=Path, metavar="FILE", help="TOML file with settings over the preset's."
     )
     result.add_argument(
-        "--resume", action="store_true", help="Go on from the latest checkpoint of RUNS/NAME."
+        "--resume",
+        action="store_true",
+        help="Go on from the latest checkpoint of RUNS/NAME, with the settings it began with.",
     )
     settings = result.add_argument_group("settings (keys of a configuration file)")
     for field in dataclasses.fields(Settings):
@@ -105,15 +107,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = settings_from(arguments)
         run = TrainingRun(settings, resume=arguments.resume)
         try:
-            comparison = run.train()
+            print_table(run, run.train())
         except KeyboardInterrupt:
+            places = " ".join(
+                f"--{key} {value}"
+                for key in ("runs", "models", "name")
+                if (value := getattr(settings, key)) != getattr(Settings(), key)
+            )
             print(
-                f"checkpoint saved in {run.checkpoints.folder}: go on with "
-                f"--name {settings.name} --resume",
+                f"stopped; what was learned is in {run.checkpoints.folder}: go on with "
+                f"python -m {NAME} {places} --resume".replace("  ", " "),
                 file=sys.stderr,
             )
             raise
-        print_table(run, comparison)
 
     return run_command(NAME, work)
 

@@ -82,8 +82,7 @@ class BatchVecEnv(VecEnv):
         self._observations = np.zeros((n, *first.observation_space.shape), dtype=np.float32)
         self._masks = np.zeros((n, int(first.action_space.n)), dtype=np.bool_)
         self._actions: list[int] = [0] * n
-        self._seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(n)]
-        self._seeded = False
+        self.seed(seed)
         self.elapsed_s = np.zeros(n, dtype=np.float32)
         self.rewards = np.zeros(n, dtype=np.float32)
         self._dones = np.zeros(n, dtype=np.bool_)
@@ -91,15 +90,26 @@ class BatchVecEnv(VecEnv):
         self._lengths = [0] * n
         self._returns = np.zeros(n)
 
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        """Seed the members at the next reset, far apart: no two seeds share an episode.
+
+        (Stable-baselines3 would count up from the seed, so that the next seed's batch would
+        repeat all members but one.)
+        """
+        sequence = np.random.SeedSequence(seed)
+        self._seeds = [int(s) for s in sequence.generate_state(self.num_envs, np.uint64)]
+        self._seed_next = True
+        return self._seeds
+
     def reset(self) -> VecEnvObs:
-        """Start an episode in each member; only the first call seeds them."""
+        """Start an episode in each member; the first one after `seed` follows from the seed."""
         for i, member in enumerate(self.members):
-            if self._seeded:
-                member.begin()
-            else:
+            if self._seed_next:
                 member.reset(seed=self._seeds[i])
+            else:
+                member.begin()
             self._start(i, member)
-        self._seeded = True
+        self._seed_next = False
         return self._observations.copy()
 
     def _start(self, i: int, member: BatchedEnv) -> None:
@@ -158,7 +168,7 @@ class BatchVecEnv(VecEnv):
     ) -> list[Any]:
         """Call a method of each member; the masks are at hand."""
         if method_name == "action_masks":
-            return list(self.action_masks())
+            return [self._masks[i].copy() for i in self._get_indices(indices)]
         return [
             getattr(self.members[i], method_name)(*method_args, **method_kwargs)
             for i in self._get_indices(indices)
