@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -14,6 +16,8 @@ T = TypeVar("T")
 
 _RUNS: Final = Path("runs")
 _MODELS: Final = Path("models")
+_LARGEST_SEED: Final = 2**32 - 1
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
 def option(default: T, help_text: str) -> T:
@@ -101,8 +105,27 @@ class Settings:
         for key in ("home_share", "imitation_smoothing"):
             if not 0 <= getattr(self, key) <= 1:
                 raise ConfigError(f"{key} is {getattr(self, key)}: it must be in 0..1")
-        if not self.name or any(part in self.name for part in ("/", "\\", "..")):
-            raise ConfigError(f"name is {self.name!r}: it must be a plain folder name")
+        for key in ("seed", "validation_seed"):
+            if not 0 <= getattr(self, key) <= _LARGEST_SEED:
+                raise ConfigError(
+                    f"{key} is {getattr(self, key)}: it must be in 0..{_LARGEST_SEED}"
+                )
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not isfinite(value):
+                raise ConfigError(f"{field.name} is {value}: it must be finite")
+        decisions = self.n_envs * self.rollout_steps
+        # A minibatch's advantages are divided by their spread, which one alone does not have.
+        if 1 in (min(self.batch_size, decisions), decisions % self.batch_size):
+            raise ConfigError(
+                f"batch_size is {self.batch_size}: it would leave a minibatch of one of the "
+                f"n_envs * rollout_steps = {decisions} decisions; choose another"
+            )
+        if not _PLAIN_NAME.fullmatch(self.name):
+            raise ConfigError(
+                f"name is {self.name!r}: it must be a plain folder name "
+                "of letters, digits, dots, dashes and underscores"
+            )
 
     @property
     def run_folder(self) -> Path:
@@ -159,5 +182,6 @@ def load_settings(path: Path, base: Settings) -> Settings:
         elif kind is float and isinstance(value, int) and not isinstance(value, bool):
             data[key] = float(value)
         elif type(value) is not kind:
-            raise ConfigError(f"{path}: {key} is {value!r}: it must be of type {kind.__name__}")
+            wanted = "str" if isinstance(known[key], Path) else kind.__name__
+            raise ConfigError(f"{path}: {key} is {value!r}: it must be of type {wanted}")
     return dataclasses.replace(base, **data)
