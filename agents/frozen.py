@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from agents.policy import Policy
 from env.actions import Action, action_from_index, n_actions
 from env.cluster import Cluster
-from env.dispatch import Discipline
+from env.dispatch import DISCIPLINES, Discipline
 from env.errors import PolicyError
 from env.observation import Observer, action_mask, bounds, schema
 
@@ -37,11 +37,17 @@ def read_card(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise PolicyError(f"{folder} is not a frozen policy: {CARD_FILE} is missing")
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-        _ = (card["schema"]["sha256"], card["files"][NETWORK_FILE]["sha256"], card["discipline"])
+        card = dict(json.loads(path.read_text(encoding="utf-8")))
+        texts = (card["schema"]["sha256"], card["files"][NETWORK_FILE]["sha256"])
+        lists = (card["schema"]["observation"], card["schema"]["actions"])
+        discipline = card["discipline"]
     except (ValueError, KeyError, TypeError) as error:
         raise PolicyError(f"{path} is not a policy's card: {error!r}") from None
-    return dict(card)
+    if not all(isinstance(x, str) for x in texts) or not all(isinstance(x, list) for x in lists):
+        raise PolicyError(f"{path} is not a policy's card: a hash or a schema is of a wrong type")
+    if discipline not in list(DISCIPLINES):
+        raise PolicyError(f"{path}: discipline {discipline!r} is not one of {list(DISCIPLINES)}")
+    return card
 
 
 def load_session(folder: Path, card: dict[str, Any]) -> onnxruntime.InferenceSession:
@@ -70,7 +76,8 @@ def load_session(folder: Path, card: dict[str, Any]) -> onnxruntime.InferenceSes
         width = session.get_inputs()[0].shape[1]
         actions = session.get_outputs()[0].shape[1]
     except Exception as error:  # onnxruntime raises types of its own that share no base
-        raise PolicyError(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from None
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise PolicyError(f"{path} cannot be loaded: {reason}") from None
     named = card["schema"]
     if (width, actions) != (len(named["observation"]), len(named["actions"])):
         raise PolicyError(f"{path} does not have the inputs and outputs that its card names")

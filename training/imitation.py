@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from agents.policy import Policy
-from env.actions import action_index, n_actions
+from env.actions import KEEP, action_index, n_actions
 from env.gym_env import DaCircoEnv
 from training.lockstep import Decide
 from training.network import Actor
@@ -86,7 +86,10 @@ def collect(
         for i, (member, teacher) in enumerate(zip(members, teachers, strict=True)):
             member.observe_into(observations[turn, i])
             member.mask_into(masks[turn, i])
-            labels[turn, i] = action_index(teacher.act(member.simulator.cluster), n_flavors)
+            order = teacher.act(member.simulator.cluster)
+            # What cannot be carried out is ignored, so the rule in effect keeps.
+            label = action_index(order if member.simulator.cluster.can(order) else KEEP, n_flavors)
+            labels[turn, i] = label
         chosen = labels[turn] if student is None else student(observations[turn], masks[turn])
         lots = rng.random(len(members))
         for i, (member, teacher) in enumerate(zip(members, teachers, strict=True)):
