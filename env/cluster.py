@@ -249,6 +249,13 @@ class Cluster:
         room = self._placement.choose(self._millicores[flavor], self._mib[flavor])
         return None if room is None else room.index
 
+    def has_room(self, node: int, flavor: int) -> bool:
+        """Whether a worker of the flavor fits on the node."""
+        room = self.nodes[node]
+        return (
+            room.free_millicores >= self._millicores[flavor] and room.free_mib >= self._mib[flavor]
+        )
+
     def next_assignment(self) -> tuple[Job, Worker] | None:
         """The next job to dispatch and its worker: the largest idle, last to become idle.
 
@@ -386,7 +393,7 @@ class Cluster:
         if not 0 <= where < len(self.nodes):
             raise IllegalEventError("worker_spawned", worker_id, f"there is no node {where}")
         room = self.nodes[where]
-        if room.free_millicores < millicores or room.free_mib < mib:
+        if not self.has_room(where, flavor):
             raise IllegalEventError(
                 "worker_spawned", worker_id, f"node {room.config.name} has no room for it"
             )

@@ -86,6 +86,9 @@ class Simulator:
         limit_s: the run ends at this time, whether jobs are left or not, seconds; by
             default it ends with the last job, and at the latest a day after its arrival.
         timeline: records what happens, for pictures.
+        worker_nodes: index of the node of each worker in the order of the spawns, for
+            replays of what was measured; where it says nothing, or the node is full, the
+            placement decides.
 
     Attributes:
         cluster: the state.
@@ -112,6 +115,7 @@ class Simulator:
         discipline: str = "sjf",
         limit_s: float | None = None,
         timeline: Timeline | None = None,
+        worker_nodes: Sequence[int] = (),
     ) -> None:
         self.profile = profile
         self.requests = requests
@@ -120,6 +124,7 @@ class Simulator:
             profile, preference=preference, discipline=discipline, boot_s=self.timing.boot_s
         )
         self.timeline = timeline
+        self._worker_nodes = worker_nodes
         if any(not a.arrival_s <= b.arrival_s for a, b in pairwise(requests)):
             raise ValueError("the requests are not in order of arrival: sort them by arrival_s")
         self._draw(requests, catalog, seed)
@@ -308,7 +313,10 @@ class Simulator:
         now = self.env.now
         worker_id = self._next_worker
         self._next_worker += 1
-        worker = self.cluster.worker_spawned(now, worker_id, flavor)
+        node = self._worker_nodes[worker_id] if worker_id < len(self._worker_nodes) else None
+        if node is not None and not self.cluster.has_room(node, flavor):
+            node = None
+        worker = self.cluster.worker_spawned(now, worker_id, flavor, node)
         law = self.profile.timing.boot
         copy = 0.0 if self.cluster.nodes[worker.node].image_cached else law.first_on_node_s
         boot = (law.median_s + copy) * exp(law.sigma * self._boot_rng.standard_normal())
