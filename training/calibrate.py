@@ -36,6 +36,7 @@ class CalibrateOptions:
         base: profile whose figures are kept where the runs show none.
         name: of the new profile; by default the base's.
         runner: use only the runs with this kind of worker (folders say which).
+        without: leave this run out (for instance to validate against it); may be repeated.
         catalog: the videos of the runs: a shipped catalog or a CSV file. Folders
             describe their own.
         one_vcpu_from: hold the law of one vCPU of this profile fixed, for runs that had no
@@ -49,6 +50,7 @@ class CalibrateOptions:
     base: str = "openstack"
     name: str | None = None
     runner: Literal["vm", "pod"] | None = None
+    without: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     catalog: str = DEFAULT_CATALOG
     one_vcpu_from: str | None = None
     vcpus: dict[str, float] = field(default_factory=dict)
@@ -65,6 +67,8 @@ def run(options: CalibrateOptions) -> Calibration:
     observations = read_observations(options.runs, load_catalog(options.catalog), options.vcpus)
     if options.runner is not None:
         observations = observations.only(options.runner)
+    if options.without:
+        observations = observations.without(options.without)
     reference = options.one_vcpu_from
     calibration = calibrate(
         observations,

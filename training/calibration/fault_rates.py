@@ -36,24 +36,16 @@ def fit_faults(observations: Observations, prior: FaultConfig) -> SectionFit:
     (Clopper-Pearson for the probabilities, exact Poisson for the rate): no failure in n
     chances still allows one in about n / 3.
     """
-    seen = observations.with_run_ends()
-    tasks, workers = seen.tasks, seen.workers
+    counts = count_faults(observations)
     fit = SectionFit("faults")
-
-    ready = workers["t_available"].notna()
-    until = workers["t_stopped"].fillna(workers["t_run_end"])
-    never = ~ready & (until - workers["t_created"] > BOOT_PATIENCE_S)
-    _proportion(fit, "spawn_failure", int(never.sum()), int((ready | never).sum()), prior)
-
-    errors = int((tasks["status"] == ERROR).sum())
-    done = int((tasks["status"] == COMPLETED).sum())
-    _proportion(fit, "transcode_error", errors, errors + done, prior)
-
-    hours = float((until - workers["t_available"])[ready].clip(lower=0).sum() / 3600)
-    lost = _n_lost(tasks, workers)
+    for key in ("spawn_failure", "transcode_error"):
+        events, chances = counts[key]
+        _proportion(fit, key, events, int(chances), prior)
+    lost, hours = counts["worker_loss_per_hour"]
     if hours > 0:
         error = lost**0.5 / hours if lost else None
-        fit.estimates["worker_loss_per_hour"] = Estimate(lost / hours, error, int(ready.sum()))
+        n = int(observations.workers["t_available"].notna().sum())
+        fit.estimates["worker_loss_per_hour"] = Estimate(lost / hours, error, n)
         _, upper = confint_poisson(lost, hours, method="exact-c", alpha=2 * (1 - CONFIDENCE))
         fit.quality["worker_hours"] = hours
         fit.quality["worker_loss_per_hour_upper_95"] = float(upper)
@@ -62,6 +54,27 @@ def fit_faults(observations: Observations, prior: FaultConfig) -> SectionFit:
             prior.worker_loss_per_hour, None, 0, "prior", "no worker was seen to run"
         )
     return fit
+
+
+def count_faults(observations: Observations) -> dict[str, tuple[int, float]]:
+    """How often each failure was seen, and in how many chances (or worker-hours).
+
+    Returns:
+        By key of the table ``faults`` of a profile.
+    """
+    seen = observations.with_run_ends()
+    tasks, workers = seen.tasks, seen.workers
+    ready = workers["t_available"].notna()
+    until = workers["t_stopped"].fillna(workers["t_run_end"])
+    never = ~ready & (until - workers["t_created"] > BOOT_PATIENCE_S)
+    errors = int((tasks["status"] == ERROR).sum())
+    done = int((tasks["status"] == COMPLETED).sum())
+    hours = float((until - workers["t_available"])[ready].clip(lower=0).sum() / 3600)
+    return {
+        "spawn_failure": (int(never.sum()), int((ready | never).sum())),
+        "transcode_error": (errors, errors + done),
+        "worker_loss_per_hour": (_n_lost(tasks, workers), hours),
+    }
 
 
 def _proportion(fit: SectionFit, key: str, events: int, chances: int, prior: FaultConfig) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -18,8 +18,20 @@ COMPLETED: Final = "completed"
 ERROR: Final = "error"
 UNFINISHED: Final = "unfinished"
 
-_TASK_TEXTS: Final = ("run", "runner", "video", "speed", "status", "node", "worker", "request")
+_TASK_TEXTS: Final = (
+    "run",
+    "runner",
+    "algorithm",
+    "flavor_key",
+    "video",
+    "speed",
+    "status",
+    "node",
+    "worker",
+    "request",
+)
 _TASK_FIGURES: Final = (
+    "max_workers",
     "duration_s",
     "width",
     "height",
@@ -44,11 +56,11 @@ class Observations:
 
     Attributes:
         tasks: one row for each task, and for each request that never became one. Texts
-            ``run, runner, video, speed, status, node, worker, request`` (status is
-            `COMPLETED`, `ERROR` or `UNFINISHED`; empty where unknown); figures
-            ``duration_s, width, height, size_bytes, bitrate`` (kbit/s) ``, vcpus`` and the
-            moments ``t_received, t_assigned, t_dwnld_start, t_tc_start, t_upld_start,
-            t_completed, t_failed`` (NaN: did not happen, or was not recorded).
+            ``run, runner, algorithm, flavor_key, video, speed, status, node, worker,
+            request`` (status is `COMPLETED`, `ERROR` or `UNFINISHED`; empty where unknown);
+            figures ``max_workers, duration_s, width, height, size_bytes, bitrate`` (kbit/s)
+            ``, vcpus`` and the moments ``t_received, t_assigned, t_dwnld_start, t_tc_start,
+            t_upld_start, t_completed, t_failed`` (NaN: did not happen, or was not recorded).
         workers: one row for each worker: texts ``run, runner, worker, node``; figures
             ``vcpus, t_created, t_available, t_stopped``.
     """
@@ -78,6 +90,29 @@ class Observations:
                 + (f"the input has {', '.join(known)}" if known else "the input does not say")
             )
         return chosen
+
+    def of(self, runs: Collection[str]) -> Observations:
+        """These runs alone.
+
+        Raises:
+            CalibrationError: one of them is not among the runs.
+        """
+        for run in runs:
+            if run not in self.runs:
+                raise CalibrationError(f"there is no run {run!r}: known: {', '.join(self.runs)}")
+        return Observations(
+            self.tasks[self.tasks["run"].isin(runs)].reset_index(drop=True),
+            self.workers[self.workers["run"].isin(runs)].reset_index(drop=True),
+        )
+
+    def without(self, runs: Collection[str]) -> Observations:
+        """All runs but these.
+
+        Raises:
+            CalibrationError: one of them is not among the runs.
+        """
+        self.of(runs)
+        return self.of([run for run in self.runs if run not in runs])
 
     def with_run_ends(self) -> Observations:
         """Add the column ``t_run_end`` to both tables: the last moment seen in each run."""

@@ -16,6 +16,7 @@ from math import exp, log
 from typing import Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from env.config import ContentionTiming, TranscodeTiming
@@ -118,28 +119,41 @@ class TranscodeFit:
     regression: Regression
     knee: Knee
 
-    def log_alone(self, sample: TranscodeSample) -> Floats:
-        """Log of the fitted time on an otherwise empty node, shape (n,)."""
-        law = self.law
-        alpha = parallel_alpha(np.exp(sample.pixels), law)
-        return np.asarray(
-            law.intercept
-            + law.duration_exponent * sample.duration
-            + law.pixels_exponent * sample.pixels
-            + log(law.fast_factor) * sample.fast
-            + law.source_mbps_exponent * sample.source
-            - alpha * sample.vcpus
-        )
-
     def predict(self, sample: TranscodeSample) -> Floats:
         """Fitted median time under the load that was measured, seconds, shape (n,)."""
-        crowding = Crowding(self.contention.knee_share * self.cores, self.cores)
-        slowdown, _ = crowding.log_slowdown(sample.load, self.contention.slope_per_core)
-        return np.exp(self.log_alone(sample) + slowdown)
+        return expected_s(sample, self.law, self.contention, self.cores)
+
+
+def expected_s(
+    sample: TranscodeSample, law: TranscodeTiming, contention: ContentionTiming, cores: float
+) -> Floats:
+    """Median time that a law gives under the load that was measured, seconds, shape (n,).
+
+    Args:
+        sample: transcodes.
+        law: time on an otherwise empty node.
+        contention: how a load slows it.
+        cores: of a node.
+    """
+    log_alone = (
+        law.intercept
+        + law.duration_exponent * sample.duration
+        + law.pixels_exponent * sample.pixels
+        + log(law.fast_factor) * sample.fast
+        + law.source_mbps_exponent * sample.source
+        - parallel_alpha(np.exp(sample.pixels), law) * sample.vcpus
+    )
+    crowding = Crowding(contention.knee_share * cores, cores)
+    slowdown, _ = crowding.log_slowdown(sample.load, contention.slope_per_core)
+    return np.exp(log_alone + slowdown)
 
 
 def transcode_sample(
-    observations: Observations, law: TranscodeTiming, contention: ContentionTiming
+    observations: Observations,
+    law: TranscodeTiming,
+    contention: ContentionTiming,
+    *,
+    least: int = MIN_TRANSCODES,
 ) -> TranscodeSample:
     """The finished transcodes on workers of one vCPU or more.
 
@@ -148,19 +162,43 @@ def transcode_sample(
         law: gives the load of transcodes on several vCPUs, and the bitrate that stands
             in for that of sources whose size is unknown.
         contention: gives the load of a boot.
+        least: how many there must be.
 
     Raises:
-        CalibrationError: there are too few to fit.
+        CalibrationError: there are fewer.
     """
     tasks = observations.tasks
     seconds = tasks["t_upld_start"] - tasks["t_tc_start"]
-    facts = tasks[["duration_s", "width", "height", "vcpus"]].notna().all(axis=1)
-    tasks = tasks[(seconds > 0) & facts & (tasks["vcpus"] >= 1)]
-    if len(tasks) < MIN_TRANSCODES:
+    tasks = tasks[(seconds > 0) & has_facts(tasks)]
+    if len(tasks) < least:
         raise CalibrationError(
             f"{len(tasks)} finished transcodes on workers of one vCPU or more; at least "
-            f"{MIN_TRANSCODES} are needed: measure longer, or pass more runs"
+            f"{least} are needed: measure longer, or pass more runs"
         )
+    return describe_transcodes(observations, tasks, law, contention)
+
+
+def has_facts(tasks: pd.DataFrame) -> pd.Series:
+    """Which tasks the law can describe: the video is known, the worker has a vCPU or more."""
+    known = tasks[["duration_s", "width", "height", "vcpus"]].notna().all(axis=1)
+    return known & (tasks["vcpus"] >= 1)
+
+
+def describe_transcodes(
+    observations: Observations,
+    tasks: pd.DataFrame,
+    law: TranscodeTiming,
+    contention: ContentionTiming,
+) -> TranscodeSample:
+    """What the law needs of some transcodes.
+
+    Args:
+        observations: the runs that they are part of; give the load of the nodes.
+        tasks: rows of ``observations.tasks`` with all their facts, and with both ends of
+            the transcode.
+        law: as for `transcode_sample`.
+        contention: likewise.
+    """
     histories = node_histories(observations, law, contention.boot_load)
     source, bitrate = source_mbps(tasks), figures(tasks, "bitrate")
     return TranscodeSample(

@@ -1,0 +1,275 @@
+"""Check the simulator, or a profile, against what a cluster really did.
+
+Replay measured runs in the simulator and compare::
+
+    python -m training.validate --runs RUNS... [--profile P]
+
+Exit code 0: every complete run lies within the limits; 1: one does not; 3: no run is
+complete, so there is nothing to judge.
+
+Ask whether a profile still describes a cluster::
+
+    python -m training.validate --event-log tc-events-01.txt... --profile P
+
+Exit code 0: it still describes the cluster; 1: it has drifted; 3: too little data.
+
+Exit code 2 is bad input, in both. RUNS are event logs of the controller
+(tc-events-01.txt), CSV exports made of them (tc-events-01-ok-requests.csv) or folders with
+requests.csv and workers.csv; so are the logs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from math import inf
+from pathlib import Path
+from typing import Any, Final, get_args
+
+from env.catalog import DEFAULT_CATALOG, load_catalog
+from env.config import load_profile
+from env.textfile import write_atomically
+from training.calibration.observations import Observations
+from training.calibration.sources import read_observations
+from training.cli import CommandParser, UsageError, run_command, whole_number
+from training.validation.comparison import Comparison, compare
+from training.validation.drift import TOLERANCE, Verdict, find_drift, log_ratios
+from training.validation.drift_plot import write_drift_plot
+from training.validation.drift_report import drift_json, drift_text
+from training.validation.errors import ValidationError
+from training.validation.measured_run import MeasuredRun, measured_runs
+from training.validation.replay import BY_RUNNER, Placing, replay
+from training.validation.replay_plots import write_replay_plot
+from training.validation.replay_report import as_json, markdown_report, text_report, verdict
+
+NAME: Final = "training.validate"
+HOLDS: Final = 0
+DIFFERS: Final = 1
+UNDECIDED: Final = 3
+
+_EXIT_CODES: Final = {
+    Verdict.DESCRIBES: HOLDS,
+    Verdict.DRIFTED: DIFFERS,
+    Verdict.TOO_LITTLE_DATA: UNDECIDED,
+}
+_REPLAY_CODES: Final = {True: HOLDS, False: DIFFERS, None: UNDECIDED}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    result = CommandParser(
+        prog=f"python -m {NAME}",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    source = result.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--runs", type=Path, nargs="+", metavar="PATH", help="Measured runs to replay."
+    )
+    source.add_argument(
+        "--event-log",
+        type=Path,
+        nargs="+",
+        metavar="PATH",
+        help="Logs to judge a profile by; several are taken together.",
+    )
+    result.add_argument(
+        "--profile",
+        help="Shipped profile or TOML file. By default a replay takes "
+        + " and ".join(f"{name} for runs on {kind}s" for kind, name in BY_RUNNER.items())
+        + "; needed with --event-log.",
+    )
+    result.add_argument(
+        "--catalog",
+        default=DEFAULT_CATALOG,
+        help="Videos of logs and exports: shipped catalog or CSV file; "
+        f"folders describe their own ({DEFAULT_CATALOG}).",
+    )
+    result.add_argument(
+        "--vcpus",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("KEY", "N"),
+        help="vCPUs of a flavor key of a folder that is not known; may be repeated.",
+    )
+    result.add_argument(
+        "--only", action="append", metavar="RUN", help="Take this run alone; may be repeated."
+    )
+    result.add_argument(
+        "--runner", choices=sorted(BY_RUNNER), help="Take only runs with this kind of worker."
+    )
+    result.add_argument(
+        "--report", type=Path, metavar="DIR", help="Write figures and pictures to this folder."
+    )
+    result.add_argument("--json", action="store_true", help="Print figures as JSON.")
+    _add_replay_options(result.add_argument_group("replay"))
+    drift = result.add_argument_group("drift")
+    drift.add_argument(
+        "--tolerance",
+        type=_share,
+        default=TOLERANCE,
+        metavar="SHARE",
+        help=f"Times that are off by less than this are no drift ({TOLERANCE:g}).",
+    )
+    return result
+
+
+def _add_replay_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--seeds", type=whole_number, default=100, metavar="N", help="Simulations of a run (100)."
+    )
+    group.add_argument(
+        "--algorithm",
+        metavar="POLICY",
+        help="Replay with this policy, e.g. grace-period:max_idle_time=30, instead of the "
+        "run's own or the nearest. Needed where the runs do not name it (logs and exports).",
+    )
+    group.add_argument(
+        "--max-workers",
+        type=whole_number,
+        metavar="N",
+        help="Limit of workers, instead of the run's own.",
+    )
+    group.add_argument(
+        "--flavor", help="Flavor of the profile for all workers, instead of the nearest."
+    )
+    group.add_argument(
+        "--placing",
+        choices=get_args(Placing),
+        default="measured",
+        help="Node of each worker: as measured, or by the profile's rule (measured).",
+    )
+    group.add_argument(
+        "--until",
+        type=_seconds,
+        default=inf,
+        metavar="SECONDS",
+        help="Compare only what had happened this long after a run's first request.",
+    )
+    group.add_argument("--details", action="store_true", help="Print the figures of every part.")
+
+
+def validate(options: argparse.Namespace) -> int:
+    """Do what the command line asks for; returns the exit code.
+
+    Raises:
+        DaCircoError: an input is not valid, or a file cannot be written.
+    """
+    observations = _read(options)
+    if options.report is not None:
+        try:
+            options.report.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValidationError(f"cannot make {options.report}: {error.strerror}") from error
+    if options.event_log is not None:
+        return _judge(observations, options)
+    comparisons = [_replay(run, options) for run in measured_runs(observations)]
+    figures = as_json(comparisons)
+    if options.report is not None:
+        for comparison in comparisons:
+            name = comparison.replay.run.name
+            write_replay_plot(comparison, options.report / f"{name}.png")
+        write_atomically(options.report / "replay.md", markdown_report(comparisons))
+        _write_json(figures, options.report / "replay.json")
+    _print(figures, text_report(comparisons, details=options.details), as_json=options.json)
+    return _REPLAY_CODES[verdict(comparisons)]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    code = HOLDS
+
+    def work() -> None:
+        nonlocal code
+        code = validate(parser().parse_args(arguments))
+
+    return run_command(NAME, work) or code
+
+
+def _read(options: argparse.Namespace) -> Observations:
+    paths = options.runs if options.runs is not None else options.event_log
+    sizes = {key: _vcpus(key, text) for key, text in options.vcpus}
+    observations = read_observations(paths, load_catalog(options.catalog), sizes)
+    if options.runner is not None:
+        observations = observations.only(options.runner)
+    return observations.of(options.only) if options.only else observations
+
+
+def _judge(observations: Observations, options: argparse.Namespace) -> int:
+    if options.profile is None:
+        raise UsageError("--event-log needs --profile: the profile to judge")
+    profile = load_profile(options.profile)
+    drift = find_drift(observations, profile, options.tolerance)
+    figures = drift_json(drift)
+    if options.report is not None:
+        write_drift_plot(drift, log_ratios(observations, profile), options.report / "drift.png")
+        _write_json(figures, options.report / "drift.json")
+    _print(figures, drift_text(drift), as_json=options.json)
+    return _EXIT_CODES[drift.verdict]
+
+
+def _replay(run: MeasuredRun, options: argparse.Namespace) -> Comparison:
+    if options.profile is None and run.runner not in BY_RUNNER:
+        raise ValidationError(
+            f"run {run.name} does not say what kind of workers it had: pass --profile NAME"
+        )
+    profile = load_profile(options.profile or BY_RUNNER[run.runner])
+    run = replace(run, until=min(run.until, options.until))
+    if options.max_workers is not None:
+        run = replace(run, max_workers=options.max_workers)
+    return compare(
+        replay(
+            run,
+            profile,
+            seeds=options.seeds,
+            algorithm=options.algorithm,
+            flavor=options.flavor,
+            placing=options.placing,
+        )
+    )
+
+
+def _print(figures: dict[str, Any], text: str, *, as_json: bool) -> None:
+    print(json.dumps(figures, indent=2, allow_nan=False) if as_json else text)
+
+
+def _write_json(figures: dict[str, Any], path: Path) -> None:
+    write_atomically(path, json.dumps(figures, indent=2, allow_nan=False) + "\n")
+
+
+def _vcpus(key: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < inf:
+        raise UsageError(f"--vcpus {key} {text}: {text!r} is not a number of vCPUs above 0")
+    return value
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 10:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share of 0 or more, e.g. 0.1")
+    return value
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

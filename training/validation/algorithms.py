@@ -1,0 +1,86 @@
+"""The policy that replays a measured run: the same algorithm, or the nearest that we have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from agents.parameters import describe_parameters
+from agents.registry import NAIVE, make_policy, policy_class, split_spec
+from env.errors import UnknownNameError
+from training.validation.errors import ValidationError
+from training.validation.measured_run import MeasuredRun
+
+NEAREST: Final = {
+    "adaptive-grace-period": "grace-period",
+    "priority-based-dynamic": "grace-period",
+    "scheduler-with-queue": "queue-scaling:discipline=fcfs",
+    "scheduler-with-reserve": "reserve-k:discipline=fcfs",
+}
+"""Algorithms of the existing system (which serves first come, first served) that we do not
+have, and what comes nearest."""
+
+_LAST_RESORT: Final = "grace-period"
+
+
+@dataclass(frozen=True)
+class ReplayPolicy:
+    """How a run's decisions are replayed.
+
+    Attributes:
+        spec: for `agents.registry.make_policy`.
+        takes_flavor: whether all its workers are of the one flavor that the run used.
+        note: how it differs from the run's algorithm; empty if it does not.
+    """
+
+    spec: str
+    takes_flavor: bool
+    note: str
+
+
+def replay_policy(run: MeasuredRun, override: str | None, flavor: str) -> ReplayPolicy:
+    """The policy that replays a run.
+
+    Args:
+        run: names its algorithm and its limit.
+        override: a policy to replay with, whatever the run used.
+        flavor: of the workers; given to the policy unless `override` names one.
+
+    Raises:
+        ValidationError: the run does not name its algorithm, and neither does `override`.
+        UnknownNameError, PolicyError: `override` is not a policy.
+    """
+    if override is not None:
+        note = f"replayed with {override}, as asked" if run.algorithm else ""
+        return _completed(override, run, flavor, note)
+    if not run.algorithm:
+        raise ValidationError(
+            f"run {run.name} does not say which algorithm it used: pass --algorithm NAME, "
+            f"for instance {' or '.join(NAIVE)}"
+        )
+    name = run.algorithm.lower().replace("_", "-")
+    if name in NEAREST:
+        near = NEAREST[name]
+        return _completed(near, run, flavor, f"{run.algorithm} is not ours: {near} is the nearest")
+    try:
+        make_policy(name)
+    except UnknownNameError:
+        note = f"{run.algorithm} is unknown: replayed with {_LAST_RESORT}"
+        return _completed(_LAST_RESORT, run, flavor, note)
+    return _completed(name, run, flavor, "")
+
+
+def _completed(spec: str, run: MeasuredRun, flavor: str, note: str) -> ReplayPolicy:
+    make_policy(spec)  # refuses a wrong one before anything is added to it
+    name, given = split_spec(spec)
+    try:
+        known = {info.name for info in describe_parameters(policy_class(name).parameters_type)}
+    except UnknownNameError:  # a frozen policy
+        return ReplayPolicy(spec, False, note)
+    given = {key.replace("-", "_"): value for key, value in given.items()}
+    if "flavor" in known:
+        given.setdefault("flavor", flavor)
+    if "max_workers" in known and run.max_workers is not None:
+        given.setdefault("max_workers", str(run.max_workers))
+    text = ",".join(f"{key}={value}" for key, value in given.items())
+    return ReplayPolicy(f"{name}:{text}" if text else name, "flavor" in known, note)

@@ -1,0 +1,302 @@
+"""Whether a profile still describes a cluster: measured against expected times, step by step.
+
+Each measured time is divided by what the profile expects of it: of this video, on this
+size of worker, under the load that its node had. If the profile holds, the logarithms of
+these ratios scatter around 0. Their centre is Huber's M-estimate (stray jobs count little),
+and its standard error is::
+
+    sqrt(max(sigma, s)**2 / n + between_runs)
+
+with the profile's `sigma`, the measured robust spread `s`, and the variance between runs
+that the calibration found. A step has drifted if its interval (all tests together raise a
+false alarm with a chance of at most `FALSE_ALARMS`) does not hold 1 and its ratio is off by
+more than a tolerance that matters. Failures are counted against what the profile allows
+(exact binomial and Poisson tests).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from math import exp, inf, log, nan, sqrt
+from typing import Any, Final
+
+import numpy as np
+import statsmodels.api as sm
+from numpy.typing import NDArray
+from scipy.stats import binomtest, norm, poisson
+from statsmodels.robust.scale import mad
+
+from env.config import Profile, TransferTiming
+from training.calibration.boot_law import boot_sample
+from training.calibration.crowding import Crowding
+from training.calibration.fault_rates import count_faults
+from training.calibration.observations import Observations, figures, stop_times, texts
+from training.calibration.transcode_law import (
+    describe_transcodes,
+    expected_s,
+    has_facts,
+    transcode_sample,
+)
+from training.calibration.transfer_law import TransferSample, download_sample, upload_sample
+from training.validation.replay import order_delay_s
+
+Floats = NDArray[np.float64]
+
+FALSE_ALARMS: Final = 0.01
+"""Chance of a false alarm over all steps and faults of one verdict, at most."""
+TOLERANCE: Final = 0.10
+"""A ratio that is off by less than this is no drift worth a new calibration."""
+MIN_OBSERVATIONS: Final = 5
+"""Fewer observations of a step say nothing."""
+LEAST_FAULT_RATE: Final = 0.01
+"""A profile without faults still allows so many (a probability, or a rate per hour)."""
+
+OVERDUE: Final = "overdue_transcode"
+"""Not in a profile: transcodes that run on and on."""
+OVERDUE_SIGMAS: Final = 4.0
+"""A transcode is overdue when it has run longer than expected by so many deviations."""
+
+_STEPS: Final = ("boot", "download", "transcode", "upload")
+_FAULTS: Final = ("spawn_failure", "transcode_error", "worker_loss_per_hour")
+_TESTS: Final = len(_STEPS) + len(_FAULTS) + 1
+_ALPHA: Final = FALSE_ALARMS / _TESTS
+_NO_SPREAD: Final = 1e-9
+
+
+class Verdict(Enum):
+    """What can be said of a profile, or of one step of it."""
+
+    DESCRIBES = "still describes"
+    DRIFTED = "drifted"
+    TOO_LITTLE_DATA = "too little data"
+
+
+@dataclass(frozen=True)
+class StepDrift:
+    """One timing step.
+
+    Attributes:
+        step: ``boot``, ``download``, ``transcode`` or ``upload``: a table of ``timing``.
+        n: observations.
+        ratio: measured over expected time, robust centre; NaN without observations.
+        low, high: its interval, so wide that all those of a verdict hold together.
+        spread: measured robust deviation of the logarithm.
+        expected_spread: the profile's sigma.
+        shows_from: least ratio above 1 that would have been called a drift.
+        verdict: of this step.
+    """
+
+    step: str
+    n: int
+    ratio: float
+    low: float
+    high: float
+    spread: float
+    expected_spread: float
+    shows_from: float
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class FaultDrift:
+    """One kind of failure.
+
+    Attributes:
+        fault: key of the profile's table ``faults``, or `OVERDUE`.
+        events: failures seen.
+        exposure: chances, or worker-hours.
+        allowed: probability, or rate per hour, that the profile allows.
+        p_value: of so many failures or more at that rate.
+        verdict: of this kind.
+    """
+
+    fault: str
+    events: int
+    exposure: float
+    allowed: float
+    p_value: float
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A profile against measured runs.
+
+    Attributes:
+        profile: its name.
+        runs: names of the runs.
+        steps: each timing step.
+        faults: each kind of failure.
+    """
+
+    profile: str
+    runs: tuple[str, ...]
+    steps: tuple[StepDrift, ...]
+    faults: tuple[FaultDrift, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Drifted if anything is; without a judged transcode time there is too little data."""
+        verdicts = [step.verdict for step in self.steps] + [f.verdict for f in self.faults]
+        if Verdict.DRIFTED in verdicts:
+            return Verdict.DRIFTED
+        transcode = next(step for step in self.steps if step.step == "transcode")
+        return transcode.verdict
+
+    @property
+    def overdue(self) -> bool:
+        """Whether transcodes hang, which no profile describes."""
+        return any(f.fault == OVERDUE and f.verdict is Verdict.DRIFTED for f in self.faults)
+
+    @property
+    def recalibrate(self) -> list[str]:
+        """Tables of the profile to calibrate again."""
+        tables = [f"timing.{s.step}" for s in self.steps if s.verdict is Verdict.DRIFTED]
+        failing = any(
+            fault.verdict is Verdict.DRIFTED and fault.fault != OVERDUE for fault in self.faults
+        )
+        return [*tables, "faults"] if failing else tables
+
+
+def find_drift(observations: Observations, profile: Profile, tolerance: float = TOLERANCE) -> Drift:
+    """Judge a profile by measured runs.
+
+    Args:
+        observations: the runs.
+        profile: what is expected.
+        tolerance: a ratio off by less is no drift.
+    """
+    ratios = log_ratios(observations, profile)
+    sigmas = {step: float(getattr(profile.timing, step).sigma) for step in _STEPS}
+    return Drift(
+        profile=profile.name,
+        runs=tuple(observations.runs),
+        steps=tuple(
+            _step(step, ratios[step], sigmas[step], _between_runs(profile, step), tolerance)
+            for step in _STEPS
+        ),
+        faults=_faults(observations, profile),
+    )
+
+
+def log_ratios(observations: Observations, profile: Profile) -> dict[str, Floats]:
+    """Log of measured over expected time of each observation, by step."""
+    timing = profile.timing
+    cores = _cores(profile)
+    transcodes = transcode_sample(observations, timing.transcode, timing.contention, least=0)
+    expected = expected_s(transcodes, timing.transcode, timing.contention, cores)
+    return {
+        "boot": _boot_ratios(observations, profile, cores),
+        "download": _transfer_ratios(download_sample(observations), timing.download),
+        "transcode": np.log(transcodes.seconds / expected),
+        "upload": _transfer_ratios(upload_sample(observations), timing.upload),
+    }
+
+
+def _boot_ratios(observations: Observations, profile: Profile, cores: float) -> Floats:
+    timing, law = profile.timing, profile.timing.boot
+    sample = boot_sample(observations, timing.transcode, timing.contention)
+    ordering = sample.order_delay_s if sample.n_order_delays else order_delay_s(profile)
+    crowding = Crowding(law.crowd_knee_share * cores, limit=law.crowd_limit)
+    slowdown, _ = crowding.log_slowdown(sample.load, law.crowd_slope)
+    return np.asarray(np.log((sample.seconds + ordering) / law.median_s) - slowdown)
+
+
+def _transfer_ratios(sample: TransferSample, law: TransferTiming) -> Floats:
+    expected = law.base_s + law.per_megabyte_s * sample.megabytes
+    known = expected > 0
+    return np.log(sample.seconds[known] / expected[known])
+
+
+def _between_runs(profile: Profile, step: str) -> float:
+    """Variance of the logarithm between runs, as far as the calibration found it."""
+    found: Any = profile.provenance.get(step, {})
+    share = found.get("share_of_spread_between_runs", 0.0) if isinstance(found, dict) else 0.0
+    sigma = float(getattr(profile.timing, step).sigma)
+    return float(share) * sigma**2 if isinstance(share, int | float) else 0.0
+
+
+def _step(
+    step: str, ratios: Floats, sigma: float, between_runs: float, tolerance: float
+) -> StepDrift:
+    n = len(ratios)
+    if n < MIN_OBSERVATIONS:
+        ratio = exp(float(np.median(ratios))) if n else nan
+        return StepDrift(step, n, ratio, nan, nan, nan, sigma, nan, Verdict.TOO_LITTLE_DATA)
+    spread = float(mad(ratios))
+    centre = float(np.median(ratios))
+    if spread > _NO_SPREAD:  # else more than half are alike, and there is nothing to weigh by
+        centre = float(sm.RLM(ratios, np.ones(n), M=sm.robust.norms.HuberT()).fit().params[0])
+    error = sqrt(max(sigma, spread) ** 2 / n + between_runs)
+    half = float(norm.isf(_ALPHA / 2)) * error
+    least = max(half, log(1 + tolerance))
+    return StepDrift(
+        step=step,
+        n=n,
+        ratio=exp(centre),
+        low=exp(centre - half),
+        high=exp(centre + half),
+        spread=spread,
+        expected_spread=sigma,
+        shows_from=exp(least),
+        verdict=Verdict.DRIFTED if abs(centre) > least else Verdict.DESCRIBES,
+    )
+
+
+def _faults(observations: Observations, profile: Profile) -> tuple[FaultDrift, ...]:
+    counts = count_faults(observations)
+    found: Any = profile.provenance.get("faults", {})
+    upper = found if isinstance(found, dict) else {}
+    drifts = []
+    for fault in _FAULTS:
+        rate = float(getattr(profile.faults, fault))
+        allowed = max(rate, float(upper.get(f"{fault}_upper_95", 0.0)), LEAST_FAULT_RATE)
+        drifts.append(_fault(fault, *counts[fault], allowed))
+    return (*drifts, _fault(OVERDUE, *_overdue(observations, profile), LEAST_FAULT_RATE))
+
+
+def _fault(fault: str, events: int, exposure: float, allowed: float) -> FaultDrift:
+    if exposure <= 0:
+        return FaultDrift(fault, events, exposure, allowed, 1.0, Verdict.TOO_LITTLE_DATA)
+    if fault == "worker_loss_per_hour":
+        p_value = float(poisson.sf(events - 1, allowed * exposure))
+    else:
+        test = binomtest(events, int(exposure), min(allowed, 1.0), alternative="greater")
+        p_value = float(test.pvalue)
+    verdict = Verdict.DRIFTED if p_value < _ALPHA else Verdict.DESCRIBES
+    return FaultDrift(fault, events, exposure, allowed, p_value, verdict)
+
+
+def _overdue(observations: Observations, profile: Profile) -> tuple[int, int]:
+    """Transcodes that ran, unfinished, far longer than expected; and all that were begun.
+
+    What never ends has no measured time: without this a cluster whose workers hang would
+    look like one with little to do.
+    """
+    timing = profile.timing
+    tasks = observations.with_run_ends().tasks
+    begun = tasks["t_tc_start"].notna() & has_facts(tasks)
+    still = tasks[begun & tasks["t_upld_start"].isna() & tasks["t_failed"].isna()]
+    stops = stop_times(observations.workers)
+    stopped = [
+        min(end, stops.get(key, inf))
+        for key, end in zip(
+            zip(texts(still, "run"), texts(still, "worker"), strict=True),
+            figures(still, "t_run_end"),
+            strict=True,
+        )
+    ]
+    still = still.assign(t_upld_start=stopped)
+    still = still[still["t_upld_start"] > still["t_tc_start"]]
+    if still.empty:
+        return 0, int(begun.sum())
+    sample = describe_transcodes(observations, still, timing.transcode, timing.contention)
+    expected = expected_s(sample, timing.transcode, timing.contention, _cores(profile))
+    spread = sqrt(timing.transcode.sigma**2 + _between_runs(profile, "transcode"))
+    late = np.log(sample.seconds / expected) > OVERDUE_SIGMAS * spread
+    return int(late.sum()), int(begun.sum())
+
+
+def _cores(profile: Profile) -> float:
+    return float(np.median([node.cores for node in profile.cluster.nodes]))
