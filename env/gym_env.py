@@ -297,6 +297,11 @@ class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
         return self.simulator.cluster.preference
 
     @property
+    def horizon_s(self) -> float:
+        """When the episode is truncated at the latest, seconds."""
+        return self.simulator.limit_s
+
+    @property
     def reference_cost_rate(self) -> float:
         """A rough cost rate of the episode, see `env.simulator.Simulator.reference_cost_rate`."""
         return self._reference_cost_rate

@@ -27,7 +27,7 @@ PATIENCE_S: Final = 24 * 3600.0
 """By default a run ends at the latest this long after the last arrival, seconds."""
 
 
-_LEAST_ERLANGS: Final = 0.05
+_LEAST_ERLANGS: Final = 0.5
 _LEAST_SPAN_S: Final = 60.0
 
 
@@ -250,8 +250,8 @@ class Simulator:
         """What a second of this run would cost if each job found a booted smallest worker.
 
         Nothing waits, nothing boots, nothing idles: the offered load in erlangs times
-        ``w + (1 - w) * flavor cost``, and a little so that it is never zero. It only
-        brings the costs of quiet and of busy runs to one scale.
+        ``w + (1 - w) * flavor cost``, and half an erlang more so that the quietest runs do not
+        outweigh all others. It only brings the costs of quiet and of busy runs to one scale.
         """
         last = self.requests[-1].arrival_s if self.requests else 0.0
         span = max(last, _LEAST_SPAN_S) if self._ends_with_jobs else self.limit_s

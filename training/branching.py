@@ -14,6 +14,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,11 @@ from env.gym_env import DaCircoEnv
 from env.observation import Observer, action_mask
 from env.simulator import Simulator
 from training.lockstep import Decide
+
+
+_QUIET_SHARE: Final = 0.1
+"""Share of the states with no waiting job and no idle worker at which branches start: there
+the only choice is to spawn ahead of need, which is nearly always wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +151,14 @@ def _width(simulator: Simulator) -> int:
     return Observer(simulator.cluster).size
 
 
+def _is_worth_it(member: DaCircoEnv, rng: np.random.Generator) -> bool:
+    """Whether to branch here: where jobs wait or workers idle, and now and then elsewhere."""
+    cluster = member.simulator.cluster
+    if cluster.waiting:
+        return any(cluster.fits)
+    return cluster.n_idle > 0 or rng.random() < _QUIET_SHARE
+
+
 def sample_branches(
     members: Sequence[DaCircoEnv],
     decide: Decide,
@@ -188,7 +202,14 @@ def sample_branches(
             if terminated or truncated:
                 member.begin()
     look()
-    choice = [i for i in range(len(members)) if masks[i].sum() > 1]
+    choice = [i for i, member in enumerate(members) if _is_worth_it(member, rng)]
+    if not choice:
+        return Branches(
+            rows[:0],
+            masks[:0],
+            np.zeros(0, dtype=np.int64),
+            np.zeros((0, n_actions), dtype=np.float32),
+        )
     chosen = decide(rows[choice], masks[choice])
     allowed, costs = explore(
         [members[i].simulator for i in choice], decide, discount_s=discount_s, length_s=length_s

@@ -20,8 +20,8 @@ def model_card(card: dict[str, Any]) -> str:
         "| | |",
         "| --- | --- |",
         (
-            f"| algorithm | {card['algorithm']} (stable-baselines3, sb3-contrib), after imitation of "
-            "a rule |"
+            f"| algorithm | {card['algorithm']} (stable-baselines3, sb3-contrib), "
+            "after imitation of a rule |"
         ),
         (
             f"| preference w | {card['preference_range'][0]} (lean) to "

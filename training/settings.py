@@ -71,6 +71,20 @@ class Settings:
     imitation_smoothing: float = option(
         0.03, "Share of the imitation's target spread over all actions that can be carried out."
     )
+    branch_rounds: int = option(
+        24, "Rounds of policy improvement on branches after the imitation; 0 skips them."
+    )
+    branch_states: int = option(4_000, "States at which all actions are tried, in each round.")
+    branch_window: int = option(8, "Rounds whose states are learned from together.")
+    branch_epochs: int = option(3, "Passes over them in each round.")
+    branch_rate: float = option(3e-4, "AdamW's step size at the first round; it falls to a tenth.")
+    branch_kl: float = option(0.01, "Weight of the divergence from the policy before the round.")
+    branch_clip: float = option(1.0, "Advantages are clipped to this.")
+    branch_discount_s: float = option(
+        2_000.0, "Time constant of the discount in a branch, seconds: far beyond its length."
+    )
+    branch_length_s: float = option(300.0, "How long a branch is followed, seconds.")
+    processes: int = option(2, "Processes that sample branches; the result does not depend on it.")
     warmup_steps: int = option(
         500_000, "Decisions during which only the critic learns, after the imitation."
     )
@@ -94,12 +108,21 @@ class Settings:
         """
         positive = (
             "total_steps n_envs rollout_steps batch_size epochs learning_rate clip target_kl "
-            "horizon_s trace_s width evaluate_every imitation_epochs imitation_rate"
+            "horizon_s trace_s width evaluate_every imitation_epochs imitation_rate branch_states "
+            "branch_window branch_epochs branch_rate branch_clip branch_discount_s "
+            "branch_length_s processes"
         )
         for key in positive.split():
             if not getattr(self, key) > 0:
                 raise ConfigError(f"{key} is {getattr(self, key)}: it must be above 0")
-        for key in ("imitation_decisions", "warmup_steps", "validation_episodes", "entropy"):
+        for key in (
+            "imitation_decisions",
+            "branch_rounds",
+            "branch_kl",
+            "warmup_steps",
+            "validation_episodes",
+            "entropy",
+        ):
             if getattr(self, key) < 0:
                 raise ConfigError(f"{key} is {getattr(self, key)}: it must be 0 or more")
         for key in ("home_share", "imitation_smoothing"):
@@ -150,6 +173,8 @@ QUICK: Final = Settings(
     total_steps=1_500_000,
     imitation_decisions=200_000,
     imitation_epochs=6,
+    branch_rounds=2,
+    branch_states=2_000,
     warmup_steps=200_000,
     evaluate_every=500_000,
     validation_episodes=12,

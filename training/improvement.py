@@ -1,0 +1,197 @@
+"""Policy improvement on branches: sample states in several processes, then move the actor.
+
+At every state the advantages of all actions are known (see `training.branching`), so the
+actor is moved along the exact all-action policy gradient, held near the policy that was
+followed by a Kullback-Leibler penalty.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Final
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from env.episodes import Randomisation, random_episodes
+from env.gym_env import DaCircoEnv
+from training.branching import Branches, sample_branches
+from training.lockstep import Decide, greedy
+from training.network import Actor
+
+_IMPOSSIBLE: Final = -1e8
+_MEMBERS: Final = 48
+_STRIDE: Final = 12
+_RANDOM_SHARE: Final = 0.03
+_TASK_STATES: Final = 400
+"""States of one task: small enough for even progress, large enough to pay the start."""
+
+
+@dataclass(frozen=True, slots=True)
+class BranchSettings:
+    """How states are sampled.
+
+    Attributes:
+        home_share: share of the episodes on the home cluster.
+        discount_s: time constant of the discount in the branches, seconds.
+        length_s: how long each branch is followed, seconds.
+    """
+
+    home_share: float
+    discount_s: float
+    length_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class FitSettings:
+    """How the actor is moved.
+
+    Attributes:
+        epochs: passes over the branches.
+        batch_size: states of one step.
+        learning_rate: Adam's step size.
+        kl_weight: weight of the divergence from the policy before.
+        largest_advantage: advantages are clipped to this: beyond it, they are mostly the
+            chaos of a crowded cluster.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    kl_weight: float
+    largest_advantage: float
+
+
+def _burn_in(members: list[DaCircoEnv], decide: Decide, rng: np.random.Generator) -> None:
+    """Follow the policy to a random time within each member's episode."""
+    first = members[0]
+    assert first.observation_space.shape is not None
+    rows = np.zeros((len(members), *first.observation_space.shape), dtype=np.float32)
+    masks = np.zeros((len(members), int(first.action_space.n)), dtype=np.bool_)
+    until = [float(rng.uniform(0.0, member.horizon_s)) for member in members]
+    active = list(range(len(members)))
+    while active:
+        for row, i in enumerate(active):
+            members[i].observe_into(rows[row])
+            members[i].mask_into(masks[row])
+        actions = decide(rows[: len(active)], masks[: len(active)]).tolist()
+        going = []
+        for i, action in zip(active, actions, strict=True):
+            _, terminated, truncated = members[i].decide(action)
+            if terminated or truncated:
+                members[i].begin()
+            elif members[i].now < until[i]:
+                going.append(i)
+        active = going
+
+
+def sample_task(frozen_actor: bytes, seed: int, settings: BranchSettings) -> Branches:
+    """Branches at about `_TASK_STATES` states; depends on the arguments alone."""
+    torch.set_num_threads(1)
+    actor: Actor = torch.load(io.BytesIO(frozen_actor), weights_only=False)  # our own bytes
+    decide = greedy(actor)
+    rng = np.random.default_rng(seed)
+    sampler = random_episodes(Randomisation(home_share=settings.home_share))
+    members = [DaCircoEnv(sampler=sampler) for _ in range(_MEMBERS)]
+    for member in members:
+        member.reset(seed=int(rng.integers(2**31)))
+    # Branch anywhere in an episode, not only near its beginning.
+    _burn_in(members, decide, rng)
+    parts: list[Branches] = []
+    while sum(map(len, parts)) < _TASK_STATES:
+        parts.append(
+            sample_branches(
+                members,
+                decide,
+                rng,
+                stride=_STRIDE,
+                random_share=_RANDOM_SHARE,
+                discount_s=settings.discount_s,
+                length_s=settings.length_s,
+            )
+        )
+    return Branches.join(parts)
+
+
+@contextmanager
+def branch_sampler(
+    processes: int, settings: BranchSettings
+) -> Iterator[Callable[[Actor, int, int, Callable[[int], None]], Branches]]:
+    """A function ``sample(actor, states, seed, progress)`` that uses several processes.
+
+    Its result does not depend on how many there are.
+    """
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+
+        def sample(
+            actor: Actor, states: int, seed: int, progress: Callable[[int], None]
+        ) -> Branches:
+            buffer = io.BytesIO()
+            torch.save(actor, buffer)
+            seeds = np.random.SeedSequence(seed).generate_state(-(-states // _TASK_STATES))
+            tasks = [
+                pool.submit(sample_task, buffer.getvalue(), int(one), settings) for one in seeds
+            ]
+            parts = []
+            try:
+                for task in tasks:
+                    parts.append(task.result())
+                    progress(len(parts[-1]))
+            finally:
+                for task in tasks:
+                    task.cancel()
+            return Branches.join(parts)
+
+        yield sample
+
+
+def expected_gain(actor: Actor, branches: Branches) -> float:
+    """Mean advantage of the actor's likeliest actions over those that were followed."""
+    with torch.no_grad():
+        logits = actor(torch.as_tensor(branches.observations)).numpy()
+    best = np.where(branches.masks, logits, -np.inf).argmax(axis=1)
+    return float(branches.advantages[np.arange(len(branches)), best].mean())
+
+
+def move_actor(
+    actor: Actor, branches: Branches, settings: FitSettings, rng: np.random.Generator
+) -> float:
+    """Move the actor towards the actions that would have saved.
+
+    Returns:
+        Mean divergence from the policy before, in the last epoch.
+    """
+    observations = torch.as_tensor(branches.observations)
+    forbidden = torch.as_tensor(~branches.masks)
+    limit = settings.largest_advantage
+    advantages = torch.as_tensor(np.clip(branches.advantages, -limit, limit))
+    with torch.no_grad():
+        before = functional.log_softmax(
+            actor(observations).masked_fill(forbidden, _IMPOSSIBLE), dim=1
+        )
+    parameters = list(actor.parameters())
+    optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=1e-4)
+    divergence = 0.0
+    for _ in range(settings.epochs):
+        divergences = []
+        order = torch.as_tensor(rng.permutation(len(branches)))
+        for rows in order.split(settings.batch_size):
+            logits = actor(observations[rows]).masked_fill(forbidden[rows], _IMPOSSIBLE)
+            now = functional.log_softmax(logits, dim=1)
+            share = now.exp()
+            kl = (share * (now - before[rows])).masked_fill(forbidden[rows], 0.0).sum(dim=1).mean()
+            gain = (share * advantages[rows]).sum(dim=1).mean()
+            loss = settings.kl_weight * kl - gain
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(parameters, 0.5)
+            optimiser.step()
+            divergences.append(float(kl.detach()))
+        divergence = float(np.mean(divergences))
+    return divergence
