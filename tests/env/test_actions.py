@@ -52,3 +52,4 @@ def test_actions_are_values_and_made_once() -> None:
     assert spawn(1) == Action(ActionKind.SPAWN, 1)
     assert kill(1) != spawn(1)
     assert action_from_index(0, 3) is KEEP
+    assert KEEP.flavor == -1

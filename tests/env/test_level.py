@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from env.level import Level
 
-EIGHTHS = st.integers(0, 10_000).map(lambda n: n / 8)
+EIGHTHS = st.one_of(st.integers(0, 12), st.integers(0, 10_000)).map(lambda n: n / 8)
 CHANGES = st.lists(st.tuples(EIGHTHS, st.integers(-5000, 5000)), max_size=40)
 
 
