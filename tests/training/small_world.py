@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from sb3_contrib import MaskablePPO
+from stable_baselines3.common.logger import Logger
 
 from env.config import load_profile
 from env.episodes import Episode, EpisodeSampler, family_episodes
@@ -52,7 +53,9 @@ def members(n: int, seed: int = 0, load: float = 0.5) -> list[DaCircoEnv]:
 def small_model(settings: Settings = SMALL) -> MaskablePPO:
     """A fresh learner on short episodes."""
     batch = make_batch(lambda: DaCircoEnv(sampler=short_sampler()), settings.n_envs, settings.seed)
-    return build_model(settings, batch)
+    model = build_model(settings, batch)
+    model.set_logger(Logger(None, []))
+    return model
 
 
 @cache
