@@ -53,7 +53,11 @@ def members(n: int, seed: int = 0, load: float = 0.5) -> list[DaCircoEnv]:
 def small_model(settings: Settings = SMALL) -> MaskablePPO:
     """A fresh learner on short episodes."""
     batch = make_batch(lambda: DaCircoEnv(sampler=short_sampler()), settings.n_envs, settings.seed)
-    model = build_model(settings, batch)
+    return silent(build_model(settings, batch))
+
+
+def silent(model: MaskablePPO) -> MaskablePPO:
+    """The learner, without curves."""
     model.set_logger(Logger(None, []))
     return model
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sb3_contrib import MaskablePPO
 from scipy.integrate import quad
 from scripted_member import ScriptedMember, Step
-from small_world import SMALL, small_model
+from small_world import SMALL, silent, small_model
 from stable_baselines3.common.callbacks import BaseCallback
 
 from training.model import build_model
@@ -279,7 +279,7 @@ def scripted_learner() -> tuple[MaskablePPO, BatchVecEnv]:
     scripts = [SCRIPT, SCRIPT[1:] + SCRIPT[:1]]
     batch = BatchVecEnv([ScriptedMember(script) for script in scripts])
     settings = replace(SMALL, rollout_steps=12, batch_size=24, horizon_s=50.0, trace_s=20.0)
-    return build_model(settings, batch), batch
+    return silent(build_model(settings, batch)), batch
 
 
 def test_the_learner_bootstraps_where_it_must() -> None:

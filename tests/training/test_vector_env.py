@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scripted_member import ScriptedMember, Step
-from small_world import SMALL, short_episodes, short_sampler, small_model
+from small_world import SMALL, short_episodes, short_sampler, silent, small_model
 
 from env.cost import cost_so_far
 from env.gym_env import DaCircoEnv
@@ -172,7 +172,7 @@ def test_the_learner_keeps_the_seeds_of_its_batch() -> None:
     batch.reset()
     expected = requests_of(batch)
     fresh = make_batch(world, 2, SMALL.seed)
-    model = build_model(SMALL, fresh)
+    model = silent(build_model(SMALL, fresh))
     model._setup_learn(64)
     assert requests_of(fresh) == expected
 
