@@ -1,0 +1,1 @@
+"""Paired evaluation of policies: runs, statistics, leaderboard and report."""
