@@ -116,7 +116,7 @@ def make_policy(spec: str) -> Policy:
     if split_spec(spec)[1]:
         raise PolicyError(f"policy {spec!r}: a frozen policy takes no parameters: write {name}")
     # Imported when needed: loading onnxruntime costs more than all the rules together.
-    from agents.frozen import FrozenPolicy  # noqa: PLC0415
+    from agents.frozen import FrozenPolicy
 
     return FrozenPolicy(path)
 

@@ -14,7 +14,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,6 @@ from env.gym_env import DaCircoEnv
 from env.observation import Observer, action_mask
 from env.simulator import Simulator
 from training.lockstep import Decide
-
 
 _QUIET_SHARE: Final = 0.1
 """Share of the states with no waiting job and no idle worker at which branches start: there
@@ -51,6 +50,15 @@ class Branches:
 
     def __len__(self) -> int:
         return len(self.chosen)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays by name."""
+        return {
+            "observations": self.observations,
+            "masks": self.masks,
+            "chosen": self.chosen,
+            "advantages": self.advantages,
+        }
 
     @staticmethod
     def join(parts: Sequence[Branches]) -> Branches:

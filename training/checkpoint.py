@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from sb3_contrib import MaskablePPO
 
 from env.errors import ConfigError
+from training.branching import Branches
 from training.settings import Settings
 
 IMITATING: Final = "imitating"
@@ -27,18 +29,22 @@ class State:
 
     Attributes:
         stage: imitating (nothing is saved but the settings: it is done again), imitated
-            (the model is saved), learning (the latest model is saved).
-        steps: decisions of reinforcement learning so far.
+            (rounds of improvement on branches follow), learning (by PPO). From the second
+            on the latest model is saved.
+        rounds: rounds of improvement so far.
+        steps: decisions of learning by PPO so far.
         best_score: cost relative to the strongest rule of the best evaluation, on the
             validation episodes.
-        best_steps: decisions at that evaluation.
+        best_rounds, best_steps: rounds and decisions at that evaluation.
         best_summary: its figures for the card.
         least, greatest: of each feature in all observations learned from.
     """
 
     stage: str = IMITATING
+    rounds: int = 0
     steps: int = 0
     best_score: float = float("inf")
+    best_rounds: int = 0
     best_steps: int = 0
     best_summary: dict[str, Any] = dataclasses.field(default_factory=dict)
     least: list[float] = dataclasses.field(default_factory=list)
@@ -80,6 +86,7 @@ class Checkpoints:
             self.folder.mkdir(parents=True, exist_ok=True)
             for path in (
                 *(self.latest, self.best, self._state, self._observations),
+                *self.folder.glob("branches-*.npz"),
                 *self.run_folder.rglob("events.out.tfevents.*"),
             ):
                 path.unlink(missing_ok=True)
@@ -104,6 +111,29 @@ class Checkpoints:
         draft = path.with_name(f".draft-{path.name}")
         model.save(draft)
         os.replace(draft, path)  # noqa: PTH105 (atomic on every platform)
+
+    def save_branches(self, number: int, branches: Branches) -> None:
+        """Keep the branches of a round for the rounds that follow."""
+        path = self._branches(number)
+        draft = path.with_name(f".draft-{path.name}")
+        np.savez_compressed(draft, allow_pickle=False, **branches.arrays())
+        os.replace(draft, path)  # noqa: PTH105 (atomic on every platform)
+
+    def load_branches(self, numbers: Iterable[int]) -> list[Branches]:
+        """The branches of these rounds, as far as they are there."""
+        found = []
+        for path in map(self._branches, numbers):
+            if path.is_file():
+                with np.load(path, allow_pickle=False) as arrays:
+                    found.append(Branches(**arrays))
+        return found
+
+    def drop_branches(self, number: int) -> None:
+        """Forget the branches of a round."""
+        self._branches(number).unlink(missing_ok=True)
+
+    def _branches(self, number: int) -> Path:
+        return self.folder / f"branches-{number}.npz"
 
     def save_observations(self, observations: NDArray[np.float32]) -> None:
         """Keep recorded observations for the export."""

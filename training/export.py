@@ -37,7 +37,8 @@ class Provenance:
 
     Attributes:
         settings: the training configuration.
-        steps: decisions of reinforcement learning up to this policy.
+        rounds: rounds of improvement on branches up to this policy.
+        steps: decisions of learning by PPO up to this policy.
         observations: recorded observations, shape (n, features), to check the export on.
         envelope: least and greatest value of each feature seen in training.
         evaluation: figures of the evaluation that chose this policy.
@@ -45,6 +46,7 @@ class Provenance:
     """
 
     settings: dict[str, Any]
+    rounds: int
     steps: int
     observations: NDArray[np.float32]
     envelope: tuple[Sequence[float], Sequence[float]]
@@ -120,6 +122,7 @@ def export(model: MaskablePPO, folder: Path, provenance: Provenance) -> float:
             "training": {
                 "settings": provenance.settings,
                 "seed": provenance.settings["seed"],
+                "rounds": provenance.rounds,
                 "steps": provenance.steps,
                 "git_revision": git_revision(),
             },

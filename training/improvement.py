@@ -8,11 +8,13 @@ followed by a Kullback-Leibler penalty.
 from __future__ import annotations
 
 import io
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Final
 
 import numpy as np
@@ -119,15 +121,28 @@ def sample_task(frozen_actor: bytes, seed: int, settings: BranchSettings) -> Bra
     return Branches.join(parts)
 
 
-@contextmanager
-def branch_sampler(
-    processes: int, settings: BranchSettings
-) -> Iterator[Callable[[Actor, int, int, Callable[[int], None]], Branches]]:
-    """A function ``sample(actor, states, seed, progress)`` that uses several processes.
+Sample = Callable[[Actor, int, int, Callable[[int], None]], Branches]
+"""``sample(actor, states, seed, progress)``: branches at about so many states."""
 
-    Its result does not depend on how many there are.
-    """
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+
+def _prepare_worker() -> None:
+    # Ctrl-C reaches all processes of a terminal; the parent alone decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A parent that was killed outright cannot end its workers: they end with it.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+@contextmanager
+def branch_sampler(processes: int, settings: BranchSettings) -> Iterator[Sample]:
+    """A sampler that uses several processes; what it samples does not depend on how many."""
+    with get_context("spawn").Pool(processes, _prepare_worker) as pool:
 
         def sample(
             actor: Actor, states: int, seed: int, progress: Callable[[int], None]
@@ -135,20 +150,18 @@ def branch_sampler(
             buffer = io.BytesIO()
             torch.save(actor, buffer)
             seeds = np.random.SeedSequence(seed).generate_state(-(-states // _TASK_STATES))
-            tasks = [
-                pool.submit(sample_task, buffer.getvalue(), int(one), settings) for one in seeds
-            ]
+            tasks = [(buffer.getvalue(), int(one), settings) for one in seeds]
             parts = []
-            try:
-                for task in tasks:
-                    parts.append(task.result())
-                    progress(len(parts[-1]))
-            finally:
-                for task in tasks:
-                    task.cancel()
+            for part in pool.imap(_sample, tasks):
+                parts.append(part)
+                progress(len(part))
             return Branches.join(parts)
 
         yield sample
+
+
+def _sample(task: tuple[bytes, int, BranchSettings]) -> Branches:
+    return sample_task(*task)
 
 
 def expected_gain(actor: Actor, branches: Branches) -> float:
@@ -181,7 +194,7 @@ def move_actor(
     for _ in range(settings.epochs):
         divergences = []
         order = torch.as_tensor(rng.permutation(len(branches)))
-        for rows in order.split(settings.batch_size):
+        for rows in torch.split(order, settings.batch_size):
             logits = actor(observations[rows]).masked_fill(forbidden[rows], _IMPOSSIBLE)
             now = functional.log_softmax(logits, dim=1)
             share = now.exp()

@@ -1,4 +1,4 @@
-"""A training run from start to frozen policy: imitate, warm up the critic, learn, export."""
+"""A training run from start to frozen policy: imitate, improve on branches, learn, export."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from stable_baselines3.common.logger import HParam, configure
 
 from env.gym_env import DaCircoEnv
 from env.scenario import load_split
-from training.callbacks import (
-    EnvelopeCallback,
-    EvaluationCallback,
-    ProgressCallback,
-    exclude_text_formats,
-    log_text,
-)
+from training.branching import Branches
+from training.callbacks import EnvelopeCallback, EvaluationCallback, ProgressCallback
 from training.checkpoint import IMITATED, IMITATING, LEARNING, Checkpoints, State
 from training.comparison import Comparison, random_set, scenario_set
+from training.evaluator import Evaluator, exclude_text_formats, log_text
 from training.export import Provenance, check_replaceable, export
 from training.imitation import Decisions, clone, collect
+from training.improvement import (
+    BranchSettings,
+    FitSettings,
+    branch_sampler,
+    expected_gain,
+    move_actor,
+)
 from training.lockstep import greedy
 from training.model import (
     build_model,
@@ -40,6 +43,7 @@ from training.teacher import load_teacher
 _RECORDED = 2_000
 """Observations kept for the envelope and the check of the export."""
 _RANDOM_SHARE = 0.08
+_BRANCH_BATCH = 512
 _STUDENT_RANDOM_SHARE = 0.03
 
 
@@ -99,16 +103,18 @@ class TrainingRun:
             watch = progress.add_task("rules on the validation episodes", total=None)
             comparison = Comparison(episodes)
             progress.update(watch, total=1, completed=1)
+            evaluator = Evaluator(comparison, self.checkpoints, state, progress.console.print)
             try:
                 if state.stage == IMITATING:
                     self._imitate(model, progress)
                     state.stage = IMITATED
                     self.checkpoints.save(model, state)
                 if state.stage == IMITATED:
+                    self._improve(model, evaluator, progress)
                     self._warm_up(model, progress)
                     model.num_timesteps = 0
                     state.stage = LEARNING
-                self._learn(model, comparison, progress)
+                self._learn(model, evaluator, progress)
             except KeyboardInterrupt:
                 # Before that stage, what a resumed run needs is saved already.
                 if state.stage == LEARNING:
@@ -165,6 +171,63 @@ class TrainingRun:
                 model, Decisions.join([first, second]), rng, progress, "network imitates again"
             )
 
+    def _improve(self, model: MaskablePPO, evaluator: Evaluator, progress: Progress) -> None:
+        settings, state = self.settings, self.state
+        if state.rounds >= settings.branch_rounds:
+            return
+        logger = model.logger
+        # Rounds have an axis of their own.
+        model.set_logger(configure(str(settings.run_folder / "improvement"), ["tensorboard"]))
+        if state.rounds == 0:
+            evaluator.evaluate(model, 0, "imitation")
+        sampling = BranchSettings(
+            settings.home_share, settings.branch_discount_s, settings.branch_length_s
+        )
+        states = settings.branch_states * (settings.branch_rounds - state.rounds)
+        bar = progress.add_task("all actions tried", total=states)
+        window = settings.branch_window
+        parts = self.checkpoints.load_branches(range(state.rounds - window + 1, state.rounds))
+        actor = Actor(model)
+        with branch_sampler(settings.processes, sampling) as sample:
+            for number in range(state.rounds, settings.branch_rounds):
+                seed = int(np.random.SeedSequence([settings.seed, 2, number]).generate_state(1)[0])
+                fresh = sample(
+                    actor, settings.branch_states, seed, lambda n: progress.advance(bar, n)
+                )
+                state.widen(fresh.observations)
+                self.checkpoints.save_branches(number, fresh)
+                self.checkpoints.drop_branches(number - window)
+                parts = [*parts, fresh][-window:]
+                self._move(model, parts, number)
+                state.rounds = number + 1
+                evaluator.evaluate(model, state.rounds, f"round {state.rounds}")
+        model.logger.close()
+        model.set_logger(logger)
+
+    def _move(self, model: MaskablePPO, parts: list[Branches], number: int) -> None:
+        settings = self.settings
+        actor = Actor(model)
+        fade = 1.0 - 0.9 * number / settings.branch_rounds
+        held_out = expected_gain(actor, parts[-1])
+        divergence = move_actor(
+            actor,
+            Branches.join(parts),
+            FitSettings(
+                epochs=settings.branch_epochs,
+                batch_size=_BRANCH_BATCH,
+                learning_rate=settings.branch_rate * fade,
+                kl_weight=settings.branch_kl,
+                largest_advantage=settings.branch_clip,
+            ),
+            np.random.default_rng([settings.seed, 3, number]),
+        )
+        model.logger.record("branches/gain_before", held_out)
+        model.logger.record("branches/gain_after", expected_gain(actor, parts[-1]))
+        model.logger.record("branches/divergence", divergence)
+        model.logger.record(
+            "branches/gain_of_best_action", float(parts[-1].advantages.max(axis=1).mean())
+        )
+
     def _warm_up(self, model: MaskablePPO, progress: Progress) -> None:
         settings = self.settings
         if settings.warmup_steps and settings.imitation_decisions:
@@ -202,22 +265,20 @@ class TrainingRun:
         )
         progress.console.print(f"{description}: agrees with the rule in {agreement:.1%}")
 
-    def _learn(self, model: MaskablePPO, comparison: Comparison, progress: Progress) -> None:
-        settings = self.settings
-        left = settings.total_steps - self.state.steps
-        evaluation = EvaluationCallback(
-            settings, comparison, self.checkpoints, self.state, progress.console.print
-        )
-        if self.state.steps == 0 or left <= 0:
-            # The imitation may turn out to be the best; an interrupted run may have come to
-            # its end without being evaluated there.
+    def _learn(self, model: MaskablePPO, evaluator: Evaluator, progress: Progress) -> None:
+        settings, state = self.settings, self.state
+        left = settings.total_steps - state.steps
+        evaluation = EvaluationCallback(evaluator, state, settings.evaluate_every)
+        if state.steps == 0 or left <= 0:
+            # What came before may turn out to be the best; an interrupted run may have come
+            # to its end without being evaluated there.
             evaluation.init_callback(model)
             evaluation.evaluate()
         if left > 0:
             bar = ProgressCallback(progress, "network learns", left)
             model.learn(
                 left,
-                callback=[bar, EnvelopeCallback(self.state), evaluation],
+                callback=[bar, EnvelopeCallback(state), evaluation],
                 reset_num_timesteps=False,
             )
 
@@ -244,6 +305,7 @@ class TrainingRun:
             settings.model_folder,
             Provenance(
                 settings=settings.to_dict(),
+                rounds=self.state.best_rounds,
                 steps=self.state.best_steps,
                 observations=self.checkpoints.load_observations(),
                 envelope=(self.state.least, self.state.greatest),
