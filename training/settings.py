@@ -44,18 +44,16 @@ class Settings:
     models: Path = option(_MODELS, "Folder of frozen policies.")  # noqa: RUF009
 
     total_steps: int = option(
-        24_000_000,
-        "Decisions of reinforcement learning (imitation and critic warm-up not counted).",
+        3_000_000,
+        "Decisions of learning by PPO (imitation, branches and critic warm-up not counted).",
     )
     n_envs: int = option(64, "Simulated data centres that run side by side.")
     rollout_steps: int = option(256, "Decisions of each between two updates.")
     batch_size: int = option(4096, "Minibatch of an update.")
     epochs: int = option(4, "Passes over a rollout.")
-    learning_rate: float = option(
-        2.5e-4, "Adam's step size at the start; it falls linearly to zero."
-    )
+    learning_rate: float = option(2e-4, "Adam's step size at the start; it falls linearly to zero.")
     clip: float = option(0.15, "PPO's clip range.")
-    entropy: float = option(1e-3, "Weight of the entropy bonus.")
+    entropy: float = option(5e-4, "Weight of the entropy bonus.")
     target_kl: float = option(0.03, "An update stops early when the policy has moved this far.")
     horizon_s: float = option(
         300.0, "Time constant of the discount, seconds (see training.semi_markov)."
@@ -64,17 +62,17 @@ class Settings:
     width: int = option(128, "Units of each of the two hidden layers, for actor and critic alike.")
 
     imitation_decisions: int = option(
-        400_000, "Decisions to imitate before learning by reinforcement; 0 starts from scratch."
+        800_000, "Decisions to imitate before learning by reinforcement; 0 starts from scratch."
     )
-    imitation_epochs: int = option(8, "Passes over them.")
+    imitation_epochs: int = option(10, "Passes over them.")
     imitation_rate: float = option(1e-3, "Adam's step size in imitation.")
     imitation_smoothing: float = option(
         0.03, "Share of the imitation's target spread over all actions that can be carried out."
     )
     branch_rounds: int = option(
-        24, "Rounds of policy improvement on branches after the imitation; 0 skips them."
+        12, "Rounds of policy improvement on branches after the imitation; 0 skips them."
     )
-    branch_states: int = option(4_000, "States at which all actions are tried, in each round.")
+    branch_states: int = option(3_200, "States at which all actions are tried, in each round.")
     branch_window: int = option(8, "Rounds whose states are learned from together.")
     branch_epochs: int = option(3, "Passes over them in each round.")
     branch_rate: float = option(3e-4, "AdamW's step size at the first round; it falls to a tenth.")
@@ -83,7 +81,7 @@ class Settings:
     branch_discount_s: float = option(
         2_000.0, "Time constant of the discount in a branch, seconds: far beyond its length."
     )
-    branch_length_s: float = option(300.0, "How long a branch is followed, seconds.")
+    branch_length_s: float = option(240.0, "How long a branch is followed, seconds.")
     processes: int = option(2, "Processes that sample branches; the result does not depend on it.")
     warmup_steps: int = option(
         500_000, "Decisions during which only the critic learns, after the imitation."
@@ -170,7 +168,7 @@ class Settings:
 
 FULL: Final = Settings()
 QUICK: Final = Settings(
-    total_steps=1_500_000,
+    total_steps=1_000_000,
     imitation_decisions=200_000,
     imitation_epochs=6,
     branch_rounds=2,
