@@ -203,7 +203,7 @@ def _judge(observations: Observations, options: argparse.Namespace) -> int:
     if options.profile is None:
         raise UsageError("--event-log needs --profile: the profile to judge")
     profile = load_profile(options.profile)
-    drift = find_drift(observations, profile, options.tolerance)
+    drift = find_drift(observations, profile, name=options.profile, tolerance=options.tolerance)
     figures = drift_json(drift)
     if options.report is not None:
         write_drift_plot(drift, log_ratios(observations, profile), options.report / "drift.png")

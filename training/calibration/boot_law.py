@@ -1,9 +1,10 @@
 """The fit of boot time: warm, first time on a node, and on a crowded node.
 
 ``log boot = log(warm median) + slow-down(load)``; the load counts the boots (this one
-included) and the transcodes on the node. A boot that is the first of its run on its node
-and takes more than `COLD_FACTOR` times the median copied the image; one that takes more
-than `STUCK_FACTOR` times the median, or has no node, waited for room and is left out.
+included) and the transcodes on the node. A boot that began before any worker of its run was
+ready on its node and takes more than `COLD_FACTOR` times the median copied the image; one
+that takes more than `STUCK_FACTOR` times the median, or has no node, waited for room and is
+left out.
 """
 
 from __future__ import annotations
@@ -76,7 +77,11 @@ class BootFit:
 
 
 def boot_sample(
-    observations: Observations, law: TranscodeTiming, contention: ContentionTiming
+    observations: Observations,
+    law: TranscodeTiming,
+    contention: ContentionTiming,
+    *,
+    typical_s: float | None = None,
 ) -> BootSample:
     """The boots that were seen to end.
 
@@ -84,14 +89,19 @@ def boot_sample(
         observations: measured runs.
         law: gives the load of a transcode on several vCPUs.
         contention: gives the load of a boot.
+        typical_s: of a warm boot, to tell those that copied the image; by default the
+            median, which is right unless most boots copied it.
     """
     workers = observations.workers
     boots = workers.assign(seconds=workers["t_available"] - workers["t_created"])
     boots = boots[(boots["seconds"] > 0) & ~(boots["vcpus"] < 1)]
     median = float(boots["seconds"].median())
-    first = boots["t_created"] == boots.groupby(["run", "node"])["t_created"].transform("min")
-    cold = first & (boots["node"] != "") & (boots["seconds"] > COLD_FACTOR * median)
-    stuck = ~cold & ((boots["node"] == "") | (boots["seconds"] > STUCK_FACTOR * median))
+    typical = median if typical_s is None else typical_s
+    first_ready = boots.groupby(["run", "node"])["t_available"].transform("min")
+    early = (boots["t_created"] < first_ready) & (boots["node"] != "")
+    cold = early & (boots["seconds"] > COLD_FACTOR * typical)
+    slowest = STUCK_FACTOR * max(median, typical)
+    stuck = ~cold & ((boots["node"] == "") | (boots["seconds"] > slowest))
     warm = boots[~cold & ~stuck]
     histories = node_histories(observations, law, contention.boot_load)
     delays = _order_delays(observations)

@@ -104,6 +104,6 @@ def _vcpus(
         flavor = unknown[0][1]
         raise CalibrationError(
             f"{path}: the size of flavor {flavor!r} is unknown: "
-            f"pass --vcpus {flavor}=N, or add a column 'vcpus'"
+            f"pass --vcpus {flavor} N, or add a column 'vcpus'"
         )
     return pd.Series(keys.map(dict(flavor_vcpus)).to_numpy(), index=table.index)

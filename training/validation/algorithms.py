@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from agents.parameters import describe_parameters
@@ -51,14 +51,16 @@ def replay_policy(run: MeasuredRun, override: str | None, flavor: str) -> Replay
         UnknownNameError, PolicyError: `override` is not a policy.
     """
     if override is not None:
-        note = f"replayed with {override}, as asked" if run.algorithm else ""
-        return _completed(override, run, flavor, note)
+        policy = _completed(override, run, flavor, "")
+        if run.algorithm and _normal(split_spec(override)[0]) != _normal(run.algorithm):
+            return replace(policy, note=f"{run.algorithm} is replayed with {override}, as asked")
+        return policy
     if not run.algorithm:
         raise ValidationError(
             f"run {run.name} does not say which algorithm it used: pass --algorithm NAME, "
             f"for instance {' or '.join(NAIVE)}"
         )
-    name = run.algorithm.lower().replace("_", "-")
+    name = _normal(run.algorithm)
     if name in NEAREST:
         near = NEAREST[name]
         return _completed(near, run, flavor, f"{run.algorithm} is not ours: {near} is the nearest")
@@ -68,6 +70,10 @@ def replay_policy(run: MeasuredRun, override: str | None, flavor: str) -> Replay
         note = f"{run.algorithm} is unknown: replayed with {_LAST_RESORT}"
         return _completed(_LAST_RESORT, run, flavor, note)
     return _completed(name, run, flavor, "")
+
+
+def _normal(name: str) -> str:
+    return name.strip().lower().replace("_", "-")
 
 
 def _completed(spec: str, run: MeasuredRun, flavor: str, note: str) -> ReplayPolicy:

@@ -9,7 +9,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import ks_2samp
 
 from training.validation.anomalies import anomalies
 from training.validation.replay import Replay
@@ -65,9 +64,8 @@ class PartComparison:
         mean, median, p95: over the run's requests (boots: workers).
         n: how many the measured run has.
         distance: Kolmogorov-Smirnov distance of the measured distribution from that of
-            all simulations together.
-        p_value: share of the simulations that are at least as far from the others; NaN
-            with too few of them.
+            all runs together.
+        p_value: of that distance, see `distribution_test`.
     """
 
     mean: Figure
@@ -184,26 +182,27 @@ def distribution_test(measured: Floats, simulated: list[Floats]) -> tuple[float,
     """Whether a measured sample could be one of the simulated ones.
 
     The values within a run depend on one another (they share queue and workers), so the
-    textbook distribution of the Kolmogorov-Smirnov distance does not hold; instead the
-    distance of the measured sample from the pool of the simulated ones is ranked among
-    the distances of each simulated sample from the pool of the others (Monte Carlo test).
+    textbook distribution of the Kolmogorov-Smirnov distance does not hold. Instead the
+    distance of each sample from all of them together is found, and the measured one is
+    ranked among the others: if it is a sample like them, each rank is equally likely
+    (Monte Carlo test).
 
     Returns:
-        The distance and the p-value; NaN where a sample is empty or there are too few.
+        The measured sample's distance and the p-value; NaN where there is no sample.
     """
     filled = [sample for sample in simulated if len(sample)]
     if not len(measured) or not filled:
         return nan, nan
-    distance = _distance(measured, filled)
-    if len(filled) < 2:
-        return distance, nan
-    others = [_distance(filled[i], filled[:i] + filled[i + 1 :]) for i in range(len(filled))]
-    as_far = sum(other >= distance for other in others)
-    return distance, (1 + as_far) / (1 + len(others))
+    every = np.sort(np.concatenate([measured, *filled]))
+    share = np.searchsorted(every, every, side="right") / len(every)
 
+    def distance(sample: Floats) -> float:
+        own = np.searchsorted(np.sort(sample), every, side="right") / len(sample)
+        return float(np.abs(own - share).max())
 
-def _distance(sample: Floats, pool: list[Floats]) -> float:
-    return float(ks_2samp(sample, np.concatenate(pool), method="asymp").statistic)
+    ours = distance(measured)
+    as_far = sum(distance(sample) >= ours for sample in filled)
+    return ours, (1 + as_far) / (1 + len(filled))
 
 
 def _workers(replay: Replay) -> WorkerComparison:

@@ -159,18 +159,25 @@ class Drift:
         return [*tables, "faults"] if failing else tables
 
 
-def find_drift(observations: Observations, profile: Profile, tolerance: float = TOLERANCE) -> Drift:
+def find_drift(
+    observations: Observations,
+    profile: Profile,
+    *,
+    name: str | None = None,
+    tolerance: float = TOLERANCE,
+) -> Drift:
     """Judge a profile by measured runs.
 
     Args:
         observations: the runs.
         profile: what is expected.
+        name: what to call the profile, by default its name.
         tolerance: a ratio off by less is no drift.
     """
     ratios = log_ratios(observations, profile)
     sigmas = {step: float(getattr(profile.timing, step).sigma) for step in _STEPS}
     return Drift(
-        profile=profile.name,
+        profile=name or profile.name,
         runs=tuple(observations.runs),
         steps=tuple(
             _step(step, ratios[step], sigmas[step], _between_runs(profile, step), tolerance)
@@ -196,7 +203,7 @@ def log_ratios(observations: Observations, profile: Profile) -> dict[str, Floats
 
 def _boot_ratios(observations: Observations, profile: Profile, cores: float) -> Floats:
     timing, law = profile.timing, profile.timing.boot
-    sample = boot_sample(observations, timing.transcode, timing.contention)
+    sample = boot_sample(observations, timing.transcode, timing.contention, typical_s=law.median_s)
     ordering = sample.order_delay_s if sample.n_order_delays else order_delay_s(profile)
     crowding = Crowding(law.crowd_knee_share * cores, limit=law.crowd_limit)
     slowdown, _ = crowding.log_slowdown(sample.load, law.crowd_slope)

@@ -44,7 +44,8 @@ def advice(drift: Drift) -> list[str]:
         lines.append("Workers hang in transcodes: look at them first; no profile describes that.")
     thin = [step.step for step in drift.steps if step.verdict is Verdict.TOO_LITTLE_DATA]
     if thin and drift.verdict is not Verdict.TOO_LITTLE_DATA:
-        lines.append(f"Not judged for lack of data: {', '.join(thin)}.")
+        sizes = " (downloads need size_bytes in the catalog)" if "download" in thin else ""
+        lines.append(f"Not judged for lack of data: {', '.join(thin)}{sizes}.")
     return lines
 
 

@@ -205,7 +205,8 @@ def _number(value: float) -> float | None:
 
 
 def _rows_of_part(name: str, part: PartComparison) -> Rows:
-    test = [f"{part.distance:.2f}", f"{part.p_value:.2f}" if isfinite(part.p_value) else "-"]
+    known = isfinite(part.p_value)
+    test = [f"{part.distance:.2f}", f"{part.p_value:.2f}"] if known else ["-", "-"]
     mean = [f"{name} mean (s)", str(part.n), *_figures(part.mean), *test]
     return [mean, [f"{name} p95 (s)", "", *_figures(part.p95), "", ""]]
 
