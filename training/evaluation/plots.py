@@ -127,10 +127,11 @@ def preference_plot(summary: Summary) -> Figure:
     return figure
 
 
-def trade_off_plot(summary: Summary) -> Figure:
+def trade_off_plot(summary: Summary) -> Figure | None:
     """Delay against reserved resources, both relative to the baseline; below and left is better.
 
-    A policy that follows the preference is a curve over w, any other a point.
+    A policy that follows the preference is a curve over w, any other a point. None if no
+    policy has both figures.
     """
     figure, axes = _figure(8.6, 5.4)
     style = looks(summary)
@@ -149,6 +150,8 @@ def trade_off_plot(summary: Summary) -> Figure:
         axes.plot(x, y, marker=look.marker, markersize=8, label=policy, **look.plot())
         if policy == summary.focus and len(points) > 1:
             _label_preferences(axes, points, look)
+    if not axes.lines:
+        return None
     axes.axvline(1, color="0.4", linewidth=0.8)
     axes.axhline(1, color="0.4", linewidth=0.8)
     left, bottom = min(axes.get_xlim()[0], 0.95), min(axes.get_ylim()[0], 0.95)
@@ -220,13 +223,18 @@ def _is_dark(place: float) -> bool:
     return 0.299 * red + 0.587 * green + 0.114 * blue < 0.5  # ITU-R BT.601 luma
 
 
-def delay_plot(summary: Summary, delays_s: Mapping[str, Floats]) -> Figure:
+def delay_plot(summary: Summary, delays_s: Mapping[str, Floats]) -> Figure | None:
     """Distribution of the jobs' delays under each policy: all of it, and its tail.
 
     Args:
         summary: the figures.
         delays_s: delays of all jobs by policy, seconds.
+
+    Returns:
+        None if no job was completed.
     """
+    if not any(delays.size for delays in delays_s.values()):
+        return None
     figure = Figure(figsize=(11.5, 4.4), layout="constrained")
     FigureCanvasAgg(figure)
     whole, tail = figure.subplots(1, 2)

@@ -37,6 +37,15 @@ from training.revision import git_revision
 PAGE: Final = "index.html"
 TEXT: Final = "report.md"
 
+_TRADE_OFF: Final = (
+    "Delay against resources, geometric means relative to {}: a policy in the shaded corner is "
+    "both faster and leaner. A policy that follows the preference w is a curve, any other a point."
+)
+_DELAYS: Final = (
+    "Delays of all jobs of all scenarios and seeds at w = {:g}: their distribution, and on the "
+    "right the slow half."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -224,35 +233,29 @@ def _with_interval(estimate: Estimate) -> str:
 def _single_pictures(
     summary: Summary, records: Sequence[RunRecord], middle: float
 ) -> dict[str, Picture]:
+    """The pictures that there are data for, by what they show."""
     baseline = summary.plan.baseline
-    pictures = {
-        "cost": Picture(
-            "cost.png",
+    several = len(summary.plan.preferences) > 1
+    focus = summary.focus
+    drawn = [
+        (
+            "cost",
             f"Cost per job relative to {baseline}, with 95 % intervals.",
-            png(cost_plot(summary)),
+            cost_plot(summary),
         ),
-        "trade_off": Picture(
-            "trade-off.png",
-            f"Delay against resources, geometric means relative to {baseline}: a policy in the "
-            "shaded corner is both faster and leaner. A policy that follows the preference w is "
-            "a curve, any other a point.",
-            png(trade_off_plot(summary)),
+        (
+            "preferences",
+            f"Cost relative to {baseline} by preference; the band is the interval of {focus}.",
+            preference_plot(summary) if several else None,
         ),
-        "delays": Picture(
-            "delays.png",
-            "Delays of all jobs of all scenarios and seeds at "
-            f"w = {middle:g}: their distribution, and on the right the slow half.",
-            png(delay_plot(summary, _delays(records, middle))),
-        ),
+        ("trade-off", _TRADE_OFF.format(baseline), trade_off_plot(summary)),
+        ("delays", _DELAYS.format(middle), delay_plot(summary, _delays(records, middle))),
+    ]
+    return {
+        name: Picture(f"{name}.png", caption, png(figure))
+        for name, caption, figure in drawn
+        if figure is not None
     }
-    if len(summary.plan.preferences) > 1:
-        pictures["preferences"] = Picture(
-            "preferences.png",
-            f"Cost relative to {baseline} at each preference; the band is the 95 % interval of "
-            f"{summary.focus}.",
-            png(preference_plot(summary)),
-        )
-    return pictures
 
 
 def _delays(records: Sequence[RunRecord], preference: float) -> dict[str, Floats]:

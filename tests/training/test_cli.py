@@ -1,0 +1,58 @@
+"""What the commands share."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+import pytest
+
+from env.errors import DaCircoError
+from training.cli import CommandParser, UsageError, run_command, whole_number
+from training.revision import git_revision
+
+
+def test_work_that_is_done_is_code_0(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command("it", lambda: print("done")) == 0
+    assert capsys.readouterr() == ("done\n", "")
+
+
+def test_bad_input_is_one_line_and_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse() -> None:
+        raise DaCircoError("no such\nthing:\n  give another")
+
+    assert run_command("it", refuse) == 2
+    assert capsys.readouterr() == ("", "it: no such thing: give another\n")
+
+
+def test_ctrl_c_is_code_130(capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    assert run_command("it", interrupt) == 130
+    assert capsys.readouterr() == ("", "it: interrupted\n")
+
+
+def test_a_fault_of_ours_is_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run_command("it", lambda: 1 / 0)
+
+
+def test_a_wrong_command_line_is_bad_input() -> None:
+    parser = CommandParser(prog="it")
+    parser.add_argument("--n", type=whole_number)
+    assert parser.parse_args(["--n", "12"]).n == 12
+    for arguments in (["--n", "0"], ["--n", "-4"], ["--n", "2.0"], ["--n"], ["--m"], ["x"]):
+        with pytest.raises(UsageError, match=r"\(see it --help\)$"):
+            parser.parse_args(arguments)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.0", "", "one", "1e3"])
+def test_a_whole_number(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=re.escape(repr(text))):
+        whole_number(text)
+
+
+def test_the_revision_is_a_hash_or_unknown() -> None:
+    revision = git_revision()
+    assert revision is None or re.fullmatch(r"[0-9a-f]{40}\+?", revision)
