@@ -20,7 +20,7 @@ from training.evaluation.timelines import busiest_start, timeline_pairs
     [
         ([5.0], 5.0),
         ([0.0, 100.0, 101.0, 102.0, 400.0], 100.0),
-        ([0.0, 1.0, 50.0, 51.0, 52.0, 53.0, 300.0], 50.0),
+        ([0.0, 1.0, 70.0, 71.0, 72.0, 73.0, 300.0], 70.0),
         ([0.0, 30.0, 1000.0, 1030.0], 0.0),  # the first of two alike
         ([0.0, 61.0, 121.0], 61.0),  # the end of the stretch belongs to it
     ],
