@@ -50,6 +50,7 @@ HOLDS: Final = 0
 DIFFERS: Final = 1
 UNDECIDED: Final = 3
 
+_STDOUT: Final = "-"
 _EXIT_CODES: Final = {
     Verdict.DESCRIBES: HOLDS,
     Verdict.DRIFTED: DIFFERS,
@@ -105,7 +106,13 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--report", type=Path, metavar="DIR", help="Write figures and pictures to this folder."
     )
-    result.add_argument("--json", action="store_true", help="Print figures as JSON.")
+    result.add_argument(
+        "--json",
+        nargs="?",
+        const=_STDOUT,
+        metavar="FILE",
+        help="Print figures as JSON instead of text, or write them to a file.",
+    )
     _add_replay_options(result.add_argument_group("replay"))
     drift = result.add_argument_group("drift")
     drift.add_argument(
@@ -175,7 +182,7 @@ def validate(options: argparse.Namespace) -> int:
             write_replay_plot(comparison, options.report / f"{name}.png")
         write_atomically(options.report / "replay.md", markdown_report(comparisons))
         _write_json(figures, options.report / "replay.json")
-    _print(figures, text_report(comparisons, details=options.details), as_json=options.json)
+    _print(figures, text_report(comparisons, details=options.details), options.json)
     return _REPLAY_CODES[verdict(comparisons)]
 
 
@@ -208,7 +215,7 @@ def _judge(observations: Observations, options: argparse.Namespace) -> int:
     if options.report is not None:
         write_drift_plot(drift, log_ratios(observations, profile), options.report / "drift.png")
         _write_json(figures, options.report / "drift.json")
-    _print(figures, drift_text(drift), as_json=options.json)
+    _print(figures, drift_text(drift), options.json)
     return _EXIT_CODES[drift.verdict]
 
 
@@ -233,8 +240,13 @@ def _replay(run: MeasuredRun, options: argparse.Namespace) -> Comparison:
     )
 
 
-def _print(figures: dict[str, Any], text: str, *, as_json: bool) -> None:
-    print(json.dumps(figures, indent=2, allow_nan=False) if as_json else text)
+def _print(figures: dict[str, Any], text: str, json_to: str | None) -> None:
+    if json_to == _STDOUT:
+        print(json.dumps(figures, indent=2, allow_nan=False))
+        return
+    if json_to is not None:
+        _write_json(figures, Path(json_to))
+    print(text)
 
 
 def _write_json(figures: dict[str, Any], path: Path) -> None:

@@ -192,6 +192,10 @@ def test_differences_between_runs_widen_the_interval() -> None:
     wide = step_of(find_drift(runs, PROFILE), "transcode")
     narrow = step_of(find_drift(runs, alike), "transcode")
     assert wide.high / wide.low > 1.1 * narrow.high / narrow.low
+    tables = [simulated_tables(PROFILE, REQUESTS, seed=1, run=name) for name in ("a", "b")]
+    two = tidy(*(pd.concat(parts) for parts in zip(*tables, strict=True)))
+    pair = step_of(find_drift(two, PROFILE), "transcode")
+    assert log(pair.high / pair.ratio) == pytest.approx(log(wide.high / wide.ratio) / 2**0.5, 0.01)
     bare = find_drift(runs, replace(PROFILE, provenance={}))
     assert step_of(bare, "transcode").high == pytest.approx(narrow.high)
 
@@ -262,6 +266,9 @@ def test_the_command(
     figures = json.loads(capsys.readouterr().out)
     assert set(figures["steps"]) == {"boot", "download", "transcode", "upload"}
     assert json.loads((tmp_path / "report" / "drift.json").read_text()) == figures
+    assert main([*given, "--json", str(tmp_path / "figures.json")]) == code
+    assert words in capsys.readouterr().out
+    assert json.loads((tmp_path / "figures.json").read_text()) == figures
     assert (tmp_path / "report" / "drift.png").read_bytes().startswith(b"\x89PNG")
 
 

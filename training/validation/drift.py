@@ -5,13 +5,14 @@ size of worker, under the load that its node had. If the profile holds, the loga
 these ratios scatter around 0. Their centre is Huber's M-estimate (stray jobs count little),
 and its standard error is::
 
-    sqrt(max(sigma, s)**2 / n + between_runs)
+    sqrt(max(sigma, s)**2 / n + between_runs * sum((n_r / n)**2))
 
 with the profile's `sigma`, the measured robust spread `s`, and the variance between runs
-that the calibration found. A step has drifted if its interval (all tests together raise a
-false alarm with a chance of at most `FALSE_ALARMS`) does not hold 1 and its ratio is off by
-more than a tolerance that matters. Failures are counted against what the profile allows
-(exact binomial and Poisson tests).
+that the calibration found (n_r of the n observations are of run r). A step has drifted if
+its interval does not hold 1 and its ratio is off by more than a tolerance that matters; the
+intervals are so wide that all tests of a verdict together raise a false alarm with a chance
+of at most `FALSE_ALARMS`. Failures are counted against what the profile allows (exact
+binomial and Poisson tests).
 """
 
 from __future__ import annotations
@@ -175,12 +176,19 @@ def find_drift(
         tolerance: a ratio off by less is no drift.
     """
     ratios = log_ratios(observations, profile)
+    one_run = _concentration(observations)
     sigmas = {step: float(getattr(profile.timing, step).sigma) for step in _STEPS}
     return Drift(
         profile=name or profile.name,
         runs=tuple(observations.runs),
         steps=tuple(
-            _step(step, ratios[step], sigmas[step], _between_runs(profile, step), tolerance)
+            _step(
+                step,
+                ratios[step],
+                sigmas[step],
+                _between_runs(profile, step) * one_run,
+                tolerance,
+            )
             for step in _STEPS
         ),
         faults=_faults(observations, profile),
@@ -222,6 +230,13 @@ def _between_runs(profile: Profile, step: str) -> float:
     share = found.get("share_of_spread_between_runs", 0.0) if isinstance(found, dict) else 0.0
     sigma = float(getattr(profile.timing, step).sigma)
     return float(share) * sigma**2 if isinstance(share, int | float) else 0.0
+
+
+def _concentration(observations: Observations) -> float:
+    """1 where all transcodes are of one run, 1 / runs where they are evenly spread."""
+    tasks = observations.tasks
+    counts = tasks[tasks["t_upld_start"].notna()].groupby("run").size().to_numpy(dtype=float)
+    return float(((counts / counts.sum()) ** 2).sum()) if len(counts) else 1.0
 
 
 def _step(
