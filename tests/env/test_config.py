@@ -169,6 +169,8 @@ def test_what_is_not_a_count(key: Key, value: object) -> None:
         (("faults", "transcode_error"), 2),
         (("image_cached",), "yes"),
         (("image_cached",), 1),
+        (("name",), ""),
+        (("cluster", "nodes", 2, "name"), "n" * 101),
     ],
     ids=str,
 )
@@ -240,6 +242,43 @@ def test_the_provenance_may_hold_anything() -> None:
     assert profile.provenance == provenance
 
 
+def test_what_is_left_out_does_nothing() -> None:
+    """No scatter, transfers, crowding or faults unless the file says so."""
+    profile = profile_from_dict(
+        {
+            "name": "least",
+            "cluster": {
+                "nodes": [{"name": "n", "cores": 4, "ram_gib": 8}],
+                "flavors": [{"name": "f", "vcpus": 1, "ram_gib": 2}],
+            },
+            "timing": {
+                "boot": {"median_s": 10},
+                "transcode": {
+                    "intercept": 0,
+                    "duration_exponent": 1,
+                    "pixels_exponent": 1,
+                    "fast_factor": 2,
+                },
+            },
+        },
+        "my.toml",
+    )
+    timing, cluster, faults = profile.timing, profile.cluster, profile.faults
+    assert (timing.boot.sigma, timing.boot.first_on_node_s, timing.boot.crowd_slope) == (0, 0, 0)
+    assert timing.boot.crowd_limit == 1.0
+    assert (timing.stop.median_s, timing.stop.sigma) == (0.0, 0.0)
+    for transfer in (timing.download, timing.upload):
+        assert (transfer.base_s, transfer.per_megabyte_s, transfer.sigma) == (0.0, 0.0, 0.0)
+    assert (timing.transcode.sigma, timing.transcode.source_mbps_exponent) == (0.0, 0.0)
+    assert timing.contention.slope_per_core == 0.0
+    assert (cluster.vcpu_overcommit, cluster.ram_overcommit) == (1.0, 1.0)
+    assert (cluster.max_workers, cluster.max_vcpus, cluster.max_ram_gib) == (None, None, None)
+    assert cluster.placement == "least-loaded"
+    assert (faults.spawn_failure, faults.worker_loss_per_hour, faults.transcode_error) == (0, 0, 0)
+    assert profile.tick_s == 5.0
+    assert not profile.image_cached
+
+
 def test_several_errors_are_counted() -> None:
     data = changed(("tick_s",), -1)
     data["timing"]["boot"]["median_s"] = "x"
@@ -273,6 +312,9 @@ def test_over_commit_counts_when_a_flavor_is_checked() -> None:
     with pytest.raises(ConfigError, match="larger than every node"):
         make_profile(nodes=[(4, 8.0)], flavors=[(8, 8.0)])
     make_profile(nodes=[(4, 8.0)], flavors=[(8, 8.0)], cluster={"vcpu_overcommit": 2.0})
+    with pytest.raises(ConfigError, match="larger than every node"):
+        make_profile(nodes=[(4, 8.0)], flavors=[(4, 12.0)])
+    make_profile(nodes=[(4, 8.0)], flavors=[(4, 12.0)], cluster={"ram_overcommit": 1.5})
 
 
 @pytest.mark.parametrize(
@@ -281,6 +323,8 @@ def test_over_commit_counts_when_a_flavor_is_checked() -> None:
         ({}, [18, 9, 3]),
         ({"max_workers": 4}, [4, 4, 3]),
         ({"max_vcpus": 5}, [5, 2, 1]),
+        ({"max_vcpus": 3}, [3, 1, 0]),
+        ({"max_ram_gib": 2}, [1, 0, 0]),
         ({"max_ram_gib": 8.5}, [4, 2, 1]),
         ({"max_vcpus": 100, "max_ram_gib": 1000, "max_workers": 1000}, [18, 9, 3]),
         ({"vcpu_overcommit": 2.0}, [24, 12, 6]),
@@ -319,8 +363,9 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     path = tmp_path / "no.toml"
     with pytest.raises(ConfigError, match=r"profile file .*no\.toml' does not exist"):
         load_profile(path)
-    with pytest.raises(ConfigError, match="does not exist"):
-        load_profile(str(tmp_path))
+    for name in (str(tmp_path), "folder/name", "no.toml"):
+        with pytest.raises(ConfigError, match="does not exist"):
+            load_profile(name)
 
 
 def test_a_name_that_no_file_system_takes() -> None:

@@ -129,6 +129,48 @@ def test_the_95th_percentile_is_over_time_for_resources() -> None:
     assert metrics.boots == 2
 
 
+def test_a_short_peak_is_not_the_95th_percentile() -> None:
+    profile = make_profile(flavors=[(1, 2.0)], timing={"boot": {"median_s": 3.0}, "usage": USAGE})
+    requests, catalog = make_work([0.0, 0.0], [10.0, 410.0])
+    run = Simulator(profile, requests, catalog)
+    run.run(OnDemand())
+    metrics = measure(run)
+    assert metrics.cpu_reserved_p95 == pytest.approx(1 / 18)  # two for 13 of 413 s
+    assert metrics.ram_reserved_p95 == pytest.approx(2 / 48)
+    assert metrics.cpu_used_p95 == pytest.approx(0.9 / 18)
+    assert metrics.ram_used_p95 == pytest.approx(1043 / 1024 / 48)
+
+
+def test_a_transcode_on_more_vcpus_uses_more_for_a_shorter_time() -> None:
+    law = {"parallel_exponent": 0.5}
+    profile = make_profile(flavors=[(4, 2.0)], timing={"transcode": law, "usage": USAGE})
+    requests, catalog = make_work([0.0], [60.0])
+    run = Simulator(profile, requests, catalog)
+    run.run(FixedWorkers(1))
+    metrics = measure(run)
+    assert metrics.makespan_s == pytest.approx(1.0 + 30.0)
+    assert metrics.cpu_used_p95 == pytest.approx(0.9 * 2 / 18)  # 4 ** 0.5
+    assert metrics.cpu_used_mean == pytest.approx((0.5 + 0.9 * 60.0) / 31 / 18)
+
+
+def test_waits_and_delays_are_of_completed_jobs_only() -> None:
+    profile = make_profile(flavors=[(1, 2.0)], faults={"transcode_error": 0.4})
+    n = 30
+    requests, catalog = make_work([float(i) for i in range(n)], [20.0] * n)
+    run = Simulator(profile, requests, catalog, seed=3, limit_s=150.0)
+    run.run(FixedWorkers(3))
+    metrics = measure(run)
+    assert min(metrics.completed, metrics.failed, metrics.unfinished) >= 3
+    assert metrics.completed + metrics.failed + metrics.unfinished == n
+    # Only of completed jobs is known when they were transcoded; here uploads take no time.
+    done = [i for i, time in enumerate(run.transcoded_s) if time == time]
+    assert len(done) == metrics.completed
+    waits = [run.assigned_s[i] - requests[i].arrival_s for i in done]
+    delays = [run.transcoded_s[i] - requests[i].arrival_s for i in done]
+    assert metrics.wait_mean_s == pytest.approx(sum(waits) / len(waits))
+    assert metrics.delay_mean_s == pytest.approx(sum(delays) / len(delays))
+
+
 def test_it_is_ready_for_json(metrics: EpisodeMetrics) -> None:
     data = json.loads(json.dumps(metrics.to_dict(), allow_nan=False))
     assert data["delay_mean_s"] == metrics.delay_mean_s
@@ -167,6 +209,7 @@ def test_a_run_of_nothing() -> None:
     run.run(KeepAlways())
     metrics = measure(run)
     assert (metrics.jobs, metrics.makespan_s, metrics.cost) == (0, 0.0, 0.0)
+    assert metrics.jobs_per_hour == 0.0
     assert json.dumps(metrics.to_dict(), allow_nan=False)
 
 

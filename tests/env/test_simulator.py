@@ -341,7 +341,7 @@ def test_a_policy_that_never_spawns_ends_at_the_limit() -> None:
 def test_by_default_the_limit_is_a_day_after_the_last_arrival() -> None:
     work = make_work([3.0, 100.0], [1.0, 1.0])
     simulator = play(KeepAlways(), make_profile(tick_s=3600.0), work)
-    assert simulator.now == 100.0 + PATIENCE_S
+    assert simulator.now == 100.0 + PATIENCE_S == 100.0 + 24 * 3600
 
 
 def test_it_ends_with_the_last_job() -> None:
@@ -685,6 +685,15 @@ def test_the_first_boot_on_each_node_copies_the_image() -> None:
         nodes=nodes, flavors=[(1, 2.0)], timing=timing, image_cached=True, tick_s=1.0
     )
     assert ready_times(warm, 4) == pytest.approx([10.0, 10.0, 10.0, 10.0])
+
+
+def test_a_replay_puts_workers_where_they_were() -> None:
+    profile = make_profile(nodes=[(2, 8.0)] * 3, flavors=[(1, 2.0)])
+    timeline = Timeline()
+    work = make_work([0.0] * 6, [10.0] * 6)
+    # The third finds node 2 full, the last two have no node named: the placement decides.
+    play(FixedWorkers(6), profile, work, worker_nodes=[2, 2, 2, 1], timeline=timeline)
+    assert [lane.node for lane in timeline.lanes] == [2, 2, 0, 1, 0, 1]
 
 
 def test_boots_at_once_on_one_node_are_slower() -> None:
