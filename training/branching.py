@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from env.actions import ActionKind, action_from_index
+from env.cluster import Cluster
 from env.cost import cost_so_far
 from env.gym_env import DaCircoEnv
 from env.observation import Observer, action_mask
@@ -77,6 +78,21 @@ def copy_simulator(simulator: Simulator) -> Simulator:
     return copy.deepcopy(simulator, memo)
 
 
+def residual_cost(cluster: Cluster) -> float:
+    """A fluid estimate of what the jobs still in the system will cost until they are done.
+
+    Without it a branch that ends early hides the price of a backlog: fewer workers would
+    look like a pure saving. The queue is taken to drain at the present number of workers,
+    all of them of the smallest flavor; later arrivals are left out.
+    """
+    running = cluster.n_busy * max(0.0, cluster.mean_remaining_s)
+    queued = max(0.0, cluster.queued_service_s[0])
+    drain_s = queued / max(1, cluster.n_workers - cluster.n_draining)
+    delay = running + queued + cluster.waiting * drain_s / 2
+    cores = (running + queued) * cluster.flavor_cost(0)
+    return cluster.preference * delay + (1.0 - cluster.preference) * cores
+
+
 class _Branch:
     """One copy on its way to its horizon, with its discounted cost so far."""
 
@@ -104,7 +120,11 @@ class _Branch:
         self._cost = cost
         middle = (before + simulator.now) / 2 - self._start
         self.spent += spent * exp(-middle / self._discount_s)
-        return alive and simulator.now < self._end
+        if alive and simulator.now < self._end:
+            return True
+        left = exp(-(simulator.now - self._start) / self._discount_s)
+        self.spent += left * residual_cost(simulator.cluster)
+        return False
 
 
 def explore(
@@ -115,6 +135,8 @@ def explore(
     length_s: float,
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Discounted cost of each action at each state, following the policy afterwards.
+
+    The cost of a branch is that of its length and the residual cost at its end.
 
     Args:
         states: simulations at a decision; they are not changed.

@@ -44,7 +44,7 @@ class Settings:
     models: Path = option(_MODELS, "Folder of frozen policies.")  # noqa: RUF009
 
     total_steps: int = option(
-        3_000_000,
+        1_500_000,
         "Decisions of learning by PPO (imitation, branches and critic warm-up not counted).",
     )
     n_envs: int = option(64, "Simulated data centres that run side by side.")
@@ -70,14 +70,14 @@ class Settings:
         0.03, "Share of the imitation's target spread over all actions that can be carried out."
     )
     branch_rounds: int = option(
-        12, "Rounds of policy improvement on branches after the imitation; 0 skips them."
+        9, "Rounds of policy improvement on branches after the imitation; 0 skips them."
     )
     branch_states: int = option(3_200, "States at which all actions are tried, in each round.")
     branch_window: int = option(8, "Rounds whose states are learned from together.")
     branch_epochs: int = option(3, "Passes over them in each round.")
     branch_rate: float = option(3e-4, "AdamW's step size at the first round; it falls to a tenth.")
-    branch_kl: float = option(0.01, "Weight of the divergence from the policy before the round.")
-    branch_clip: float = option(1.0, "Advantages are clipped to this.")
+    branch_kl: float = option(0.02, "Weight of the divergence from the policy before the round.")
+    branch_clip: float = option(0.3, "Advantages are clipped to this.")
     branch_discount_s: float = option(
         2_000.0, "Time constant of the discount in a branch, seconds: far beyond its length."
     )
