@@ -67,7 +67,9 @@ def scenario_set(split: str, profile: str = "openstack") -> list[Episode]:
 def random_set(n: int, seed: int, profile: str = "openstack") -> list[Episode]:
     """Random episodes of the training families on the profile as it is."""
     data_centre = load_profile(profile)
-    sampler = random_episodes(Randomisation(home_share=1.0, fault_share=0.0))
+    sampler = random_episodes(
+        Randomisation(profiles=((profile, 1.0),), home_share=1.0, fault_share=0.0)
+    )
     rng = np.random.default_rng(seed)
     episodes: list[Episode] = []
     while len(episodes) < n:

@@ -40,12 +40,14 @@ class BranchSettings:
     """How states are sampled.
 
     Attributes:
-        home_share: share of the episodes on the home cluster.
+        profile: the home profile.
+        ranges: from which the episodes are drawn.
         discount_s: time constant of the discount in the branches, seconds.
         length_s: how long each branch is followed, seconds.
     """
 
-    home_share: float
+    profile: str
+    ranges: Randomisation
     discount_s: float
     length_s: float
 
@@ -99,8 +101,8 @@ def sample_task(frozen_actor: bytes, seed: int, settings: BranchSettings) -> Bra
     actor: Actor = torch.load(io.BytesIO(frozen_actor), weights_only=False)  # our own bytes
     decide = greedy(actor)
     rng = np.random.default_rng(seed)
-    sampler = random_episodes(Randomisation(home_share=settings.home_share))
-    members = [DaCircoEnv(sampler=sampler) for _ in range(_MEMBERS)]
+    sampler = random_episodes(settings.ranges)
+    members = [DaCircoEnv(settings.profile, sampler=sampler) for _ in range(_MEMBERS)]
     for member in members:
         member.reset(seed=int(rng.integers(2**31)))
     # Branch anywhere in an episode, not only near its beginning.

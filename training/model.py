@@ -17,15 +17,20 @@ from training.settings import Settings
 from training.vector_env import BatchVecEnv, make_batch
 
 
-def training_sampler(settings: Settings) -> EpisodeSampler:
-    """Random episodes as the settings want them."""
-    return random_episodes(Randomisation(home_share=settings.home_share))
+def randomisation(settings: Settings) -> Randomisation:
+    """The ranges from which the episodes are drawn."""
+    return Randomisation(profiles=settings.profile_shares, home_share=settings.home_share)
+
+
+def make_member(settings: Settings, sampler: EpisodeSampler) -> DaCircoEnv:
+    """One simulated data centre to learn in."""
+    return DaCircoEnv(settings.home_profile, sampler=sampler)
 
 
 def training_batch(settings: Settings) -> BatchVecEnv:
     """The environments to learn in."""
-    sampler = training_sampler(settings)
-    return make_batch(lambda: DaCircoEnv(sampler=sampler), settings.n_envs, settings.seed)
+    sampler = random_episodes(randomisation(settings))
+    return make_batch(lambda: make_member(settings, sampler), settings.n_envs, settings.seed)
 
 
 def build_model(settings: Settings, batch: BatchVecEnv) -> MaskablePPO:

@@ -11,7 +11,7 @@ from rich.progress import Progress
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.logger import HParam, configure
 
-from env.gym_env import DaCircoEnv
+from env.episodes import random_episodes
 from env.scenario import load_split
 from training.branching import Branches
 from training.callbacks import EnvelopeCallback, EvaluationCallback, ProgressCallback
@@ -31,9 +31,10 @@ from training.lockstep import greedy
 from training.model import (
     build_model,
     load_model,
+    make_member,
+    randomisation,
     train_only_critic,
     training_batch,
-    training_sampler,
 )
 from training.network import Actor, standardiser
 from training.progress import progress_bar
@@ -97,8 +98,9 @@ class TrainingRun:
         model.set_logger(configure(str(settings.run_folder), ["tensorboard"]))
         self._log_configuration(model)
         with progress_bar() as progress:
-            episodes = scenario_set("train") + random_set(
-                settings.validation_episodes, settings.validation_seed
+            home = settings.home_profile
+            episodes = scenario_set("train", home) + random_set(
+                settings.validation_episodes, settings.validation_seed, home
             )
             watch = progress.add_task("rules on the validation episodes", total=None)
             comparison = Comparison(episodes)
@@ -121,7 +123,7 @@ class TrainingRun:
                     state.steps = model.num_timesteps
                     self.checkpoints.save(model, state)
                 raise
-        return Comparison(scenario_set("test"))
+        return Comparison(scenario_set("test", home))
 
     def _log_configuration(self, model: MaskablePPO) -> None:
         values = self.settings.to_dict()
@@ -136,8 +138,8 @@ class TrainingRun:
     def _imitate(self, model: MaskablePPO, progress: Progress) -> None:
         settings = self.settings
         rng = np.random.default_rng([settings.seed, 1])
-        sampler = training_sampler(settings)
-        members = [DaCircoEnv(sampler=sampler) for _ in range(settings.n_envs)]
+        sampler = random_episodes(randomisation(settings))
+        members = [make_member(settings, sampler) for _ in range(settings.n_envs)]
         for i, member in enumerate(members):
             member.reset(seed=int(rng.integers(2**31)) + i)
         decisions = max(settings.imitation_decisions // 2, _RECORDED, settings.n_envs)
@@ -181,7 +183,10 @@ class TrainingRun:
         if state.rounds == 0:
             evaluator.evaluate(model, 0, "imitation")
         sampling = BranchSettings(
-            settings.home_share, settings.branch_discount_s, settings.branch_length_s
+            settings.home_profile,
+            randomisation(settings),
+            settings.branch_discount_s,
+            settings.branch_length_s,
         )
         states = settings.branch_states * (settings.branch_rounds - state.rounds)
         bar = progress.add_task("all actions tried", total=states)

@@ -6,7 +6,7 @@ import dataclasses
 import re
 import tomllib
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -87,6 +87,11 @@ class Settings:
         500_000, "Decisions during which only the critic learns, after the imitation."
     )
 
+    profiles: str = option(
+        "openstack=0.85,kubernetes=0.15",
+        "Data centres to train for: shipped profiles or TOML files, with their shares of the "
+        "episodes; the first is the one evaluated on.",
+    )
     home_share: float = option(
         0.6, "Share of the episodes on three nodes; the others have 1 to 12."
     )
@@ -131,6 +136,7 @@ class Settings:
                 raise ConfigError(
                     f"{key} is {getattr(self, key)}: it must be in 0..{_LARGEST_SEED}"
                 )
+        _ = self.profile_shares
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, float) and not isfinite(value):
@@ -147,6 +153,32 @@ class Settings:
                 f"name is {self.name!r}: it must be a plain folder name "
                 "of letters, digits, dots, dashes and underscores"
             )
+
+    @property
+    def profile_shares(self) -> tuple[tuple[str, float], ...]:
+        """The profiles and how often each is drawn.
+
+        Raises:
+            ConfigError: it is not ``NAME=SHARE,...`` with shares above 0.
+        """
+        found = []
+        for part in self.profiles.split(","):
+            name, _, share = part.partition("=")
+            try:
+                value = float(share or 1.0)
+            except ValueError:
+                value = 0.0
+            if not (name.strip() and 0 < value < inf):
+                raise ConfigError(
+                    f"profiles has {part.strip()!r}: write NAME=SHARE,... with shares above 0"
+                )
+            found.append((name.strip(), value))
+        return tuple(found)
+
+    @property
+    def home_profile(self) -> str:
+        """The profile that is evaluated on."""
+        return self.profile_shares[0][0]
 
     @property
     def run_folder(self) -> Path:
