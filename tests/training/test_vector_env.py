@@ -200,8 +200,10 @@ def test_methods_and_attributes_of_chosen_members() -> None:
 def test_the_learner_learns_in_it() -> None:
     model = small_model()
     before = [p.detach().clone() for p in model.policy.parameters()]
-    model.learn(128)
-    assert model.num_timesteps == 128
+    model.learn(4096)
+    assert model.num_timesteps == 4096
+    assert len(model.ep_info_buffer or ()) > 0
+    assert all(-100 < episode["r"] < 0 < episode["l"] for episode in model.ep_info_buffer or ())
     changed = [
         not np.array_equal(a.numpy(), b.detach().numpy())
         for a, b in zip(before, model.policy.parameters(), strict=True)
