@@ -68,7 +68,11 @@ def model_names() -> list[str]:
     """Frozen policies in the working directory's ``models`` folder, as ``models/NAME``."""
     if not MODELS.is_dir():
         return []
-    return sorted(path.as_posix() for path in MODELS.iterdir() if path.is_dir())
+    return sorted(
+        path.as_posix()
+        for path in MODELS.iterdir()
+        if path.is_dir() and not path.name.startswith(".")  # that is an export at work
+    )
 
 
 def split_spec(spec: str) -> tuple[str, dict[str, str]]:

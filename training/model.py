@@ -8,6 +8,7 @@ import torch
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.utils import LinearSchedule
 
+from env.config import load_profile
 from env.episodes import EpisodeSampler, Randomisation, random_episodes
 from env.errors import ConfigError
 from env.gym_env import DaCircoEnv
@@ -18,7 +19,21 @@ from training.vector_env import BatchVecEnv, make_batch
 
 
 def randomisation(settings: Settings) -> Randomisation:
-    """The ranges from which the episodes are drawn."""
+    """The ranges from which the episodes are drawn.
+
+    Raises:
+        ConfigError: a profile cannot be used, or has other flavors than the first.
+        UnknownNameError: there is no such profile.
+    """
+    home, *others = [load_profile(name) for name, _ in settings.profile_shares]
+    flavors = [flavor.name for flavor in home.cluster.flavors]
+    for other in others:
+        theirs = [flavor.name for flavor in other.cluster.flavors]
+        if theirs != flavors:
+            raise ConfigError(
+                f"profiles: {other.name!r} has the flavors {', '.join(theirs)}, but "
+                f"{home.name!r} has {', '.join(flavors)}: train one policy for each"
+            )
     return Randomisation(profiles=settings.profile_shares, home_share=settings.home_share)
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from agents.frozen import CARD_FILE, NETWORK_FILE, FrozenPolicy
-from agents.registry import make_policy
+from agents.registry import make_policy, model_names
 from env.actions import action_from_index, n_actions
 from env.catalog import load_catalog
 from env.config import Profile, load_profile
@@ -161,6 +161,8 @@ def test_its_name_makes_it_again(frozen: Path, monkeypatch: pytest.MonkeyPatch) 
     assert policy.spec == "models/linear"
     assert isinstance(make_policy(policy.spec), FrozenPolicy)
     assert FrozenPolicy(frozen, name="mine").name == "mine"
+    (frozen.parent / ".export-x1").mkdir()
+    assert model_names() == ["models/linear"]
 
 
 def test_needs_neither_torch_nor_pickle(frozen: Path) -> None:

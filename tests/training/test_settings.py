@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from env.errors import ConfigError, DaCircoError, UnknownNameError
+from training.model import randomisation
 from training.settings import FULL, PRESETS, QUICK, Settings, load_settings
 from training.train import main, parser, settings_from
 
@@ -150,6 +152,46 @@ def test_bad_options_are_one_line_and_exit_code_2(
     for word in named:
         assert word in captured.err
     assert list(tmp_path.iterdir()) == []  # nothing was begun
+
+
+# -- profiles -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "shares"),
+    [
+        ("openstack", [("openstack", 1.0)]),
+        ("a=0.85,b=0.15", [("a", 0.85), ("b", 0.15)]),
+        (" my/own.toml = 2 , b", [("my/own.toml", 2.0), ("b", 1.0)]),
+    ],
+)
+def test_profiles_have_shares(text: str, shares: list[tuple[str, float]]) -> None:
+    settings = Settings(profiles=text)
+    assert list(settings.profile_shares) == shares
+    assert settings.home_profile == shares[0][0]
+    assert randomisation(dataclasses.replace(settings, profiles="kubernetes")).profiles == (
+        ("kubernetes", 1.0),
+    )
+
+
+@pytest.mark.parametrize("text", ["", ",", "a=x", "a=0", "a=-1", "a=inf", "a=nan", "=1"])
+def test_profiles_that_make_no_sense(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"profiles has .*write NAME=SHARE"):
+        Settings(profiles=text)
+
+
+def test_an_unknown_profile_is_answered_with_the_closest() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'openstack'"):
+        randomisation(Settings(profiles="openstak=1"))
+
+
+def test_profiles_of_other_flavors_are_refused(tmp_path: Path) -> None:
+    shipped = (resources.files("env") / "profiles" / "openstack.toml").read_text(encoding="utf-8")
+    path = tmp_path / "own.toml"
+    path.write_text(shipped.replace("s10.medium", "huge"), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"profiles: .*huge.*s10\.medium"):
+        randomisation(Settings(profiles=f"openstack=0.5,{path}=0.5"))
+    assert randomisation(Settings(profiles=str(path))).profiles == ((str(path), 1.0),)
 
 
 # -- the configuration file ---------------------------------------------------------------
