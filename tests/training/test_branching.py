@@ -1,23 +1,26 @@
-"""Copies of a simulation: the same future bit for bit, and the original untouched."""
+"""Copies of a simulation, and what each action costs on them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import isnan
+from itertools import pairwise
+from math import exp, expm1, isnan
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from small_world import short_episodes
 
-from env.actions import KEEP, Action, kill, spawn
+from env.actions import KEEP, Action, action_from_index, kill, spawn
+from env.cost import cost_so_far
 from env.metrics import measure
 from env.observation import Observer, action_mask
 from env.simulator import Simulator
 from env.timeline import Timeline
-from training.branching import copy_simulator
+from training.branching import copy_simulator, explore, residual_cost
 
 N_FLAVORS = 3
 
@@ -138,3 +141,70 @@ def test_the_picture_is_copied_too(before: int) -> None:
     play(copied, 9, 100)
     assert len(simulator.timeline.samples) == untouched
     assert len(copied.timeline.samples) > untouched
+
+
+# -- the price of each action -------------------------------------------------------------
+
+
+def never(observations: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Keeps always."""
+    return np.zeros(len(observations), dtype=np.int64)
+
+
+def cost_by_hand(state: Simulator, action: int, discount_s: float, length_s: float) -> float:
+    """Discounted cost of an action and then keeping, stretch by stretch."""
+    simulator = copy_simulator(state)
+    start, w = simulator.now, simulator.cluster.preference
+    order = action_from_index(action, N_FLAVORS)
+    if order is not KEEP:
+        assert simulator.apply(order)
+    total = 0.0
+    while True:
+        before, cost = simulator.now, cost_so_far(simulator.cluster)
+        alive = simulator.advance()
+        length = simulator.now - before
+        spent = cost_so_far(simulator.cluster).since(cost).weighed(w)
+        if length > 0:
+            # The rate is constant between two decisions, so this is the exact integral.
+            since = before - start
+            total += (spent / length * discount_s * -expm1(-length / discount_s)) * exp(
+                -since / discount_s
+            )
+        if not alive or simulator.now >= start + length_s:
+            passed = simulator.now - start
+            return total + exp(-passed / discount_s) * residual_cost(simulator.cluster)
+
+
+@pytest.mark.parametrize("discount_s", [60.0, 2000.0])
+def test_the_cost_of_each_action_is_that_of_its_branch(discount_s: float) -> None:
+    states = [simulation(seed) for seed in range(6)]
+    for seed, state in enumerate(states):
+        play(state, seed, 20 * seed + 1)
+    before = [figures(state) for state in states]
+    masks, costs = explore(states, never, discount_s=discount_s, length_s=100.0)
+    assert [figures(state) for state in states] == before
+    for state, mask, row in zip(states, masks, costs, strict=True):
+        expected = np.zeros(1 + 2 * N_FLAVORS, dtype=np.bool_)
+        action_mask(state.cluster, expected)
+        assert mask.tolist() == expected.tolist()
+        assert np.isnan(row).tolist() == (~mask).tolist()
+        for action in np.flatnonzero(mask).tolist():
+            by_hand = cost_by_hand(state, action, discount_s, 100.0)
+            assert row[action] == pytest.approx(by_hand, rel=2e-3)
+
+
+def test_nothing_in_the_system_leaves_nothing_to_pay() -> None:
+    simulator = simulation(0)
+    assert residual_cost(simulator.cluster) == 0.0
+
+
+def test_a_longer_queue_leaves_more_to_pay() -> None:
+    simulator = simulation(1, faults=False)
+    prices = []
+    while simulator.advance() and len(prices) < 30:
+        prices.append((simulator.cluster.waiting, residual_cost(simulator.cluster)))
+    waiting = [jobs for jobs, _ in prices]
+    assert waiting == sorted(waiting)  # nothing is ever spawned
+    assert max(waiting) > 3
+    for (fewer, less), (more, price) in pairwise(prices):
+        assert price > less if more > fewer else price == pytest.approx(less)
