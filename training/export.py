@@ -6,6 +6,7 @@ import json
 import logging
 import tempfile
 import warnings
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from training.revision import git_revision
 
 CHECKPOINT_FILE: Final = "policy.zip"
 MODEL_CARD_FILE: Final = "README.md"
+_SYSTEM_FILE: Final = "system_info.txt"
 TOLERANCE: Final = 1e-5
 """Largest difference allowed between the ONNX network and the trained one, in logits."""
 
@@ -112,6 +114,7 @@ def export(model: MaskablePPO, folder: Path, provenance: Provenance) -> float:
         export_onnx(model, draft / NETWORK_FILE)
         # Paths and loggers of the run do not belong into the product.
         model.save(draft / CHECKPOINT_FILE, exclude=["tensorboard_log"])
+        _forget_machine(draft / CHECKPOINT_FILE)
         observations = provenance.observations
         card = {
             "name": folder.name,
@@ -146,6 +149,16 @@ def export(model: MaskablePPO, folder: Path, provenance: Provenance) -> float:
             )
         _replace(folder, draft, Path(work) / "old")
     return difference
+
+
+def _forget_machine(checkpoint: Path) -> None:
+    """Take the description of the training machine out of a checkpoint; it is never read."""
+    clean = checkpoint.with_suffix(".clean")
+    with zipfile.ZipFile(checkpoint) as old, zipfile.ZipFile(clean, "w") as new:
+        for entry in old.infolist():
+            if entry.filename != _SYSTEM_FILE:
+                new.writestr(entry, old.read(entry))
+    clean.replace(checkpoint)
 
 
 def check_replaceable(folder: Path) -> None:

@@ -333,3 +333,10 @@ def test_nothing_but_a_frozen_policy_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     check_replaceable(tmp_path / "empty")
     check_replaceable(tmp_path / "new")
+
+
+def test_the_checkpoint_says_nothing_of_the_machine(exported: Path) -> None:
+    with zipfile.ZipFile(exported / "policy.zip") as checkpoint:
+        names = checkpoint.namelist()
+    assert "policy.pth" in names
+    assert "system_info.txt" not in names
