@@ -36,6 +36,7 @@ class ArrivalStatistics:
         "_gap_square",
         "_histogram",
         "_histogram_total",
+        "_longer",
         "_rates",
         "_start_s",
         "_updated_s",
@@ -57,6 +58,8 @@ class ArrivalStatistics:
         self._works = [0.0, 0.0, 0.0]
         self._histogram = [0.0] * _N_BINS
         self._histogram_total = 0.0
+        # For each bin the weight of those after it, found when it is first asked for.
+        self._longer: list[float | None] = [None] * _N_BINS
         self._weight = 1.0
 
     def observe(self, now: float, work_s: float) -> None:
@@ -80,7 +83,8 @@ class ArrivalStatistics:
         self._gap_square += weight * (gap * gap - self._gap_square)
         # Growing weights stand in for fading all bins at each arrival.
         self._weight /= _HISTOGRAM_DECAY
-        self._histogram[_bin(gap)] += self._weight
+        self._histogram[bisect_right(_EDGES_S, gap) - 1] += self._weight
+        self._longer = [None] * _N_BINS
         self._histogram_total += self._weight
         if self._weight > _RESCALE_AT:
             scale = 1.0 / self._weight
@@ -115,12 +119,14 @@ class ArrivalStatistics:
 
     def _survival(self, gap: float) -> float:
         """Weight of the seen gaps that were longer than `gap` (uniform within a bin)."""
-        index = _bin(gap)
-        weight = sum(self._histogram[index + 1 :])
+        index = bisect_right(_EDGES_S, gap) - 1
+        weight = self._longer[index]
+        if weight is None:
+            weight = self._longer[index] = sum(self._histogram[index + 1 :])
         low = _EDGES_S[index]
         high = _EDGES_S[index + 1] if index + 1 < _N_BINS else 2.0 * low
-        inside = min(1.0, (gap - low) / (high - low))
-        return weight + self._histogram[index] * (1.0 - inside)
+        inside = (gap - low) / (high - low)
+        return weight + self._histogram[index] * (1.0 - inside) if inside < 1.0 else weight
 
     def probabilities_within(self, now: float, horizons_s: Sequence[float]) -> list[float]:
         """Probability that a job arrives within each horizon, given the time since the last one.
@@ -139,7 +145,3 @@ class ArrivalStatistics:
             (alive - self._survival(elapsed + horizon) * scale + prior) / (alive + 1.0)
             for horizon, prior in zip(horizons_s, priors, strict=True)
         ]
-
-
-def _bin(gap: float) -> int:
-    return bisect_right(_EDGES_S, gap) - 1

@@ -23,6 +23,8 @@ from env.timeline import Timeline
 Observation = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
+_NOTHING = CostVector(0.0, 0.0)
+
 RENDER_MODES = ("ansi", "rgb_array")
 
 
@@ -338,7 +340,7 @@ class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
         simulator = self.simulator
         order = action_from_index(action, self._n_flavors)
         if order.kind is not ActionKind.KEEP and simulator.apply(order):
-            return CostVector(0.0, 0.0), False, False
+            return _NOTHING, False, False
         alive = simulator.advance()
         cost = cost_so_far(simulator.cluster)
         spent = cost.since(self._cost)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import cache
 from math import log, log1p
 from typing import Any, Final, NamedTuple
 
@@ -112,6 +113,11 @@ def bounds(flavors: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.floa
     return low, np.array([feature.high for feature in spec], dtype=np.float32)
 
 
+@cache
+def _third_of_log1p(n: int) -> float:
+    return log1p(n) / 3
+
+
 class Observer:
     """Writes the observation of one cluster."""
 
@@ -149,9 +155,7 @@ class Observer:
             log1p(waiting) / 4,
             waiting / workers,
             c.in_service / workers,
-            *[log1p(n) / 3 if n else 0.0 for n in c.booting],
-            *[log1p(n) / 3 if n else 0.0 for n in c.idle],
-            *[log1p(n) / 3 if n else 0.0 for n in c.busy],
+            *[_third_of_log1p(n) for n in (*c.booting, *c.idle, *c.busy)],
             log1p(c.n_draining) / 3,
             c.reserved_vcpus / c.capacity_vcpus,
             c.reserved_ram_gib / c.capacity_ram_gib,
@@ -180,7 +184,8 @@ class Observer:
             1.0 if end is None else log1p(max(0.0, end - now)) / 8,
             log1p(max(0.0, c.mean_remaining_s)) / 8,
         ]
-        np.clip(row, self._low, self._high, out=row)
+        # np.clip does the same, but takes three times as long on so few numbers.
+        np.minimum(np.maximum(row, self._low, out=row), self._high, out=row)
 
 
 def action_mask(cluster: Cluster, mask: NDArray[np.bool_]) -> None:
