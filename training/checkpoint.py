@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from sb3_contrib import MaskablePPO
 
 from env.errors import ConfigError
+from env.textfile import write_atomically
 from training.branching import Branches
 from training.settings import Settings
 
@@ -90,7 +90,7 @@ class Checkpoints:
                 *self.run_folder.rglob("events.out.tfevents.*"),
             ):
                 path.unlink(missing_ok=True)
-            _write(self._settings, json.dumps(settings.to_dict(), indent=1) + "\n")
+            write_atomically(self._settings, json.dumps(settings.to_dict(), indent=1) + "\n")
             self._save_state(State())
         except OSError as error:
             raise ConfigError(f"cannot write to {self.run_folder}: {error.strerror}") from None
@@ -101,7 +101,7 @@ class Checkpoints:
         self._save_state(state)
 
     def _save_state(self, state: State) -> None:
-        _write(self._state, json.dumps(dataclasses.asdict(state), indent=1) + "\n")
+        write_atomically(self._state, json.dumps(dataclasses.asdict(state), indent=1) + "\n")
 
     def save_best(self, model: MaskablePPO) -> None:
         """Save the model as the best one so far."""
@@ -110,14 +110,14 @@ class Checkpoints:
     def _save_model(self, model: MaskablePPO, path: Path) -> None:
         draft = path.with_name(f".draft-{path.name}")
         model.save(draft)
-        os.replace(draft, path)  # noqa: PTH105 (atomic on every platform)
+        draft.replace(path)
 
     def save_branches(self, number: int, branches: Branches) -> None:
         """Keep the branches of a round for the rounds that follow."""
         path = self._branches(number)
         draft = path.with_name(f".draft-{path.name}")
         np.savez_compressed(draft, allow_pickle=False, **branches.arrays())
-        os.replace(draft, path)  # noqa: PTH105 (atomic on every platform)
+        draft.replace(path)
 
     def load_branches(self, numbers: Iterable[int]) -> list[Branches]:
         """The branches of these rounds, as far as they are there."""
@@ -182,9 +182,3 @@ def _read(path: Path, kind: type[State] | type[Settings]) -> dict[str, Any]:
     if not isinstance(data, dict) or set(data) != known:
         raise ConfigError(f"{path} is of another version: start without --resume")
     return data
-
-
-def _write(path: Path, text: str) -> None:
-    draft = path.with_name(f".draft-{path.name}")
-    draft.write_text(text, encoding="utf-8")
-    os.replace(draft, path)  # noqa: PTH105 (atomic on every platform)
