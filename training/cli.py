@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, NoReturn
 
 from env.errors import DaCircoError
@@ -52,3 +54,17 @@ def whole_number(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
     return number
+
+
+def check_output_file(path: Path) -> None:
+    """See to it that the file can be written, before the work begins.
+
+    Raises:
+        DaCircoError: it cannot.
+    """
+    if not path.parent.is_dir():
+        raise DaCircoError(f"cannot write {path}: the folder {path.parent} does not exist")
+    if path.is_dir():
+        raise DaCircoError(f"cannot write {path}: it is a folder, give a file")
+    if not os.access(path.parent, os.W_OK):
+        raise DaCircoError(f"cannot write {path}: the folder {path.parent} is not writable")

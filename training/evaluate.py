@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -13,9 +12,8 @@ from pathlib import Path
 from rich.console import Console
 
 from env.catalog import DEFAULT_CATALOG
-from env.errors import DaCircoError
 from env.textfile import write_atomically
-from training.cli import CommandParser, run_command, whole_number
+from training.cli import CommandParser, check_output_file, run_command, whole_number
 from training.evaluation.leaderboard import WIDTH, leaderboard
 from training.evaluation.plan import (
     DEFAULT_PREFERENCE,
@@ -126,20 +124,6 @@ def document(records: Sequence[RunRecord], summary: Summary) -> str:
     return json.dumps(data, indent=1, allow_nan=False) + "\n"
 
 
-def check_json_path(path: Path) -> None:
-    """See to it that the file can be written, before the work begins.
-
-    Raises:
-        DaCircoError: it cannot.
-    """
-    if not path.parent.is_dir():
-        raise DaCircoError(f"cannot write {path}: the folder {path.parent} does not exist")
-    if path.is_dir():
-        raise DaCircoError(f"cannot write {path}: it is a folder, give a file")
-    if not os.access(path.parent, os.W_OK):
-        raise DaCircoError(f"cannot write {path}: the folder {path.parent} is not writable")
-
-
 def run(arguments: Sequence[str]) -> None:
     """The command.
 
@@ -148,7 +132,7 @@ def run(arguments: Sequence[str]) -> None:
     """
     options: argparse.Namespace = make_parser().parse_args(arguments)
     if options.json is not None:
-        check_json_path(options.json)
+        check_output_file(options.json)
     if options.report is not None:
         # The report needs matplotlib, which takes long to import.
         from training.evaluation.report import check_folder

@@ -1,0 +1,248 @@
+"""Measure the speed of the simulator and of training: ``python -m training.bench``.
+
+Times are those of one core, which other programs on the machine change little; each is the
+median of several repetitions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from env.errors import UnknownNameError
+from env.textfile import write_atomically
+from training.benchmarks.decisions import decision_speeds
+from training.benchmarks.simulation import DAY_S, NODES, day_speed, scaling
+from training.cli import CommandParser, check_output_file, run_command
+from training.revision import git_revision
+from training.settings import Settings
+
+COMMAND: Final = "python -m training.bench"
+WIDTH: Final = 106
+"""Columns that the tables need."""
+
+DECISIONS_PER_SECOND: Final = 25_000
+TRAINING_RATIO: Final = 0.5
+DAY_LIMIT_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A figure beside what it must reach."""
+
+    name: str
+    value: float
+    limit: float
+    at_least: bool
+
+    @property
+    def met(self) -> bool:
+        """Whether it does."""
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "name": self.name,
+            "value": self.value,
+            "at_least" if self.at_least else "at_most": self.limit,
+            "met": self.met,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one part of the benchmark found: its targets, its figures, a table."""
+
+    targets: list[Target]
+    figures: dict[str, Any]
+    table: Table
+
+
+def decisions_part(quick: bool) -> Part:
+    """Decisions a second of the environment alone."""
+    speeds = decision_speeds(*((2_000, 3) if quick else (40_000, 5)))
+    table = _table("environment alone, one core, Poisson load 0.5", "decisions/s", "best")
+    who = {
+        "random": "random legal actions",
+        "rule": "naive rule",
+        "gym": "random legal actions through step()",
+    }
+    for name, speed in speeds.items():
+        table.add_row(who[name], f"{speed.per_second:,.0f}", f"{speed.best_per_second:,.0f}")
+    return Part(
+        [Target("decisions a second", speeds["random"].per_second, DECISIONS_PER_SECOND, True)],
+        {name: speed.to_dict() for name, speed in speeds.items()},
+        table,
+    )
+
+
+def training_part(quick: bool) -> Part:
+    """Training steps a second beside an environment that does nothing."""
+    from training.benchmarks.learning import training_speed  # torch takes long to import
+
+    settings = Settings()
+    if quick:
+        settings = replace(settings, n_envs=8, rollout_steps=64, batch_size=256)
+    speed = training_speed(settings, 2 if quick else 7)
+    table = _table(
+        f"training, {settings.n_envs} environments, {settings.epochs} epochs", "steps/s", "best"
+    )
+    for name, one in (("simulated data centres", speed.real), ("doing nothing", speed.null)):
+        table.add_row(name, f"{one.per_second:,.0f}", f"{one.best_per_second:,.0f}")
+    table.add_row("ratio", f"{speed.ratio:.2f}", "")
+    return Part(
+        [Target("training, share of doing nothing", speed.ratio, TRAINING_RATIO, True)],
+        {
+            "environments": speed.real.to_dict(),
+            "doing_nothing": speed.null.to_dict(),
+            "ratio": speed.ratio,
+        },
+        table,
+    )
+
+
+def day_part(quick: bool) -> Part:
+    """Time of a simulated day."""
+    length_s = DAY_S / 48 if quick else DAY_S
+    speed = day_speed(3 if quick else 5, length_s)
+    day_s = speed.core_s * DAY_S / length_s
+    table = _table("a simulated day of minimize-workers, Poisson load 0.5", "seconds", "jobs/s")
+    table.add_row("time of a core", f"{day_s:.2f}", f"{speed.per_second:,.0f}")
+    table.add_row("time that passed", f"{speed.wall_s * DAY_S / length_s:.2f}", "")
+    return Part(
+        [Target("seconds for a simulated day", day_s, DAY_LIMIT_S, False)],
+        {"simulated_s": length_s, "day_core_s": day_s, **speed.to_dict()},
+        table,
+    )
+
+
+def scaling_part(quick: bool) -> Part:
+    """Cost of an event over the number of nodes."""
+    found = scaling(*((300, 2) if quick else (20_000, 3)), nodes=NODES)
+    table = _table(
+        "an event of minimize-workers at load 0.5 per node", "microseconds", "ratio", "log bound"
+    )
+    for size in found.sizes:
+        table.add_row(
+            f"{size.nodes} nodes", f"{size.event_us:.1f}", f"{size.ratio:.2f}", f"{size.bound:.2f}"
+        )
+    table.caption = (
+        f"fit: {found.base_us:.1f} + {found.slope_us:.2f} ln(nodes) microseconds; "
+        f"as a power of the nodes: {found.exponent:.2f}"
+    )
+    largest = found.sizes[-1]
+    return Part(
+        [
+            Target(
+                f"cost of an event, {largest.nodes} to {found.sizes[0].nodes} nodes",
+                largest.ratio,
+                largest.bound,
+                False,
+            )
+        ],
+        found.to_dict(),
+        table,
+    )
+
+
+PARTS: Final[dict[str, Callable[[bool], Part]]] = {
+    "decisions": decisions_part,
+    "training": training_part,
+    "day": day_part,
+    "scaling": scaling_part,
+}
+
+
+def make_parser() -> CommandParser:
+    """The command's options."""
+    parser = CommandParser(prog=COMMAND, description=__doc__)
+    parser.add_argument(
+        "part",
+        nargs="*",
+        metavar="PART",
+        help=f"what to measure: {', '.join(PARTS)} (default: all)",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="seconds instead of a minute; the figures are rough"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+    return parser
+
+
+def run(arguments: Sequence[str]) -> None:
+    """The command.
+
+    Raises:
+        DaCircoError: bad input; nothing was measured.
+    """
+    options: argparse.Namespace = make_parser().parse_args(arguments)
+    for name in options.part:
+        if name not in PARTS:
+            raise UnknownNameError("part", name, PARTS)
+    if options.json is not None:
+        check_output_file(options.json)
+    console = Console(highlight=False)
+    console.width = max(WIDTH, console.width)
+    targets: list[Target] = []
+    document: dict[str, Any] = {
+        "machine": f"{platform.platform()}, {os.cpu_count()} CPUs",
+        "revision": git_revision(),
+        "quick": options.quick,
+    }
+    for name in options.part or PARTS:
+        part = PARTS[name](options.quick)
+        console.print(part.table)
+        targets += part.targets
+        document[name] = part.figures
+    console.print(target_table(targets))
+    document["targets"] = [target.to_dict() for target in targets]
+    if options.json is not None:
+        write_atomically(options.json, json.dumps(document, indent=1) + "\n")
+
+
+def target_table(targets: Sequence[Target]) -> Table:
+    """What had to be reached, and whether it was."""
+    table = _table("targets", "found", "wanted", "")
+    for target in targets:
+        table.add_row(
+            target.name,
+            _number(target.value),
+            f"{'at least' if target.at_least else 'at most'} {_number(target.limit)}",
+            Text("reached", style="green") if target.met else Text("missed", style="red"),
+        )
+    return table
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.2f}"
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, caption_justify="left")
+    table.add_column(title, no_wrap=True, min_width=52)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True, min_width=12)
+    return table
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    return run_command(COMMAND, lambda: run(given))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""How fast the simulator and the training are (``python -m training.bench``)."""
