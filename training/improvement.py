@@ -8,13 +8,9 @@ followed by a Kullback-Leibler penalty.
 from __future__ import annotations
 
 import io
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
 from typing import Final
 
 import numpy as np
@@ -26,6 +22,7 @@ from env.gym_env import DaCircoEnv
 from training.branching import Branches, sample_branches
 from training.lockstep import Decide, greedy
 from training.network import Actor
+from training.processes import worker_pool
 
 _IMPOSSIBLE: Final = -1e8
 _MEMBERS: Final = 48
@@ -127,24 +124,10 @@ Sample = Callable[[Actor, int, int, Callable[[int], None]], Branches]
 """``sample(actor, states, seed, progress)``: branches at about so many states."""
 
 
-def _prepare_worker() -> None:
-    # Ctrl-C reaches all processes of a terminal; the parent alone decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # A parent that was killed outright cannot end its workers: they end with it.
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
 @contextmanager
 def branch_sampler(processes: int, settings: BranchSettings) -> Iterator[Sample]:
     """A sampler that uses several processes; what it samples does not depend on how many."""
-    with get_context("spawn").Pool(processes, _prepare_worker) as pool:
+    with worker_pool(processes) as pool:
 
         def sample(
             actor: Actor, states: int, seed: int, progress: Callable[[int], None]

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -20,12 +17,15 @@ from env.metrics import EpisodeMetrics, job_delays, measure
 from env.simulator import Simulator
 from env.timeline import Timeline
 from training.evaluation.plan import Plan, Task
+from training.processes import worker_pool
 
 MOST_PROCESSES: Final = 2
 """Without an order of the user: leave the rest of the machine to others."""
 
 _WORTH_A_PROCESS: Final = 200
 """Fewer runs than this end before a second process has begun."""
+
+_CHUNK: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,51 +126,22 @@ def _results(plan: Plan, tasks: Sequence[Task], processes: int) -> Iterator[RunR
     if processes == 1:
         yield from map(Runner(plan).run, tasks)
         return
-    others = multiprocessing.active_children()
-    pool = ProcessPoolExecutor(
-        processes,
-        # Spawned, not forked: onnxruntime's threads do not survive a fork.
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_begin,
-        initargs=(plan,),
-    )
-    try:
-        with _holding_interrupts():
-            results = pool.map(_run_in_worker, tasks, chunksize=4)
-        yield from results
-    except BaseException:
-        # What they still do is of no use, and a pool that waits for them may wait for ever.
-        for process in multiprocessing.active_children():
-            if process not in others:
-                process.terminate()
-        raise
-    finally:
-        with _holding_interrupts():
-            pool.shutdown(cancel_futures=True)
+    with worker_pool(processes, _begin, plan) as pool:
+        yield from pool.imap(_run_in_worker, tasks, chunksize=_CHUNK)
 
 
-@contextmanager
-def _holding_interrupts() -> Iterator[None]:
-    """Put off Ctrl-C until the end; processes that are started meanwhile never see it.
-
-    It reaches all processes of a terminal, but only the first is to act on it.
-    """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-_runners: list[Runner] = []
+_plans: list[Plan] = []
 
 
 def _begin(plan: Plan) -> None:
-    _runners.append(Runner(plan))
+    _plans.append(plan)
+
+
+@cache
+def _runner() -> Runner:
+    # Made with the first task: a pool would start a worker that fails before again and again.
+    return Runner(_plans[-1])
 
 
 def _run_in_worker(task: Task) -> RunRecord:
-    return _runners[-1].run(task)
+    return _runner().run(task)
