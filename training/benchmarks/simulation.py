@@ -153,7 +153,7 @@ def scaling(jobs: int, repetitions: int, nodes: Sequence[int] = NODES, seed: int
     Args:
         jobs: the same for all sizes, so the larger clusters run for a shorter time.
         repetitions: how often.
-        nodes: sizes, small to large, two or more.
+        nodes: sizes, small to large, two or more, of two nodes or more each.
         seed: of the arrivals.
     """
     home = load_profile("openstack")
@@ -166,10 +166,11 @@ def scaling(jobs: int, repetitions: int, nodes: Sequence[int] = NODES, seed: int
             return simulate(profile, requests).events
 
         speeds.append(measure(run, repetitions))
-    return _describe(nodes, speeds)
+    return describe(nodes, speeds)
 
 
-def _describe(nodes: Sequence[int], speeds: Sequence[Speed]) -> Scaling:
+def describe(nodes: Sequence[int], speeds: Sequence[Speed]) -> Scaling:
+    """Ratios and fits from the speeds at each number of nodes."""
     costs = [1e6 / speed.per_second for speed in speeds]
     slope, base = np.polyfit(np.log(nodes), costs, 1).tolist()
     exponent = np.polyfit(np.log(nodes), np.log(costs), 1).tolist()[0]
