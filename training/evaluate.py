@@ -14,7 +14,7 @@ from rich.console import Console
 from env.catalog import DEFAULT_CATALOG
 from env.textfile import write_atomically
 from training.cli import CommandParser, check_output_file, run_command, whole_number
-from training.evaluation.leaderboard import WIDTH, leaderboard
+from training.evaluation.leaderboard import print_leaderboard
 from training.evaluation.plan import (
     DEFAULT_PREFERENCE,
     DEFAULT_PROFILE,
@@ -151,9 +151,7 @@ def run(arguments: Sequence[str]) -> None:
     if options.json is not None:
         write_atomically(options.json, document(records, summary))
     console = Console(highlight=False)
-    console.width = max(WIDTH, console.width) if sys.stdout.isatty() else 160
-    for table in leaderboard(summary):
-        console.print(table)
+    print_leaderboard(summary, console)
     if options.json is not None:
         console.print(f"runs: {options.json}", markup=False)
     if options.report is not None:

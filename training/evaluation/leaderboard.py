@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich import box
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from training.evaluation.statistics import Estimate
 from training.evaluation.summary import Standing, Summary
 
-WIDTH = 132
-"""Columns that the tables need."""
+
+def print_leaderboard(summary: Summary, console: Console) -> None:
+    """Print the tables; the console is made wider where they need it, so that none is cut."""
+    parts = list(leaderboard(summary))
+    endless = Console(width=10_000)
+    widths = [endless.measure(part).maximum for part in parts if isinstance(part, Table)]
+    console.width = max(console.width, *widths)
+    for part in parts:
+        console.print(part)
 
 
 def leaderboard(summary: Summary) -> Iterator[RenderableType]:
@@ -121,7 +128,7 @@ def interval(estimate: Estimate) -> str:
     """The interval as text."""
     if estimate.low is None or estimate.high is None:
         return "-"
-    return f"{estimate.low:.3f} - {estimate.high:.3f}"
+    return f"{estimate.low:.3f}-{estimate.high:.3f}"
 
 
 def pair(standing: Standing, mean: str, percentile: str, scale: float = 1.0) -> str:
