@@ -22,7 +22,16 @@ from training.evaluation.summary import Standing, Summary
 _DPI: Final = 130
 _SMALL: Final = 8.0
 _FOCUS_COLOUR: Final = "#D55E00"
-_NAIVE_COLOURS: Final = ("#000000", "#7F7F7F")
+_NAIVE_COLOURS: Final = (
+    "#0072B2",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#E69F00",
+    "#6A3D9A",
+    "#8C6D1F",
+    "#882255",
+)
 _COLOURS: Final = ("#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#6A3D9A", "#8C6D1F")
 _MARKERS: Final = "sDv^<>pPX*hdH8"
 _RATIO_TICKS: Final = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.5, 2, 3, 5, 10)
