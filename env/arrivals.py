@@ -92,22 +92,23 @@ class ArrivalStatistics:
             self._histogram_total *= scale
             self._weight = 1.0
 
-    def _unbias(self, now: float, horizon: float) -> float:
-        # Until one horizon has passed the kernel has seen only a part of its weight.
-        seen = 1.0 - exp(-(now - self._start_s) / horizon)
-        return 1.0 / seen if seen > 0.05 else 20.0
-
     def rate(self, now: float, horizon: int) -> float:
         """Arrivals a second, exponentially weighted over `horizon` (SHORT, MEDIUM, LONG)."""
         length = HORIZONS_S[horizon]
         fade = exp(-(now - self._updated_s) / length)
-        return self._rates[horizon] * fade * self._unbias(now, length)
+        return self._rates[horizon] * fade * _unbias(now - self._start_s, length)
 
     def offered_load(self, now: float, horizon: int) -> float:
         """Offered load in erlangs of the smallest flavor: arrival rate times mean service."""
-        length = HORIZONS_S[horizon]
-        fade = exp(-(now - self._updated_s) / length)
-        return self._works[horizon] * fade * self._unbias(now, length)
+        return self.offered_loads(now)[horizon]
+
+    def offered_loads(self, now: float) -> list[float]:
+        """The offered loads at all horizons."""
+        passed, age = now - self._updated_s, now - self._start_s
+        return [
+            work * exp(-passed / horizon) * _unbias(age, horizon)
+            for work, horizon in zip(self._works, HORIZONS_S, strict=True)
+        ]
 
     @property
     def gap_cv(self) -> float:
@@ -135,13 +136,20 @@ class ArrivalStatistics:
         pseudo-observation of a Poisson process at the medium rate.
         """
         rate = self.rate(now, MEDIUM)
-        priors = [1.0 - exp(-rate * horizon) for horizon in horizons_s]
         if self.last_s is None or self._histogram_total <= 0.0:
-            return priors
+            return [1.0 - exp(-rate * horizon) for horizon in horizons_s]
         elapsed = now - self.last_s
         scale = 1.0 / self._weight
         alive = self._survival(elapsed) * scale
-        return [
-            (alive - self._survival(elapsed + horizon) * scale + prior) / (alive + 1.0)
-            for horizon, prior in zip(horizons_s, priors, strict=True)
-        ]
+        found = []
+        for horizon in horizons_s:
+            prior = 1.0 - exp(-rate * horizon)
+            died = alive - self._survival(elapsed + horizon) * scale
+            found.append((died + prior) / (alive + 1.0))
+        return found
+
+
+def _unbias(age: float, horizon: float) -> float:
+    # Until one horizon has passed the kernel has seen only a part of its weight.
+    seen = 1.0 - exp(-age / horizon)
+    return 1.0 / seen if seen > 0.05 else 20.0

@@ -291,7 +291,7 @@ class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
     @property
     def now(self) -> float:
         """Simulated time, seconds."""
-        return self.simulator.now
+        return self.simulator.cluster.now
 
     @property
     def preference(self) -> float:

@@ -16,7 +16,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from env.arrivals import LONG, MEDIUM, SHORT
 from env.cluster import Cluster
 
 REFERENCE_CORES: Final = 18.0
@@ -139,16 +138,17 @@ class Observer:
         balance = c.n_booting + c.n_idle - waiting
         head = c.head_job
         oldest = c.oldest_waiting_since
-        short = arrivals.offered_load(now, SHORT)
-        medium = arrivals.offered_load(now, MEDIUM)
+        short, medium, long = arrivals.offered_loads(now)
         last = arrivals.last_s
         boot = c.oldest_boot
         end = c.next_expected_end
         next_in_boot, next_in_minute = arrivals.probabilities_within(now, (c.boot_s, 60.0))
-        ages = []
-        for flavor in range(c.n_flavors):
-            worker = c.longest_idle(flavor)
-            ages.append(0.0 if worker is None else log1p(now - worker.idle_since) / 8)
+        ages = [0.0] * c.n_flavors
+        if c.n_idle:
+            for flavor in range(c.n_flavors):
+                worker = c.longest_idle(flavor)
+                if worker is not None:
+                    ages[flavor] = log1p(now - worker.idle_since) / 8
         row[:] = [
             (c.preference - 0.5) / 0.4,
             self._cluster_size,
@@ -168,7 +168,7 @@ class Observer:
             log1p(c.mean_service_s[0]) / 8,
             short / workers,
             medium / workers,
-            arrivals.offered_load(now, LONG) / workers,
+            long / workers,
             log1p(short) / 3,
             log1p(medium) / 3,
             log((short / workers + 0.02) / (medium / workers + 0.02)) / 2,

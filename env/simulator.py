@@ -169,7 +169,9 @@ class Simulator:
         n = len(requests)
         timing, law = self.timing.describe(requests, catalog), self.profile.timing
         scatter = np.exp(law.transcode.sigma * rng.standard_normal(n))
-        self._work = (timing.transcode_s * scatter[:, None]).tolist()
+        # Flat lists of (request, flavor): thousands of small ones would keep the garbage
+        # collector busy at the start of each episode.
+        self._work = (timing.transcode_s * scatter[:, None]).ravel().tolist()
         self._download = (
             timing.download_s * np.exp(law.download.sigma * rng.standard_normal(n))
         ).tolist()
@@ -178,8 +180,8 @@ class Simulator:
         ).tolist()
         # Below the error probability the draw also tells how far the transcode comes.
         self._luck = rng.random(n).tolist()
-        self._service = list(map(tuple, timing.service_s.tolist()))
-        self._speedup = timing.speedup.tolist()
+        self._service = timing.service_s.ravel().tolist()
+        self._speedup = timing.speedup.ravel().tolist()
         self._megapixels = timing.megapixels.tolist()
         self._boot_rng = np.random.default_rng(boots)
         self._fault_rng = np.random.default_rng(faults)
@@ -255,7 +257,7 @@ class Simulator:
         """
         last = self.requests[-1].arrival_s if self.requests else 0.0
         span = max(last, _LEAST_SPAN_S) if self._ends_with_jobs else self.limit_s
-        erlangs = float(sum(service[0] for service in self._service)) / span
+        erlangs = float(sum(self._service[:: self.cluster.n_flavors])) / span
         w = self.cluster.preference
         return (erlangs + _LEAST_ERLANGS) * (w + (1.0 - w) * self.cluster.flavor_cost(0))
 
@@ -286,7 +288,9 @@ class Simulator:
     def _arrive(self, _: Event) -> None:
         index = self._arrived
         now = self.env.now
-        job = Job(index, self.requests[index], self._service[index])
+        first, flavors = index * self.cluster.n_flavors, self.cluster.n_flavors
+        service = tuple(self._service[first : first + flavors])
+        job = Job(index, self.requests[index], service)
         self.cluster.job_arrived(now, job)
         self._arrived = index + 1
         if self._arrived < len(self.requests):
@@ -407,7 +411,7 @@ class Simulator:
         worker, index, now = task.worker, task.job, self.env.now
         flavor = worker.flavor
         usage = self.profile.timing.usage
-        task.load = self._speedup[index][flavor]
+        task.load = self._speedup[index * self.cluster.n_flavors + flavor]
         task.transcoding = True
         ram = usage.base_ram_gib + usage.ram_per_megapixel_gib * self._megapixels[index]
         self.cluster.file_downloaded(
@@ -417,7 +421,7 @@ class Simulator:
             min(ram, self.cluster.flavors[flavor].ram_gib),
         )
         self.downloaded_s[index] = now
-        work = self._work[index][flavor]
+        work = self._work[index * self.cluster.n_flavors + flavor]
         error = self.profile.faults.transcode_error
         if self._luck[index] < error:
             task.fails = True
