@@ -111,6 +111,8 @@ def make_policy(spec: str) -> Policy:
             frozen policy cannot be used.
     """
     name = spec.partition(":")[0].strip()
+    if not name:
+        raise PolicyError(f"policy {spec!r} has no name: write NAME:key=value,key=value")
     if not _is_model(name):
         kind = policy_class(name)
         return kind(parse_parameters(kind.parameters_type, kind.name, split_spec(spec)[1]))

@@ -35,6 +35,10 @@ class UnknownNameError(DaCircoError):
         super().__init__(f"unknown {kind} {name!r}: {hint}")
         self.kind, self.name, self.known = kind, name, choices
 
+    def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, str, list[str]]]:
+        """How it is copied: a worker process hands it to its parent."""
+        return type(self), (self.kind, self.name, self.known)
+
 
 class IllegalEventError(RuntimeError):
     """An event that the cluster's state does not allow; nothing was changed."""

@@ -224,3 +224,9 @@ class TestModels:
             UnknownNameError, match="'models/shiped': did you mean 'models/shipped'"
         ):
             make_policy("models/shiped")
+
+
+@pytest.mark.parametrize("spec", ["", "  ", ":max_idle_time=3"])
+def test_a_policy_needs_a_name(spec):
+    with pytest.raises(PolicyError, match="has no name"):
+        make_policy(spec)
