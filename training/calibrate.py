@@ -16,13 +16,13 @@ import tyro
 
 from env.catalog import DEFAULT_CATALOG, load_catalog
 from env.config import load_profile
-from env.errors import DaCircoError
 from env.textfile import write_atomically
 from training.calibration.fitting import Calibration, calibrate
 from training.calibration.plots import write_plots
 from training.calibration.profile_text import profile_text
 from training.calibration.report import report
 from training.calibration.sources import read_observations
+from training.cli import run_command
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = tyro.cli(
         CalibrateOptions, prog="python -m training.calibrate", args=arguments, description=__doc__
     )
-    try:
-        calibration = run(options)
-    except DaCircoError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(report(calibration))
-    print(f"wrote {options.out}" + (f", plots in {options.plots}" if options.plots else ""))
-    return 0
+
+    def work() -> None:
+        print(report(run(options)))
+        print(f"wrote {options.out}" + (f", plots in {options.plots}" if options.plots else ""))
+
+    return run_command("training.calibrate", work)
 
 
 if __name__ == "__main__":

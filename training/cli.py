@@ -14,6 +14,8 @@ from env.errors import DaCircoError
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
 """As a shell reports a program that was ended by Ctrl-C."""
+NOBODY_READS: Final = 141
+"""As a shell reports a program whose reader has gone, for instance ``head``."""
 
 
 class UsageError(DaCircoError):
@@ -36,12 +38,17 @@ def run_command(name: str, work: Callable[[], object]) -> int:
     """
     try:
         work()
+        sys.stdout.flush()
     except DaCircoError as error:
         print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:
+        # What is left in the buffer must not fail again when Python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOBODY_READS
     return 0
 
 

@@ -128,7 +128,7 @@ def test_runs_as_a_module(tmp_path: Path) -> None:
         check=False,
     )
     assert result.returncode == 2
-    assert result.stderr == "nowhere does not exist\n"
+    assert result.stderr == "training.calibrate: nowhere does not exist\n"
 
 
 SCALARS = st.one_of(

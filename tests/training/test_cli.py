@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -56,3 +58,17 @@ def test_a_whole_number(text: str) -> None:
 def test_the_revision_is_a_hash_or_unknown() -> None:
     revision = git_revision()
     assert revision is None or re.fullmatch(r"[0-9a-f]{40}\+?", revision)
+
+
+def test_a_reader_that_has_gone_is_no_error() -> None:
+    code = (
+        "import sys; from training.cli import run_command; "
+        "sys.exit(run_command('x', lambda: [print('y' * 9999) for _ in range(99)]))"
+    )
+    run = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert run.stdout is not None
+    run.stdout.close()
+    _, errors = run.communicate(timeout=60)
+    assert (run.returncode, errors) == (141, b"")
