@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from env.actions import ActionKind, action_from_index, n_actions
 from env.config import Profile, load_profile
-from env.cost import CostVector, check_preference, cost_so_far
+from env.cost import CostVector, check_preference
 from env.episodes import EpisodeSampler, family_episodes
 from env.errors import DaCircoError
 from env.metrics import EpisodeMetrics, measure
@@ -234,7 +234,7 @@ class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
         self._observer: Observer | None = None
         self._max_jobs = 0.0
         self._reference_cost_rate = 1.0
-        self._cost = CostVector(0.0, 0.0)
+        self._job_seconds = self._core_seconds = 0.0
 
     @property
     def simulator(self) -> Simulator:
@@ -332,7 +332,7 @@ class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
         cluster = self._simulator.cluster
         self._observer = Observer(cluster)
         self._max_jobs = self.max_jobs_per_core * cluster.cores
-        self._cost = CostVector(0.0, 0.0)
+        self._job_seconds = self._core_seconds = 0.0
         self._reference_cost_rate = self._simulator.reference_cost_rate()
 
     def decide(self, action: int) -> tuple[CostVector, bool, bool]:
@@ -342,10 +342,11 @@ class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
         if order.kind is not ActionKind.KEEP and simulator.apply(order):
             return _NOTHING, False, False
         alive = simulator.advance()
-        cost = cost_so_far(simulator.cluster)
-        spent = cost.since(self._cost)
-        self._cost = cost
         cluster = simulator.cluster
+        # As `cost_so_far(cluster).since(before)`, without the two vectors in between.
+        job_seconds, core_seconds = cluster.jobs_integral(), cluster.reserved_cores_integral()
+        spent = CostVector(job_seconds - self._job_seconds, core_seconds - self._core_seconds)
+        self._job_seconds, self._core_seconds = job_seconds, core_seconds
         truncated = cluster.now >= simulator.limit_s or cluster.jobs_in_system > self._max_jobs
         terminated = not alive and not truncated
         return spent, terminated, truncated

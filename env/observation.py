@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from functools import cache
 from math import log, log1p
 from typing import Any, Final, NamedTuple
 
@@ -112,9 +111,15 @@ def bounds(flavors: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.floa
     return low, np.array([feature.high for feature in spec], dtype=np.float32)
 
 
-@cache
-def _third_of_log1p(n: int) -> float:
-    return log1p(n) / 3
+class _Logs(dict[int, float]):
+    """Third of ln(1 + n) by n, worked out once for each n."""
+
+    def __missing__(self, n: int) -> float:
+        value = self[n] = log1p(n) / 3
+        return value
+
+
+_THIRD_OF_LOG1P: Final = _Logs()
 
 
 class Observer:
@@ -127,6 +132,10 @@ class Observer:
         self._cluster_size = log(cluster.cores / REFERENCE_CORES) / 2
         self._workers = float(max(1, cluster.capacity_of(0)))
         self._boot = log1p(cluster.boot_s) / 6
+        self._seen_s = -1.0
+        self._seen_arrivals = -1
+        self._loads: list[float] = []
+        self._soon: list[float] = []
 
     def write(self, row: NDArray[np.float32]) -> None:
         """Fill `row`, shape (features,), with the observation of this moment."""
@@ -134,15 +143,21 @@ class Observer:
         now = c.now
         arrivals = c.arrivals
         workers = self._workers
+        logs = _THIRD_OF_LOG1P
         waiting = c.waiting
         balance = c.n_booting + c.n_idle - waiting
         head = c.head_job
         oldest = c.oldest_waiting_since
-        short, medium, long = arrivals.offered_loads(now)
+        if now != self._seen_s or arrivals.count != self._seen_arrivals:
+            # Orders take no time: what only arrivals and the clock change is kept meanwhile.
+            self._seen_s, self._seen_arrivals = now, arrivals.count
+            self._loads = arrivals.offered_loads(now)
+            self._soon = arrivals.probabilities_within(now, (c.boot_s, 60.0))
+        short, medium, long = self._loads
+        next_in_boot, next_in_minute = self._soon
         last = arrivals.last_s
         boot = c.oldest_boot
         end = c.next_expected_end
-        next_in_boot, next_in_minute = arrivals.probabilities_within(now, (c.boot_s, 60.0))
         ages = [0.0] * c.n_flavors
         if c.n_idle:
             for flavor in range(c.n_flavors):
@@ -155,7 +170,7 @@ class Observer:
             log1p(waiting) / 4,
             waiting / workers,
             c.in_service / workers,
-            *[_third_of_log1p(n) for n in (*c.booting, *c.idle, *c.busy)],
+            *[logs[n] for n in (*c.booting, *c.idle, *c.busy)],
             log1p(c.n_draining) / 3,
             c.reserved_vcpus / c.capacity_vcpus,
             c.reserved_ram_gib / c.capacity_ram_gib,
