@@ -243,7 +243,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--policy", "models/none"], "unknown policy 'models/none'"),
         (["--policy", "grace-period:max_idle=3"], "did you mean 'max_idle_time'?"),
         (["--policy", "grace-period:max_idle_time=-3"], "max_idle_time"),
-        (["--policy", ""], "is not a frozen policy"),
+        (["--policy", ""], "has no name"),
         (["--baseline", "grace"], "unknown policy 'grace'"),
         (["--scenario", "poisson-hal"], "did you mean 'poisson-half'?"),
         (["--scenario", "tset"], "did you mean 'test'?"),
