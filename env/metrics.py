@@ -113,11 +113,16 @@ def _resource(
 
 def job_delays(simulator: Simulator) -> list[float]:
     """Delay of each completed job (submission to uploaded result), seconds."""
+    return _since_arrival(simulator, simulator.ended_s)
+
+
+def _since_arrival(simulator: Simulator, step_s: list[float]) -> list[float]:
+    """Seconds from each completed job's arrival to a step, given when each job reached it."""
     failed = set(simulator.failed)
     return [
-        end - request.arrival_s
-        for index, (end, request) in enumerate(
-            zip(simulator.ended_s, simulator.requests, strict=True)
+        step - request.arrival_s
+        for index, (step, end, request) in enumerate(
+            zip(step_s, simulator.ended_s, simulator.requests, strict=True)
         )
         if not isnan(end) and index not in failed
     ]
@@ -128,14 +133,7 @@ def measure(simulator: Simulator) -> EpisodeMetrics:
     cluster = simulator.cluster
     now = cluster.now
     delays = job_delays(simulator)
-    failed = set(simulator.failed)
-    waits = [
-        assigned - request.arrival_s
-        for index, (assigned, end, request) in enumerate(
-            zip(simulator.assigned_s, simulator.ended_s, simulator.requests, strict=True)
-        )
-        if not isnan(end) and index not in failed
-    ]
+    waits = _since_arrival(simulator, simulator.assigned_s)
     nodes = []
     for node in cluster.nodes:
         cpu = _resource(

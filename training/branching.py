@@ -160,7 +160,8 @@ def explore(
             branches.append((i, action, branch))
             if branch.take(action, n_flavors):
                 active.append(branch)
-    rows = np.zeros((len(active), _width(states[0])), dtype=np.float32)
+    width = branches[0][2].observer.size
+    rows = np.zeros((len(active), width), dtype=np.float32)
     allowed = np.zeros((len(active), n_actions), dtype=np.bool_)
     while active:
         for row, branch in enumerate(active):
@@ -175,10 +176,6 @@ def explore(
     for i, action, branch in branches:
         costs[i, action] = branch.spent
     return masks, costs
-
-
-def _width(simulator: Simulator) -> int:
-    return Observer(simulator.cluster).size
 
 
 def _is_worth_it(member: DaCircoEnv, rng: np.random.Generator) -> bool:

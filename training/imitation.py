@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import torch
@@ -21,9 +20,7 @@ from agents.policy import Policy
 from env.actions import KEEP, action_index, n_actions
 from env.gym_env import DaCircoEnv
 from training.lockstep import Decide
-from training.network import Actor
-
-_IMPOSSIBLE: Final = -1e8
+from training.network import Actor, forbid
 
 Progress = Callable[[int], None]
 """Called with the number of decisions or samples done."""
@@ -148,7 +145,7 @@ def clone(
         order = torch.as_tensor(rng.permutation(len(data)))
         for start in range(0, len(data) - batch_size + 1, batch_size):
             rows = order[start : start + batch_size]
-            logits = actor(observations[rows]).masked_fill(forbidden[rows], _IMPOSSIBLE)
+            logits = forbid(actor(observations[rows]), forbidden[rows])
             loss = functional.cross_entropy(logits, labels[rows])
             if smoothing:
                 allowed = ~forbidden[rows]

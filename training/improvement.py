@@ -21,10 +21,9 @@ from env.episodes import Randomisation, random_episodes
 from env.gym_env import DaCircoEnv
 from training.branching import Branches, sample_branches
 from training.lockstep import Decide, greedy
-from training.network import Actor
+from training.network import Actor, forbid, masked_argmax
 from training.processes import worker_pool
 
-_IMPOSSIBLE: Final = -1e8
 _MEMBERS: Final = 48
 _STRIDE: Final = 12
 _RANDOM_SHARE: Final = 0.03
@@ -153,7 +152,7 @@ def expected_gain(actor: Actor, branches: Branches) -> float:
     """Mean advantage of the actor's likeliest actions over those that were followed."""
     with torch.no_grad():
         logits = actor(torch.as_tensor(branches.observations)).numpy()
-    best = np.where(branches.masks, logits, -np.inf).argmax(axis=1)
+    best = masked_argmax(logits, branches.masks)
     return float(branches.advantages[np.arange(len(branches)), best].mean())
 
 
@@ -170,9 +169,7 @@ def move_actor(
     limit = settings.largest_advantage
     advantages = torch.as_tensor(np.clip(branches.advantages, -limit, limit))
     with torch.no_grad():
-        before = functional.log_softmax(
-            actor(observations).masked_fill(forbidden, _IMPOSSIBLE), dim=1
-        )
+        before = functional.log_softmax(forbid(actor(observations), forbidden), dim=1)
     parameters = list(actor.parameters())
     optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=1e-4)
     divergence = 0.0
@@ -180,7 +177,7 @@ def move_actor(
         divergences = []
         order = torch.as_tensor(rng.permutation(len(branches)))
         for rows in torch.split(order, settings.batch_size):
-            logits = actor(observations[rows]).masked_fill(forbidden[rows], _IMPOSSIBLE)
+            logits = forbid(actor(observations[rows]), forbidden[rows])
             now = functional.log_softmax(logits, dim=1)
             share = now.exp()
             kl = (share * (now - before[rows])).masked_fill(forbidden[rows], 0.0).sum(dim=1).mean()

@@ -13,6 +13,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
 _LEAST_SPREAD = 0.05
+_IMPOSSIBLE = -1e8
 
 
 class Standardise(BaseFeaturesExtractor):
@@ -78,6 +79,11 @@ def standardiser(model: MaskablePPO) -> Standardise:
     extractor = model.policy.features_extractor
     assert isinstance(extractor, Standardise)
     return extractor
+
+
+def forbid(logits: torch.Tensor, forbidden: torch.Tensor) -> torch.Tensor:
+    """Logits of which those of forbidden actions are so low that they never happen."""
+    return logits.masked_fill(forbidden, _IMPOSSIBLE)
 
 
 def masked_argmax(logits: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[np.int64]:
