@@ -1,0 +1,1 @@
+"""The live service: controller, Job API, workers and the tools around them."""
