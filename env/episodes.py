@@ -97,6 +97,10 @@ class Randomisation:
         profiles: base profiles and how often each is drawn.
         home_share: share of episodes on the base profile's own number of nodes.
         nodes: fewest and most nodes in the others.
+        single_share: share of those others that run on one small, over-committed machine,
+            as the embedded service does: `single_cores` cores that hold as many vCPUs as
+            a whole node.
+        single_cores: fewest and most cores of such a machine.
         speed: factor on the transcoding time, least and most (log-uniform).
         boot: factor on the boot time, likewise.
         cached_share: share of episodes whose nodes hold the image from the start.
@@ -107,6 +111,8 @@ class Randomisation:
     profiles: tuple[tuple[str, float], ...] = (("openstack", 0.85), ("kubernetes", 0.15))
     home_share: float = 0.6
     nodes: tuple[int, int] = (1, 12)
+    single_share: float = 0.15
+    single_cores: tuple[int, int] = (2, 6)
     speed: tuple[float, float] = (0.65, 1.5)
     boot: tuple[float, float] = (0.6, 1.6)
     cached_share: float = 0.5
@@ -122,12 +128,21 @@ def randomise_profile(base: Profile, rng: Rng, ranges: Randomisation) -> Profile
     """A profile near the base: other size, speeds, boot times, faults."""
     cluster, timing = base.cluster, base.timing
     if rng.random() >= ranges.home_share:
-        n = int(rng.integers(ranges.nodes[0], ranges.nodes[1] + 1))
         model = cluster.nodes[0]
-        nodes = tuple(
-            NodeConfig(f"node{i + 1}", model.cores, model.ram_gib, model.disk_gib) for i in range(n)
-        )
-        cluster = replace(cluster, nodes=nodes)
+        if rng.random() < ranges.single_share:
+            cores = int(rng.integers(ranges.single_cores[0], ranges.single_cores[1] + 1))
+            cluster = replace(
+                cluster,
+                nodes=(NodeConfig("node1", cores, model.ram_gib, model.disk_gib),),
+                vcpu_overcommit=max(1.0, model.cores / cores),
+            )
+        else:
+            n = int(rng.integers(ranges.nodes[0], ranges.nodes[1] + 1))
+            nodes = tuple(
+                NodeConfig(f"node{i + 1}", model.cores, model.ram_gib, model.disk_gib)
+                for i in range(n)
+            )
+            cluster = replace(cluster, nodes=nodes)
     boot = _log_uniform(rng, *ranges.boot)
     timing = replace(
         timing,

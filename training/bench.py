@@ -21,11 +21,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from env.command import CommandParser, check_output_file, run_command
 from env.errors import UnknownNameError
 from env.textfile import write_atomically
 from training.benchmarks.decisions import decision_speeds
 from training.benchmarks.simulation import DAY_S, NODES, day_speed, scaling
-from training.cli import CommandParser, check_output_file, run_command
 from training.revision import git_revision
 from training.settings import Settings
 

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 import tyro
 
 from env.catalog import DEFAULT_CATALOG, load_catalog
+from env.command import run_command
 from env.config import load_profile
 from env.textfile import write_atomically
 from training.calibration.fitting import Calibration, calibrate
@@ -22,7 +23,6 @@ from training.calibration.plots import write_plots
 from training.calibration.profile_text import profile_text
 from training.calibration.report import report
 from training.calibration.sources import read_observations
-from training.cli import run_command
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from pathlib import Path
 from rich.console import Console
 
 from env.catalog import DEFAULT_CATALOG
+from env.command import CommandParser, check_output_file, run_command, whole_number
 from env.textfile import write_atomically
-from training.cli import CommandParser, check_output_file, run_command, whole_number
 from training.evaluation.leaderboard import print_leaderboard
 from training.evaluation.plan import (
     DEFAULT_PREFERENCE,

@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from training.cli import CommandParser, run_command
+from env.command import CommandParser, run_command
 from training.comparison import PREFERENCES, RIVALS, Comparison
 from training.run import TrainingRun
 from training.settings import PRESETS, Settings, load_settings

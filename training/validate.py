@@ -30,11 +30,11 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 from env.catalog import DEFAULT_CATALOG, load_catalog
+from env.command import CommandParser, UsageError, run_command, whole_number
 from env.config import load_profile
 from env.textfile import write_atomically
 from training.calibration.observations import Observations
 from training.calibration.sources import read_observations
-from training.cli import CommandParser, UsageError, run_command, whole_number
 from training.validation.comparison import Comparison, compare
 from training.validation.drift import TOLERANCE, Verdict, find_drift, log_ratios
 from training.validation.drift_plot import write_drift_plot

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
+from env.command import CommandParser, UsageError, run_command, whole_number
 from env.errors import DaCircoError
-from training.cli import CommandParser, UsageError, run_command, whole_number
 from training.revision import git_revision
 
 
@@ -62,7 +62,7 @@ def test_the_revision_is_a_hash_or_unknown() -> None:
 
 def test_a_reader_that_has_gone_is_no_error() -> None:
     code = (
-        "import sys; from training.cli import run_command; "
+        "import sys; from env.command import run_command; "
         "sys.exit(run_command('x', lambda: [print('y' * 9999) for _ in range(99)]))"
     )
     run = subprocess.Popen(
