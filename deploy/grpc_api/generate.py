@@ -1,0 +1,31 @@
+"""``python -m deploy.grpc_api.generate``: the Python code of the contract, made anew from it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Final
+
+from env.errors import DaCircoError
+
+PROTO: Final = "deploy/grpc_api/dacirco.proto"
+"""Relative to the repository's root: the generated imports follow from it."""
+
+
+def generate(out: Path) -> None:
+    """Write the messages, their types and the stubs below `out`.
+
+    Raises:
+        DaCircoError: the compiler refuses the contract.
+    """
+    from grpc_tools import protoc  # needed by developers only
+
+    root = Path(__file__).parents[2]
+    options = [f"--{kind}_out={out}" for kind in ("python", "pyi", "grpc_python")]
+    if protoc.main(["protoc", f"--proto_path={root}", *options, str(root / PROTO)]) != 0:
+        raise DaCircoError(f"{PROTO} cannot be compiled: see above")
+
+
+if __name__ == "__main__":
+    generate(Path(__file__).parents[2])
+    sys.exit(0)

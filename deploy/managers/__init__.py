@@ -1,0 +1,1 @@
+"""Worker managers: each starts, finds and stops workers somewhere (processes, VMs, pods)."""
