@@ -1,0 +1,53 @@
+"""The environment that a worker is started with, the same for processes, VMs and pods."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from deploy.managers.base import SpawnOrder
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLink:
+    """How a worker reaches the controller and the object storage.
+
+    Attributes:
+        grpc_server: address that workers call back, host name or IP.
+        grpc_port: the controller's gRPC port.
+        minio_server: S3 server's host, empty where `storage` is used instead.
+        minio_port: S3 server's port.
+        minio_access_key: S3 user.
+        minio_secret_key: S3 secret; kept out of `repr`.
+        storage: storage URL (see `deploy.storage.factory`) that only our own workers know;
+            empty for the contract's MinIO variables.
+        keepalive_interval_s: period of the worker's sign of life, seconds.
+        log_file: where the worker writes its log on its own machine, empty for standard error.
+    """
+
+    grpc_server: str
+    grpc_port: int = 50051
+    minio_server: str = ""
+    minio_port: int = 9000
+    minio_access_key: str = ""
+    minio_secret_key: str = field(default="", repr=False)
+    storage: str = ""
+    keepalive_interval_s: int = 15
+    log_file: str = ""
+
+    def environment(self, order: SpawnOrder) -> dict[str, str]:
+        """The variables of one worker; some are secret, so they never go on a command line."""
+        variables = {
+            "GRPC_SERVER": self.grpc_server,
+            "GRPC_PORT": str(self.grpc_port),
+            "NAME": order.name,
+            "ID": order.worker_id,
+            "MINIO_SERVER": self.minio_server,
+            "MINIO_PORT": str(self.minio_port) if self.minio_server else "",
+            "MINIO_ACCESS_KEY": self.minio_access_key,
+            "MINIO_SECRET_KEY": self.minio_secret_key,
+            "LOG_FILE": self.log_file,
+            "KEEPALIVE_INTERVAL": str(self.keepalive_interval_s),
+            "STORAGE": self.storage,
+            "CPUS": str(order.flavor.vcpus),
+        }
+        return {f"TCWORKER_{key}": value for key, value in variables.items() if value}
