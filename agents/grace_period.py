@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from agents.idle import kill_expired, next_expiry
 from agents.one_flavor import OneFlavorPolicy
-from agents.parameters import DAY_S, STRICT, OneFlavorParameters, Unit
+from agents.parameters import DAY_S, STRICT, NaiveParameters, Unit
 from env.actions import KEEP
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class GracePeriodParameters(OneFlavorParameters):
+class GracePeriodParameters(NaiveParameters):
     """Parameters of `GracePeriod`."""
 
     max_idle_time: Annotated[

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from agents.idle import kill_expired
 from agents.one_flavor import OneFlavorPolicy
-from agents.parameters import OneFlavorParameters
+from agents.parameters import NaiveParameters
 from env.actions import KEEP
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class MinimizeWorkers(OneFlavorPolicy):
     aliases = ("minimise-workers",)
     summary = "a worker for each waiting request, ended as soon as it is idle (naive)"
     source = "DaCirco, --algorithm minimize-workers"
-    parameters_type = OneFlavorParameters
+    parameters_type = NaiveParameters
 
     def act(self, cluster: Cluster) -> Action:
         """See the class."""

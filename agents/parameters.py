@@ -56,19 +56,30 @@ class OneFlavorParameters(WorkerLimitParameters):
     flavor: Annotated[str, Field(min_length=1, description="flavor of every worker")] = "s10.small"
 
 
+ServedNext = Annotated[
+    Discipline,
+    Field(description="who is served next: first come, or shortest expected job (with ageing)"),
+]
+"""The type of a parameter that chooses the queue discipline."""
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class DisciplineParameters(Parameters):
     """For policies that can serve the queue in either order."""
 
-    discipline: Annotated[
-        Discipline,
-        Field(description="who is served next: first come, or shortest expected job (with ageing)"),
-    ] = "sjf"
+    discipline: ServedNext = "sjf"
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class OneFlavorRivalParameters(DisciplineParameters, OneFlavorParameters):
     """One flavor, either discipline."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class NaiveParameters(OneFlavorRivalParameters):
+    """One flavor, and by default the discipline of the existing system."""
+
+    discipline: ServedNext = "fcfs"
 
 
 P = TypeVar("P", bound=Parameters)

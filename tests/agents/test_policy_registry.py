@@ -67,8 +67,11 @@ WRITE = "write NAME:key=value,key=value"
             "unknown parameter of grace-period 'max_idle': did you mean 'max_idle_time'?",
         ),
         (
-            "minimize-workers:discipline=sjf",
-            "unknown parameter of minimize-workers 'discipline': known: flavor, max_workers",
+            "minimize-workers:spares=1",
+            (
+                "unknown parameter of minimize-workers 'spares': "
+                "known: discipline, flavor, max_workers"
+            ),
         ),
     ],
 )
