@@ -1,0 +1,1 @@
+"""Workers as VMs of an OpenStack project."""
