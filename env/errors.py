@@ -25,6 +25,10 @@ class PolicyError(DaCircoError):
     """A policy's name, parameters or files are not usable."""
 
 
+class EventLogError(DaCircoError):
+    """An event log cannot be read or written; the message names the file and the line."""
+
+
 class UnknownNameError(DaCircoError):
     """A name that is not among the known ones; suggests the closest."""
 

@@ -7,7 +7,18 @@ on are ours, and readers that do not know them skip them.
 
 from __future__ import annotations
 
+import json
+import math
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from env.errors import EventLogError
+
+Event = dict[str, str]
+"""One line: ``time``, ``code``, ``description`` and the event's keys."""
 
 
 class EventCode(StrEnum):
@@ -38,3 +49,105 @@ class EventCode(StrEnum):
     PREFERENCE_CHANGED = "EV31"  # preference
     WORKER_PLACED = "EV32"  # worker_id, node (told by the cloud after EV2)
     WORKER_DRAINING = "EV33"  # worker_id (ordered to end; EV8 follows when it is gone)
+
+
+_TASK: Final = ("request_id", "worker_id", "task_id")
+_DECISION: Final = ("source", "reason", "detail", "action", "flavor", "observation", "policy")
+
+EVENT_KEYS: Final[Mapping[EventCode, tuple[str, ...]]] = {
+    EventCode.REQUEST_RECEIVED: ("request_id", "input_video", "bitrate", "speed"),
+    EventCode.WORKER_CREATED: ("name", "worker_id"),
+    EventCode.TASK_ASSIGNED: _TASK,
+    EventCode.TASK_STARTED: _TASK,
+    EventCode.FILE_DOWNLOADED: _TASK,
+    EventCode.TRANSCODING_COMPLETED: _TASK,
+    EventCode.FILE_UPLOADED: _TASK,
+    EventCode.WORKER_DESTROYED: ("name", "worker_id"),
+    EventCode.TRANSCODING_ERROR: ("worker_id", "task_id", "error_message"),
+    EventCode.STORAGE_ERROR: ("worker_id", "task_id", "error_message"),
+    EventCode.WORKER_REGISTERED: ("name", "worker_id", "node", "cpus", "memory"),
+    EventCode.DECISION: _DECISION,
+    EventCode.SHADOW_DECISION: _DECISION,
+    EventCode.SPAWN_FAILED: ("worker_id", "reason"),
+    EventCode.WORKER_LOST: ("worker_id", "reason"),
+    EventCode.TASK_REQUEUED: (*_TASK, "attempts", "reason"),
+    EventCode.REQUEST_FAILED: ("request_id", "attempts", "error_message"),
+    EventCode.CONTROLLER_STARTED: (
+        "controller_id",
+        "policy",
+        "fallback",
+        "mode",
+        "preference",
+        "jobs",
+        "workers",
+    ),
+    EventCode.WORKER_ADOPTED: ("name", "worker_id", "flavor", "node", "request_id", "task_id"),
+    EventCode.ORPHAN_REMOVED: ("name", "worker_id"),
+    EventCode.EVENT_REFUSED: ("event", "worker_id", "task_id", "reason"),
+    EventCode.CONTROL_SWITCHED: ("source", "reason"),
+    EventCode.PREFERENCE_CHANGED: ("preference",),
+    EventCode.WORKER_PLACED: ("worker_id", "node"),
+    EventCode.WORKER_DRAINING: ("worker_id",),
+}
+"""The keys that a line of each code has, in their order; other keys may follow on our codes."""
+
+ADDED_KEYS: Final[Mapping[EventCode, frozenset[str]]] = {
+    EventCode.WORKER_CREATED: frozenset({"flavor", "node"}),
+}
+"""What ours adds to lines of the existing system's codes."""
+
+
+def read_events(path: Path) -> Iterator[tuple[int, Event]]:
+    """The events of a log with the numbers of their lines (from 1), in the file's order.
+
+    Empty lines are passed over. A last line without its end (the controller was killed, or is
+    about to write more) is left out if it is not whole.
+
+    Raises:
+        EventLogError: the file cannot be read, or a line is no event; names the line.
+    """
+    try:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.strip():
+                    continue
+                where = f"{path}, line {number}"
+                try:
+                    record = json.loads(line)
+                except (ValueError, RecursionError):  # not JSON, not UTF-8, nested without end
+                    if not line.endswith(b"\n"):
+                        return
+                    raise EventLogError(f"{where}: not a JSON object") from None
+                yield number, _checked(record, where)
+    except OSError as error:
+        raise EventLogError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _checked(record: object, where: str) -> Event:
+    if not isinstance(record, dict):
+        raise EventLogError(f"{where}: not a JSON object")
+    for key in ("time", "code"):
+        if key not in record:
+            raise EventLogError(f"{where}: the key {key!r} is missing")
+    for key, value in record.items():
+        if not isinstance(value, str):
+            raise EventLogError(f"{where}: the value of {key!r} is not a string")
+    return record
+
+
+def parse_moment(text: str) -> float:
+    """Seconds of a moment given as seconds since the epoch or in ISO 8601.
+
+    An ISO moment without a time zone is taken as local time. Empty is not a number
+    (it did not happen).
+
+    Raises:
+        ValueError: the text is neither.
+    """
+    text = text.strip()
+    if not text:
+        return math.nan
+    try:
+        return float(text)
+    except ValueError:
+        return datetime.fromisoformat(text).timestamp()

@@ -14,7 +14,7 @@ from env.catalog import Catalog, load_catalog
 from training.calibration.errors import CalibrationError
 from training.calibration.event_log import read_event_log
 from training.calibration.observations import COMPLETED, ERROR, UNFINISHED, Observations
-from training.calibration.quantities import parse_cpus, parse_moment
+from training.calibration.quantities import parse_cpus
 from training.calibration.sources import read_observations
 
 TABLES = synthetic_tables(Truth(), runs=1)
@@ -175,18 +175,6 @@ def test_paths_of_no_known_form_are_refused(tmp_path: Path, catalog: Catalog) ->
         read_observations([tmp_path / "data.json"], catalog)
     with pytest.raises(CalibrationError, match="no measured run"):
         read_observations([], catalog)
-
-
-@pytest.mark.parametrize(
-    ("text", "moment"),
-    [("12.5", 12.5), ("1970-01-01T00:01:00+00:00", 60.0), ("1970-01-01 00:00:01.5Z", 1.5)],
-)
-def test_moments(text: str, moment: float) -> None:
-    assert parse_moment(text) == moment
-
-
-def test_no_moment() -> None:
-    assert np.isnan(parse_moment(" "))
 
 
 @pytest.mark.parametrize(("text", "cpus"), [("2", 2.0), ("0.5", 0.5), ("500m", 0.5)])

@@ -14,10 +14,11 @@ from typing import Final
 import pandas as pd
 
 from env.catalog import Catalog
+from env.event_log import parse_moment
 from training.calibration.errors import CalibrationError
 from training.calibration.facts import add_video_facts
 from training.calibration.observations import COMPLETED, Observations, tidy
-from training.calibration.quantities import parse_cpus, parse_moment
+from training.calibration.quantities import parse_cpus
 
 REQUESTS_ENDINGS: Final = ("-ok-requests.csv", "-ok-requests-node-stats.csv")
 WORKERS_ENDING: Final = "-workers.csv"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +10,8 @@ from typing import Any, Final
 import pandas as pd
 
 from env.catalog import Catalog
+from env.errors import EventLogError
+from env.event_log import Event, EventCode, parse_moment, read_events
 from training.calibration.errors import CalibrationError
 from training.calibration.facts import add_video_facts
 from training.calibration.observations import (
@@ -20,16 +21,16 @@ from training.calibration.observations import (
     Observations,
     tidy,
 )
-from training.calibration.quantities import parse_cpus, parse_moment
+from training.calibration.quantities import parse_cpus
 
-Event = dict[str, Any]
+Row = dict[str, Any]
 
-STEP_OF_CODE: Final = {
-    "EV3": "t_assigned",
-    "EV4": "t_dwnld_start",
-    "EV5": "t_tc_start",
-    "EV6": "t_upld_start",
-    "EV7": "t_completed",
+STEP_OF_CODE: Final[dict[str, str]] = {
+    EventCode.TASK_ASSIGNED: "t_assigned",
+    EventCode.TASK_STARTED: "t_dwnld_start",
+    EventCode.FILE_DOWNLOADED: "t_tc_start",
+    EventCode.TRANSCODING_COMPLETED: "t_upld_start",
+    EventCode.FILE_UPLOADED: "t_completed",
 }
 """Moments of a task by the code of the event that marks them."""
 
@@ -48,12 +49,16 @@ def read_event_log(path: Path, catalog: Catalog) -> Observations:
             message names the line.
     """
     run = _Run()
-    for number, event in _events(path):
-        try:
-            run.take(event)
-        except (KeyError, ValueError) as error:
-            what = f"the key {error}" if isinstance(error, KeyError) else str(error)
-            raise CalibrationError(f"{path}, line {number}: {what} is missing or wrong") from None
+    try:
+        for number, event in read_events(path):
+            try:
+                run.take(event)
+            except (KeyError, ValueError) as error:
+                what = f"the key {error}" if isinstance(error, KeyError) else str(error)
+                message = f"{path}, line {number}: {what} is missing or wrong"
+                raise CalibrationError(message) from None
+    except EventLogError as error:
+        raise CalibrationError(str(error)) from error
     tasks, workers = run.tables()
     if tasks.empty:
         raise CalibrationError(f"{path}: no request in it, so nothing to calibrate from")
@@ -61,43 +66,24 @@ def read_event_log(path: Path, catalog: Catalog) -> Observations:
     return tidy(tasks.assign(run=path.stem), workers.assign(run=path.stem))
 
 
-def _events(path: Path) -> Iterator[tuple[int, Event]]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CalibrationError(f"cannot read {path}: {error}") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            event = json.loads(line)
-        except json.JSONDecodeError:
-            if number == len(lines):
-                return
-            raise CalibrationError(f"{path}, line {number}: not a JSON object") from None
-        if not isinstance(event, dict):
-            raise CalibrationError(f"{path}, line {number}: not a JSON object")
-        yield number, event
-
-
 @dataclass
 class _Run:
     """Requests, tasks and workers as far as the events told."""
 
-    requests: dict[str, Event] = field(default_factory=dict)
-    tasks: dict[str, Event] = field(default_factory=dict)
-    workers: dict[str, Event] = field(default_factory=dict)
+    requests: dict[str, Row] = field(default_factory=dict)
+    tasks: dict[str, Row] = field(default_factory=dict)
+    workers: dict[str, Row] = field(default_factory=dict)
 
     def take(self, event: Event) -> None:
         """Record one event; codes that say nothing about timing are passed over."""
         code, moment = event["code"], parse_moment(event["time"])
         steps: dict[str, Callable[[Event, float], None]] = {
-            "EV1": self._received,
-            "EV2": self._created,
-            "EV8": self._destroyed,
-            "EV9": self._failed,
-            "EV10": self._failed,
-            "EV11": self._registered,
+            EventCode.REQUEST_RECEIVED: self._received,
+            EventCode.WORKER_CREATED: self._created,
+            EventCode.WORKER_DESTROYED: self._destroyed,
+            EventCode.TRANSCODING_ERROR: self._failed,
+            EventCode.STORAGE_ERROR: self._failed,
+            EventCode.WORKER_REGISTERED: self._registered,
         }
         if code in steps:
             steps[code](event, moment)
@@ -109,10 +95,10 @@ class _Run:
 
         A task whose request is in an earlier log has no video: it loads its node, no more.
         """
-        rows: list[Event] = []
+        rows: list[Row] = []
         for task in self.tasks.values():
             worker = self.workers.get(task["worker"], {})
-            row: Event = {key: worker[key] for key in ("node", "vcpus") if key in worker}
+            row: Row = {key: worker[key] for key in ("node", "vcpus") if key in worker}
             row |= self.requests.get(task["request"], {})
             rows.append(row | task)
         begun = {task["request"] for task in self.tasks.values()}
@@ -140,7 +126,7 @@ class _Run:
     def _destroyed(self, event: Event, moment: float) -> None:
         self._worker(event)["t_stopped"] = moment
 
-    def _worker(self, event: Event) -> Event:
+    def _worker(self, event: Event) -> Row:
         key = event["worker_id"]
         return self.workers.setdefault(key, {"worker": key})
 
@@ -154,7 +140,7 @@ class _Run:
             },
         )
         task[STEP_OF_CODE[event["code"]]] = moment
-        if event["code"] == "EV7":
+        if event["code"] == EventCode.FILE_UPLOADED:
             task["status"] = COMPLETED
 
     def _failed(self, event: Event, moment: float) -> None:
