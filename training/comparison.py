@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from math import inf
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agents.registry import make_policy
-from env.catalog import load_catalog
-from env.config import load_profile
-from env.episodes import Episode, Randomisation, random_episodes
+from env.episodes import Episode
 from env.metrics import EpisodeMetrics, measure
-from env.scenario import load_split
 from env.simulator import Simulator
+from training.episode_sets import PREFERENCES
 from training.lockstep import greedy, run_lockstep, simulate
 from training.network import Actor
 
-PREFERENCES: Final = (0.1, 0.33, 0.5, 0.67, 0.9)
 RIVALS: Final = ("minimize-workers", "grace-period", "adaptive-flavor")
 """The naive algorithms and the strongest rule at its defaults."""
-
-_FEWEST_JOBS: Final = 15
-"""A random episode with fewer jobs says little about cost per job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,30 +46,6 @@ def cost_ratio(ours: Figures, theirs: Figures) -> NDArray[np.float64]:
 def over_all(ratios: NDArray[np.float64]) -> float:
     """Geometric mean over the preferences."""
     return float(np.exp(np.log(ratios).mean()))
-
-
-def scenario_set(split: str, profile: str = "openstack") -> list[Episode]:
-    """The shipped scenarios of a split as episodes."""
-    data_centre, catalog = load_profile(profile), load_catalog()
-    return [
-        Episode(data_centre, scenario.requests, catalog, 0.5, seed, inf)
-        for seed, scenario in enumerate(load_split(split))
-    ]
-
-
-def random_set(n: int, seed: int, profile: str = "openstack") -> list[Episode]:
-    """Random episodes of the training families on the profile as it is."""
-    data_centre = load_profile(profile)
-    sampler = random_episodes(
-        Randomisation(profiles=((profile, 1.0),), home_share=1.0, fault_share=0.0)
-    )
-    rng = np.random.default_rng(seed)
-    episodes: list[Episode] = []
-    while len(episodes) < n:
-        episode = sampler(rng)
-        if len(episode.requests) >= _FEWEST_JOBS:
-            episodes.append(replace(episode, profile=data_centre, horizon_s=inf))
-    return episodes
 
 
 class Comparison:

@@ -9,7 +9,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Figure, TensorBoardOutputFormat
 
 from training.checkpoint import Checkpoints, State
-from training.comparison import PREFERENCES, Comparison, Figures, over_all
+from training.comparison import Comparison, Figures, over_all
+from training.episode_sets import PREFERENCES
 from training.network import Actor
 from training.pictures import timeline, trade_off
 

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from env.episodes import Episode
 from env.timeline import Timeline
 from env.timeline_plot import draw_timeline
-from training.comparison import PREFERENCES, Comparison, Figures
+from training.comparison import Comparison, Figures
+from training.episode_sets import PREFERENCES
 from training.lockstep import greedy, run_lockstep, simulate
 from training.network import Actor
 

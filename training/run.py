@@ -16,7 +16,8 @@ from env.scenario import load_split
 from training.branching import Branches
 from training.callbacks import EnvelopeCallback, EvaluationCallback, ProgressCallback
 from training.checkpoint import IMITATED, IMITATING, LEARNING, Checkpoints, State
-from training.comparison import Comparison, random_set, scenario_set
+from training.comparison import Comparison
+from training.episode_sets import random_set, scenario_set
 from training.evaluator import Evaluator, exclude_text_formats, log_text
 from training.export import Provenance, check_replaceable, export
 from training.imitation import Decisions, clone, collect

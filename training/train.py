@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from env.command import CommandParser, run_command
-from training.comparison import PREFERENCES, RIVALS, Comparison
+from training.comparison import RIVALS, Comparison
+from training.episode_sets import PREFERENCES
 from training.run import TrainingRun
 from training.settings import PRESETS, Settings, load_settings
 

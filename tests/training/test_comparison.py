@@ -16,15 +16,13 @@ from env.config import load_profile
 from env.metrics import measure
 from env.scenario import load_split
 from training.comparison import (
-    PREFERENCES,
     RIVALS,
     Comparison,
     Figures,
     cost_ratio,
     over_all,
-    random_set,
-    scenario_set,
 )
+from training.episode_sets import PREFERENCES, random_set, scenario_set
 from training.lockstep import greedy, run_lockstep, simulate
 from training.network import Actor
 

@@ -24,7 +24,8 @@ from agents.frozen import FrozenPolicy
 from env.errors import PolicyError
 from env.metrics import measure
 from env.observation import schema
-from training.comparison import PREFERENCES, RIVALS
+from training.comparison import RIVALS
+from training.episode_sets import PREFERENCES
 from training.export import (
     TOLERANCE,
     Provenance,

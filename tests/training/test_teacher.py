@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from small_world import short_episodes
 
+from agents.by_preference import ByPreference
 from agents.policy import Policy
 from agents.registry import make_policy
 from env.actions import KEEP, Action
@@ -16,9 +17,9 @@ from env.cluster import Cluster
 from env.cost import MAX_PREFERENCE, MIN_PREFERENCE
 from env.dispatch import Discipline
 from env.metrics import measure
-from training.comparison import PREFERENCES
+from training.episode_sets import PREFERENCES
 from training.lockstep import simulate
-from training.teacher import Teacher, load_teacher
+from training.teacher import load_teacher
 
 
 def rules() -> dict[float, str]:
@@ -56,7 +57,7 @@ class Named(Policy):
 )
 def test_the_nearest_rule_counts(preference: float, chosen: float) -> None:
     followed = {w: Named(str(w)) for w in (0.2, 0.5, 0.8)}
-    teacher = Teacher(dict(followed))
+    teacher = ByPreference("teacher", followed)
     cluster = simulate(short_episodes(1)[0], preference).cluster
     teacher.reset(cluster)
     assert teacher.act(cluster) is KEEP
@@ -67,7 +68,7 @@ def test_the_nearest_rule_counts(preference: float, chosen: float) -> None:
 
 def test_the_rule_may_change_with_the_episode() -> None:
     followed = {w: Named(str(w)) for w in (0.1, 0.9)}
-    teacher = Teacher(dict(followed))
+    teacher = ByPreference("teacher", followed)
     for preference in (0.1, 0.9, 0.9):
         teacher.reset(simulate(short_episodes(1)[0], preference).cluster)
     assert followed[0.1].asked == ["reset"]

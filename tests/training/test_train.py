@@ -19,7 +19,8 @@ from small_world import short_episodes
 
 from agents.frozen import FrozenPolicy
 from env.metrics import measure
-from training.comparison import PREFERENCES, RIVALS
+from training.comparison import RIVALS
+from training.episode_sets import PREFERENCES
 from training.lockstep import simulate
 
 PROJECT = Path(__file__).parents[2]
