@@ -113,7 +113,7 @@ def make_policy(spec: str) -> Policy:
     name = spec.partition(":")[0].strip()
     if not name:
         raise PolicyError(f"policy {spec!r} has no name: write NAME:key=value,key=value")
-    if not _is_model(name):
+    if not is_model(name):
         kind = policy_class(name)
         return kind(parse_parameters(kind.parameters_type, kind.name, split_spec(spec)[1]))
     path = Path(name)
@@ -127,7 +127,7 @@ def make_policy(spec: str) -> Policy:
     return FrozenPolicy(path)
 
 
-def _is_model(name: str) -> bool:
+def is_model(name: str) -> bool:
     """Whether a name means a frozen policy; a registered rule goes before a folder."""
     path = Path(name)
     if path.is_absolute() or len(path.parts) > 1:
