@@ -3,6 +3,15 @@
 Events go in through one method each, in time order; an event that the state does not
 allow raises `IllegalEventError` and changes nothing. Everything that a policy, the
 observation or a metric needs is kept up to date by those methods: reading it is O(1).
+
+Time counts in seconds from the start of the driver's life (of the simulated run, or of the
+controller): sums of absolute times stay exact to a microsecond over years. What a controller finds
+after a restart enters by the `restore` methods, with times that may lie before 0.
+
+The cluster orders within its limits, but a cloud has the last word: it may place a worker
+elsewhere, and what is found after a restart may exceed a limit or a node. Then a node's free
+figures are negative, nothing more fits there, what is reserved in all still counts against the
+capacity in all, and all books stay true.
 """
 
 from __future__ import annotations
@@ -47,6 +56,8 @@ class Cluster:
         fits: whether one more worker of each flavor fits now.
         mean_service_s: running mean of the expected service time on each flavor.
         completed, failed, boots, spawn_failures, workers_lost, requeued: counts so far.
+        registered_of, spawn_failures_of: workers of each flavor that have booted, and those
+            that never came, so far.
     """
 
     def __init__(
@@ -136,6 +147,8 @@ class Cluster:
         self._update_fits()
         self.completed = self.failed = 0
         self.boots = self.spawn_failures = self.workers_lost = self.requeued = 0
+        self.registered_of = [0] * self.n_flavors
+        self.spawn_failures_of = [0] * self.n_flavors
 
     # -- what may be read -------------------------------------------------------------
 
@@ -272,12 +285,7 @@ class Cluster:
 
     def job_arrived(self, now: float, job: Job) -> None:
         """A client's job enters the queue."""
-        if job.job_id in self.jobs:
-            raise IllegalEventError("job_arrived", job.job_id, "the job is already known")
-        if len(job.service_s) != self.n_flavors:
-            raise IllegalEventError(
-                "job_arrived", job.job_id, f"service_s must have {self.n_flavors} figures"
-            )
+        self._check_new(job, "job_arrived")
         self._pass(now, "job_arrived", job.job_id)
         job.arrival_s = now
         self.jobs[job.job_id] = job
@@ -309,23 +317,8 @@ class Cluster:
             queued[i] -= service
         if not self.waiting:  # do not let rounding errors stay
             self.queued_service_s = [0.0] * self.n_flavors
-        flavor = worker.flavor
-        del self._idle_workers[flavor][worker_id]
-        self.idle[flavor] -= 1
-        self.n_idle -= 1
-        self.busy[flavor] += 1
-        self.n_busy += 1
-        self.in_service += 1
-        worker.state = WorkerState.BUSY
-        worker.phase = TaskPhase.DOWNLOADING
-        worker.job = job
         job.attempts += 1
-        end = now + job.service_s[flavor]
-        worker.expected_end = end
-        self._busy_until += end
-        self._drop_ended()
-        heappush(self._ends, (end, next(self._order), worker))
-        self.busy_cpu.add(now, self._millicores[flavor])
+        self._begin(now, worker, job, now)
 
     def file_downloaded(
         self, now: float, worker_id: Hashable, used_cores: float = 0.0, used_ram_gib: float = 0.0
@@ -364,6 +357,15 @@ class Cluster:
         self._use_idle(now, worker)
         return job
 
+    def task_requeued(self, now: float, worker_id: Hashable) -> Job:
+        """A busy worker could not finish, and others may: the job waits again, the worker idles."""
+        worker = self._worker_in(worker_id, WorkerState.BUSY, "task_requeued")
+        self._pass(now, "task_requeued", worker_id)
+        job = self._requeue(now, worker)
+        self._become_idle(now, worker)
+        self._use_idle(now, worker)
+        return job
+
     # -- events: workers --------------------------------------------------------------
 
     def worker_spawned(
@@ -385,7 +387,6 @@ class Cluster:
         if not 0 <= flavor < self.n_flavors:
             raise IllegalEventError("worker_spawned", worker_id, f"there is no flavor {flavor}")
         where = self.choose_node(flavor) if node is None else node
-        millicores, mib = self._millicores[flavor], self._mib[flavor]
         if where is None or not self.fits[flavor]:
             raise IllegalEventError(
                 "worker_spawned", worker_id, f"no room for {self.flavors[flavor].name}"
@@ -398,23 +399,37 @@ class Cluster:
                 "worker_spawned", worker_id, f"node {room.config.name} has no room for it"
             )
         self._pass(now, "worker_spawned", worker_id)
-        worker = Worker(worker_id, flavor, where, now)
-        self.workers[worker_id] = worker
-        self._booting_workers[worker_id] = worker
-        self.booting[flavor] += 1
-        self.n_booting += 1
         self.boots += 1
-        room.n_booting += 1
-        self._reserve(now, room, millicores, mib, 1)
-        usage = self.profile.timing.usage
-        self._use(now, worker, min(usage.boot_cores, self.vcpus[flavor]), usage.base_ram_gib)
-        return worker
+        return self._boot(now, Worker(worker_id, flavor, where, now))
+
+    def worker_placed(self, now: float, worker_id: Hashable, node: int) -> None:
+        """The cloud put a worker on this node: its reservation moves, be there room or not."""
+        worker = self._known_worker(worker_id, "worker_placed")
+        if not 0 <= node < len(self.nodes):
+            raise IllegalEventError("worker_placed", worker_id, f"there is no node {node}")
+        self._pass(now, "worker_placed", worker_id)
+        if node == worker.node:
+            return
+        left, found = self.nodes[worker.node], self.nodes[node]
+        millicores, mib = self._millicores[worker.flavor], self._mib[worker.flavor]
+        if worker.state is WorkerState.BOOTING:
+            left.n_booting -= 1
+            found.n_booting += 1
+        left.used_cpu.add(now, -worker.used_millicores)
+        found.used_cpu.add(now, worker.used_millicores)
+        left.used_ram.add(now, -worker.used_mib)
+        found.used_ram.add(now, worker.used_mib)
+        self._reserve_on(now, left, -millicores, -mib, -1)
+        self._reserve_on(now, found, millicores, mib, 1)
+        worker.node = node
+        self._update_fits()
 
     def worker_ready(self, now: float, worker_id: Hashable) -> None:
         """A booting worker has registered: it is idle."""
         worker = self._worker_in(worker_id, WorkerState.BOOTING, "worker_ready")
         self._pass(now, "worker_ready", worker_id)
         node = self.nodes[worker.node]
+        self.registered_of[worker.flavor] += 1
         self._end_boot(worker, node)
         if not node.image_cached:
             node.image_cached = True
@@ -427,6 +442,7 @@ class Cluster:
         worker = self._worker_in(worker_id, WorkerState.BOOTING, "spawn_failed")
         self._pass(now, "spawn_failed", worker_id)
         self.spawn_failures += 1
+        self.spawn_failures_of[worker.flavor] += 1
         self._end_boot(worker, self.nodes[worker.node])
         self._remove(now, worker)
 
@@ -435,9 +451,7 @@ class Cluster:
         worker = self._worker_in(worker_id, WorkerState.IDLE, "worker_draining")
         self._pass(now, "worker_draining", worker_id)
         self._leave_idle(worker)
-        worker.state = WorkerState.DRAINING
-        self.draining[worker.flavor] += 1
-        self.n_draining += 1
+        self._drain(worker)
 
     def worker_stopped(self, now: float, worker_id: Hashable) -> None:
         """A draining worker is gone."""
@@ -457,25 +471,95 @@ class Cluster:
         self._pass(now, "worker_lost", worker_id)
         self.workers_lost += 1
         job: Job | None = None
-        if worker.state is WorkerState.BOOTING:
-            self._end_boot(worker, self.nodes[worker.node])
-        elif worker.state is WorkerState.IDLE:
-            self._leave_idle(worker)
-        elif worker.state is WorkerState.DRAINING:
+        if worker.state is WorkerState.DRAINING:
             self.draining[worker.flavor] -= 1
             self.n_draining -= 1
         else:
-            job = self._end_task(now, worker)
-            self._enqueue(job)
-            self.requeued += 1
+            job = self._leave_service(now, worker)
         self._remove(now, worker)
         return job
+
+    def worker_abandoned(self, now: float, worker_id: Hashable) -> Job | None:
+        """A worker that never came or fell silent is ordered to end; its job waits again.
+
+        Unlike one that is known to be lost it may still exist: it holds its resources, as a
+        draining worker does, until it is gone.
+
+        Returns:
+            The job that was put back.
+        """
+        worker = self._known_worker(worker_id, "worker_abandoned")
+        if worker.state is WorkerState.DRAINING:
+            raise IllegalEventError("worker_abandoned", worker_id, "the worker is draining already")
+        self._pass(now, "worker_abandoned", worker_id)
+        if worker.state is WorkerState.BOOTING:
+            self.spawn_failures += 1
+            self.spawn_failures_of[worker.flavor] += 1
+        else:
+            self.workers_lost += 1
+        job = self._leave_service(now, worker)
+        self._use_idle(now, worker)
+        self._drain(worker)
+        return job
+
+    # -- what a restarted driver finds ------------------------------------------------
+
+    def restore_job(self, now: float, job: Job) -> None:
+        """A job of an earlier life waits, since `job.arrival_s`; no arrival is counted."""
+        self._check_new(job, "restore_job")
+        self._check_past(now, job.arrival_s, "restore_job", job.job_id)
+        self._pass(now, "restore_job", job.job_id)
+        self.jobs[job.job_id] = job
+        self._enqueue(job)
+        self.jobs_level.add(now, 1)
+
+    def restore_worker(
+        self, now: float, worker_id: Hashable, flavor: int, node: int, spawned_at: float
+    ) -> Worker:
+        """A worker of an earlier life exists and boots (or is `worker_ready` next).
+
+        It is no new boot, and no limit keeps it out: it is there.
+
+        Args:
+            now: seconds.
+            worker_id: a new id.
+            flavor: index of the flavor.
+            node: where it runs.
+            spawned_at: when it was ordered, seconds; may be below 0.
+        """
+        if worker_id in self.workers:
+            raise IllegalEventError("restore_worker", worker_id, "the worker is already known")
+        if not 0 <= flavor < self.n_flavors or not 0 <= node < len(self.nodes):
+            raise IllegalEventError(
+                "restore_worker", worker_id, f"there is no flavor {flavor} or no node {node}"
+            )
+        self._check_past(now, spawned_at, "restore_worker", worker_id)
+        self._pass(now, "restore_worker", worker_id)
+        return self._boot(now, Worker(worker_id, flavor, node, spawned_at))
+
+    def restore_task(self, now: float, worker_id: Hashable, job: Job, assigned_at: float) -> None:
+        """An idle worker has in fact had this job since `assigned_at`; it downloads.
+
+        Of a task that is further than that, the events that had been seen follow.
+        """
+        worker = self._worker_in(worker_id, WorkerState.IDLE, "restore_task")
+        self._check_new(job, "restore_task")
+        for then in (job.arrival_s, assigned_at):
+            self._check_past(now, then, "restore_task", worker_id)
+        self._pass(now, "restore_task", worker_id)
+        self.jobs[job.job_id] = job
+        self.jobs_level.add(now, 1)
+        self._begin(now, worker, job, assigned_at)
 
     def tick(self, now: float) -> None:
         """Time has passed and nothing else has happened."""
         self._pass(now, "tick", now)
 
     # -- how they are carried out -----------------------------------------------------
+
+    def _check_past(self, now: float, then: float, event: str, subject: Hashable) -> None:
+        if not -inf < then <= now:
+            raise IllegalEventError(event, subject, f"time {then} is not one up to {now}")
 
     def _pass(self, now: float, event: str, subject: Hashable) -> None:
         if not self.now <= now < inf:
@@ -530,6 +614,36 @@ class Cluster:
         while heap and (heap[0][2].job is None or heap[0][2].expected_end != heap[0][0]):
             heappop(heap)
 
+    def _check_new(self, job: Job, event: str) -> None:
+        if job.job_id in self.jobs:
+            raise IllegalEventError(event, job.job_id, "the job is already known")
+        if len(job.service_s) != self.n_flavors:
+            raise IllegalEventError(
+                event, job.job_id, f"service_s must have {self.n_flavors} figures"
+            )
+
+    def _begin(self, now: float, worker: Worker, job: Job, assigned_at: float) -> None:
+        flavor = worker.flavor
+        self._leave_idle(worker)
+        self.busy[flavor] += 1
+        self.n_busy += 1
+        self.in_service += 1
+        worker.state = WorkerState.BUSY
+        worker.phase = TaskPhase.DOWNLOADING
+        worker.job = job
+        end = assigned_at + job.service_s[flavor]
+        worker.expected_end = end
+        self._busy_until += end
+        self._drop_ended()
+        heappush(self._ends, (end, next(self._order), worker))
+        self.busy_cpu.add(now, self._millicores[flavor])
+
+    def _requeue(self, now: float, worker: Worker) -> Job:
+        job = self._end_task(now, worker)
+        self._enqueue(job)
+        self.requeued += 1
+        return job
+
     def _leave(self, now: float, job: Job) -> None:
         del self.jobs[job.job_id]
         self.jobs_level.add(now, -1)
@@ -560,6 +674,33 @@ class Cluster:
         self.idle[worker.flavor] -= 1
         self.n_idle -= 1
 
+    def _leave_service(self, now: float, worker: Worker) -> Job | None:
+        """Take a worker that is not draining out of the books of its state."""
+        if worker.state is WorkerState.BUSY:
+            return self._requeue(now, worker)
+        if worker.state is WorkerState.BOOTING:
+            self._end_boot(worker, self.nodes[worker.node])
+        else:
+            self._leave_idle(worker)
+        return None
+
+    def _drain(self, worker: Worker) -> None:
+        worker.state = WorkerState.DRAINING
+        self.draining[worker.flavor] += 1
+        self.n_draining += 1
+
+    def _boot(self, now: float, worker: Worker) -> Worker:
+        flavor, node = worker.flavor, self.nodes[worker.node]
+        self.workers[worker.worker_id] = worker
+        self._booting_workers[worker.worker_id] = worker
+        self.booting[flavor] += 1
+        self.n_booting += 1
+        node.n_booting += 1
+        self._reserve(now, node, self._millicores[flavor], self._mib[flavor], 1)
+        usage = self.profile.timing.usage
+        self._use(now, worker, min(usage.boot_cores, self.vcpus[flavor]), usage.base_ram_gib)
+        return worker
+
     def _end_boot(self, worker: Worker, node: Node) -> None:
         del self._booting_workers[worker.worker_id]
         self.booting[worker.flavor] -= 1
@@ -573,7 +714,7 @@ class Cluster:
         node = self.nodes[worker.node]
         self._reserve(now, node, -self._millicores[flavor], -self._mib[flavor], -1)
 
-    def _reserve(self, now: float, node: Node, millicores: int, mib: int, workers: int) -> None:
+    def _reserve_on(self, now: float, node: Node, millicores: int, mib: int, workers: int) -> None:
         self._placement.remove(node)
         node.free_millicores -= millicores
         node.free_mib -= mib
@@ -581,6 +722,9 @@ class Cluster:
         self._placement.add(node)
         node.reserved_cpu.add(now, millicores)
         node.reserved_ram.add(now, mib)
+
+    def _reserve(self, now: float, node: Node, millicores: int, mib: int, workers: int) -> None:
+        self._reserve_on(now, node, millicores, mib, workers)
         self.reserved_cpu.add(now, millicores)
         self.reserved_ram.add(now, mib)
         self._update_fits()

@@ -69,7 +69,9 @@ WORKER_EVENTS: dict[str, WorkerState | TaskPhase | None] = {
     "transcoding_completed": TaskPhase.TRANSCODING,
     "file_uploaded": TaskPhase.UPLOADING,
     "task_failed": WorkerState.BUSY,
+    "task_requeued": WorkerState.BUSY,
     "worker_lost": None,
+    "worker_abandoned": None,  # but not when it drains
 }
 ALL_EVENTS = [*WORKER_EVENTS, "tick", "job_arrived", "worker_spawned"]
 
@@ -91,6 +93,8 @@ class Entry:
 
     def allows(self, event: str) -> bool:
         needed = WORKER_EVENTS[event]
+        if event == "worker_abandoned":
+            return self.state is not WorkerState.DRAINING
         return needed is None or (
             self.phase is needed if isinstance(needed, TaskPhase) else self.state is needed
         )
@@ -138,6 +142,8 @@ class ClusterMachine(RuleBasedStateMachine):
         self.gone_jobs: list[Hashable] = []
         self.gone_workers: list[Hashable] = []
         self.arrived: list[Job] = []
+        self.restored = 0
+        self.orderly = True  # no worker is where the cluster would not have put it
         self.cached: set[int] = set()
         self.counts = dict.fromkeys(
             ("completed", "failed", "boots", "spawn_failures", "workers_lost", "requeued"), 0
@@ -206,8 +212,10 @@ class ClusterMachine(RuleBasedStateMachine):
         """Nodes where a worker of the flavor fits, limits included."""
         config = self.config
         cpu, ram = self.reserved()
-        if (
-            (config.max_workers is not None and len(self.workers) >= config.max_workers)
+        if (  # a node beyond its capacity counts against the capacity of all
+            cpu + self.milli(flavor) > 1000 * self.cluster.capacity_vcpus
+            or ram + self.mib(flavor) > 1024 * self.cluster.capacity_ram_gib
+            or (config.max_workers is not None and len(self.workers) >= config.max_workers)
             or (config.max_vcpus is not None and cpu + self.milli(flavor) > config.max_vcpus * 1000)
             or (
                 config.max_ram_gib is not None
@@ -383,13 +391,21 @@ class ClusterMachine(RuleBasedStateMachine):
         elif event == "transcoding_completed":
             entry.phase = TaskPhase.UPLOADING
             self.use(entry)
-        elif event == "worker_lost":
-            self.counts["workers_lost"] += 1
-            self.remove(entry)
+        elif event in ("worker_lost", "worker_abandoned", "task_requeued"):
+            if event == "worker_lost":
+                self.counts["workers_lost"] += 1
+                self.remove(entry)
+            elif event == "worker_abandoned":
+                booting = entry.state is WorkerState.BOOTING
+                self.counts["spawn_failures" if booting else "workers_lost"] += 1
+                entry.state, entry.phase, entry.job = WorkerState.DRAINING, TaskPhase.NONE, None
+                self.use(entry)
             assert returned is job
             if job is not None:
                 self.counts["requeued"] += 1
                 self.enqueue(job)
+            if event == "task_requeued":
+                self.becomes_idle(entry)
         else:
             self.counts["completed" if event == "file_uploaded" else "failed"] += 1
             assert returned is job
@@ -400,6 +416,88 @@ class ClusterMachine(RuleBasedStateMachine):
     @rule(wait=WAITS)
     def tick(self, wait: float) -> None:
         self.cluster.tick(self.wait(wait))
+
+    # -- what the cloud decides, and what a restart finds ---------------------------------
+
+    @precondition(lambda self: self.workers)
+    @rule(wait=WAITS, pick=PICKS, twist=PICKS)
+    def place(self, wait: float, pick: int, twist: int) -> None:
+        entry = list(self.workers.values())[pick % len(self.workers)]
+        node = twist % len(self.config.nodes)
+        self.cluster.worker_placed(self.wait(wait), entry.worker_id, node)
+        if node != entry.node:
+            entry.node, self.orderly = node, False
+
+    @rule(wait=WAITS, ago=WAITS, services=st.lists(QUARTERS, min_size=3, max_size=3), pick=PICKS)
+    def restore_job(self, wait: float, ago: float, services: list[float], pick: int) -> None:
+        now = self.wait(wait)
+        job = Job(
+            self.name(pick, self.gone_jobs),
+            REQUEST,
+            tuple(services[: self.n_flavors]),
+            arrival_s=now - ago,
+            attempts=pick % 3,
+        )
+        idle = self.in_state(WorkerState.IDLE)
+        self.restored += 1
+        if not idle or pick % 2:
+            self.cluster.restore_job(now, job)
+            self.enqueue(job)
+        else:
+            entry = idle[pick % len(idle)]
+            self.cluster.restore_task(now, entry.worker_id, job, now - ago)
+            entry.state, entry.phase, entry.job = WorkerState.BUSY, TaskPhase.DOWNLOADING, job
+            entry.end = now - ago + job.service_s[entry.flavor]
+        assert (job.arrival_s, job.attempts) == (now - ago, pick % 3)
+
+    @precondition(lambda self: len(self.workers) < 12)
+    @rule(wait=WAITS, ago=WAITS, pick=PICKS, twist=PICKS)
+    def restore_worker(self, wait: float, ago: float, pick: int, twist: int) -> None:
+        now = self.wait(wait)
+        flavor, node = pick % self.n_flavors, twist % len(self.config.nodes)
+        worker_id = self.name(pick, self.gone_workers)
+        worker = self.cluster.restore_worker(now, worker_id, flavor, node, now - ago)
+        assert worker.spawned_at == now - ago
+        entry = self.workers[worker_id] = Entry(worker_id, flavor, node, now)
+        self.use(entry, min(self.profile.timing.usage.boot_cores, self.milli(flavor) / 1000))
+        self.orderly = False
+
+    @rule(pick=PICKS, why=st.sampled_from(["job", "task", "worker", "node", "time", "flavor"]))
+    def restore_what_may_not_be(self, pick: int, why: str) -> None:
+        cluster, now = self.cluster, self.now
+        job = Job("odd", REQUEST, (1.0,) * self.n_flavors)
+        later = (now + 0.25, math.nan, math.inf, -math.inf)[pick % 4]
+        known = list(self.cluster.jobs.values())
+        worker_id: Hashable = "odd"
+        flavor, node, then = 0, 0, now
+        if why == "job":
+            job.arrival_s = later
+            if known and pick % 2:
+                job = known[pick % len(known)]
+            refused(cluster, lambda: cluster.restore_job(now, job))
+            return
+        if why == "task":
+            able = [w.worker_id for w in self.in_state(WorkerState.IDLE)]
+            unable = [w for w in self.workers if w not in able]
+            if able and pick % 2:
+                refused(cluster, lambda: cluster.restore_task(now, able[0], job, later))
+            else:
+                other = [*unable, "nobody"][pick % (len(unable) + 1)]
+                refused(cluster, lambda: cluster.restore_task(now, other, job, now))
+            return
+        if why == "worker" and self.workers:
+            worker_id = list(self.workers)[pick % len(self.workers)]
+        elif why == "node":
+            node = (-1, len(self.config.nodes))[pick % 2]
+        elif why == "flavor":
+            flavor = (-1, self.n_flavors)[pick % 2]
+        else:
+            then = later
+        refused(cluster, lambda: cluster.restore_worker(now, worker_id, flavor, node, then))
+        if self.workers:
+            known_id = next(iter(self.workers))
+            nowhere = (-1, len(self.config.nodes))[pick % 2]
+            refused(cluster, lambda: cluster.worker_placed(now, known_id, nowhere))
 
     # -- illegal events -------------------------------------------------------------------
 
@@ -532,7 +630,8 @@ class ClusterMachine(RuleBasedStateMachine):
         inside = {job.job_id for _, _, job in self.queue}
         inside |= {w.job.job_id for w in self.workers.values() if w.job is not None}
         assert set(self.cluster.jobs) == inside
-        assert len(self.arrived) == len(inside) + self.counts["completed"] + self.counts["failed"]
+        ended = self.counts["completed"] + self.counts["failed"]
+        assert len(self.arrived) + self.restored == len(inside) + ended
         assert self.cluster.arrivals.count == len(self.arrived)
 
     @invariant()
@@ -543,9 +642,10 @@ class ClusterMachine(RuleBasedStateMachine):
         assert cluster.reserved_ram_gib == ram / 1024
         cost = sum(cluster.flavor_cost(w.flavor) for w in self.workers.values())
         assert cluster.reserved_cores == pytest.approx(cost)
-        assert cpu <= 1000 * min(cluster.capacity_vcpus, config.max_vcpus or math.inf)
-        assert ram <= 1024 * min(cluster.capacity_ram_gib, config.max_ram_gib or math.inf)
-        assert len(self.workers) <= (config.max_workers or math.inf)
+        if self.orderly:
+            assert cpu <= 1000 * min(cluster.capacity_vcpus, config.max_vcpus or math.inf)
+            assert ram <= 1024 * min(cluster.capacity_ram_gib, config.max_ram_gib or math.inf)
+            assert len(self.workers) <= (config.max_workers or math.inf)
         for flavor in range(self.n_flavors):
             where = self.placed(flavor)
             fits = where is not None
@@ -555,7 +655,7 @@ class ClusterMachine(RuleBasedStateMachine):
         for index, node in enumerate(cluster.nodes):
             free = self.free(index)
             assert (node.free_millicores, node.free_mib) == free
-            assert min(free) >= 0
+            assert min(free) >= 0 or not self.orderly
             here = [w for w in self.workers.values() if w.node == index]
             assert node.n_workers == len(here)
             assert node.n_booting == sum(w.state is WorkerState.BOOTING for w in here)
