@@ -52,6 +52,7 @@ class Confinement(ABC):
     def release(self, worker_id: str) -> None:
         """Forget a worker of which no process is left."""
 
+    @abstractmethod
     def tidy(self) -> None:
         """Remove what no living worker needs."""
 
@@ -162,6 +163,9 @@ class WatchedConfinement(Confinement):
     def release(self, worker_id: str) -> None:
         self._pids.pop(worker_id, None)
         self._cpus.pop(worker_id, None)
+
+    def tidy(self) -> None:
+        """Nothing stays behind."""
 
 
 def choose_confinement(tag: str) -> Confinement:
