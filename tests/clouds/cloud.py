@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,9 +16,14 @@ from typing import Any, ClassVar
 from tests.clouds import cgroups
 from tests.clouds.machine import CACHE
 from tests.clouds.processes import Processes, marked
+from tests.clouds.waiting import wait_for
 
 STATE_VARIABLE = "DACIRCO_CLOUDS_STATE"
 """Another folder for the state, for two runs beside each other from one checkout."""
+
+
+class EndedError(RuntimeError):
+    """A process of the control plane ended while it was waited for."""
 
 
 class Cloud(ABC):
@@ -102,6 +107,25 @@ class Cloud(ABC):
         if self.running():
             lines += [f"{key}: {value}" for key, value in self.facts.items()]
         return "\n".join(lines) or f"{self.name} is down"
+
+    def await_ready(
+        self, name: str, ready: Callable[[], object], *, timeout_s: float = 240.0
+    ) -> None:
+        """Wait until the process of that name serves; a command that fails means: not yet.
+
+        Raises:
+            RuntimeError: the process ended; the message says where its log is.
+        """
+
+        def probe() -> bool:
+            if not self.processes.alive(name):
+                raise EndedError(f"{name} ended: see {self.processes.logs}")
+            try:
+                return bool(ready())
+            except RuntimeError:
+                return False
+
+        wait_for(probe, name, timeout_s=timeout_s)
 
     @property
     def facts(self) -> dict[str, Any]:

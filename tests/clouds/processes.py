@@ -48,7 +48,7 @@ class Processes:
             child = subprocess.Popen(
                 [*as_user(user), *map(os.fspath, command)],
                 env=self.environment(environment),
-                cwd=cwd or self.folder,
+                cwd=cwd or "/",
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -77,7 +77,7 @@ class Processes:
         done = subprocess.run(
             arguments,
             env=self.environment(environment),
-            cwd=self.folder,
+            cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

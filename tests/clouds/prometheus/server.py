@@ -6,7 +6,7 @@ import json
 
 from tests.clouds.cloud import Cloud
 from tests.clouds.machine import free_ports, install_packages
-from tests.clouds.waiting import answers, wait_for
+from tests.clouds.waiting import answers
 
 NODES = ("compute1", "compute2", "compute3")
 
@@ -52,7 +52,7 @@ class PrometheusServer(Cloud):
                 "--log.level=warn",
             ],
         )
-        wait_for(lambda: answers(f"http://127.0.0.1:{port}/-/ready"), "Prometheus")
+        self.await_ready("prometheus", lambda: answers(f"http://127.0.0.1:{port}/-/ready"))
         self.save_facts(host="127.0.0.1", port=port, exporters=exporters)
 
     @property

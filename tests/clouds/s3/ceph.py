@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.clouds.cloud import Cloud
 from tests.clouds.machine import free_ports, install_packages
-from tests.clouds.waiting import answers, wait_for
+from tests.clouds.waiting import answers
 
 ACCESS_KEY = "minio"
 SECRET_KEY = "pass4minio"
@@ -22,6 +22,7 @@ public addr = 127.0.0.1
 cluster addr = 127.0.0.1
 run dir = {data}/run
 log file = {logs}/$name.log
+mon cluster log file = {logs}/cluster.$channel.log
 admin socket = {data}/run/$name.asok
 mon data = {data}/mon
 osd data = {data}/osd
@@ -75,7 +76,7 @@ class CephS3(Cloud):
         self._start_monitor(data, fsid, monitor)
         self._start_object_store(data)
         self.processes.start("rgw", ["radosgw", *self._conf(data), "-f", "-n", "client.rgw"])
-        self._await("rgw", lambda: answers(f"http://127.0.0.1:{port}/"))
+        self.await_ready("rgw", lambda: answers(f"http://127.0.0.1:{port}/"))
         create = ["user", "create", "--uid=minio", "--display-name=minio"]
         keys = [f"--access-key={ACCESS_KEY}", f"--secret={SECRET_KEY}"]
         self.processes.run(["radosgw-admin", *self._conf(data), "-n", "client.rgw", *create, *keys])
@@ -101,7 +102,7 @@ class CephS3(Cloud):
         make = ["--mkfs", "-i", "a", "--monmap", monmap, "--keyring", keyring]
         run(["ceph-mon", *self._conf(data), *make])
         self.processes.start("mon", ["ceph-mon", *self._conf(data), "-f", "-i", "a"])
-        self._await("mon", lambda: self._ceph(data, "mon", "stat"))
+        self.await_ready("mon", lambda: self._ceph(data, "mon", "stat"))
 
     def _start_object_store(self, data: Path) -> None:
         identity = str(uuid.uuid4())
@@ -110,21 +111,7 @@ class CephS3(Cloud):
         self.processes.run(["ceph-osd", *self._conf(data), *make])
         self._ceph(data, "osd", "crush", "add", "osd.0", "1.0", "host=h", "root=default")
         self.processes.start("osd", ["ceph-osd", *self._conf(data), "-f", "-i", "0"])
-        self._await("osd", lambda: " 1 up" in self._ceph(data, "osd", "stat"))
-
-    def _await(self, name: str, ready: object) -> None:
-        """Wait until the process serves; say where its log is when it ended instead."""
-        assert callable(ready)
-
-        def probe() -> bool:
-            if not self.processes.alive(name):
-                raise RuntimeError(f"ceph's {name} ended: see {self.processes.logs}")
-            try:
-                return bool(ready())
-            except RuntimeError:  # the command found no quorum yet
-                return False
-
-        wait_for(probe, f"ceph's {name}", timeout_s=120)
+        self.await_ready("osd", lambda: " 1 up" in self._ceph(data, "osd", "stat"))
 
     def _ceph(self, data: Path, *command: str) -> str:
         words = ["ceph", *self._conf(data), "--connect-timeout", "10", *command]
