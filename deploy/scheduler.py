@@ -1,0 +1,530 @@
+"""The scheduler: events in, steps out. It drives the same `Cluster` as the simulator does.
+
+Pure and synchronous: no I/O, no clock of its own, no threads. Time is passed in, as seconds since
+the start of the controller's life. An event that is not allowed raises `IllegalEventError` and
+changes nothing; one that a client repeats, because the reply to it was lost, gives no steps.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final, Protocol
+
+from agents.decision import Decision, Explained, Source
+from deploy.steps import (
+    Assign,
+    Decided,
+    Downloaded,
+    Failed,
+    Gone,
+    Lost,
+    Placed,
+    Registered,
+    Requeued,
+    Spawn,
+    SpawnFailed,
+    Step,
+    Stop,
+    Transcoded,
+    Uploaded,
+)
+from env.actions import KEEP, Action, ActionKind
+from env.cluster import Cluster
+from env.config import Profile
+from env.cost import check_preference
+from env.dispatch import Discipline
+from env.errors import IllegalEventError
+from env.jobs import Job, Request
+from env.worker import Worker, WorkerState
+
+MOST_ORDERS: Final = 16
+"""At one decision epoch the policy is asked at most this often."""
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class LivePolicy(Protocol):
+    """What the scheduler needs of a policy."""
+
+    discipline: Discipline
+
+    def reset(self, cluster: Cluster) -> None:
+        """A life begins."""
+
+    def act(self, cluster: Cluster) -> Action:
+        """The next order; asked again at the same epoch until it is keep."""
+
+    def wake_at(self, cluster: Cluster) -> float | None:
+        """When to be asked again though nothing happens, seconds."""
+
+
+class Observer(Protocol):
+    """Looks on at each decision epoch, before the policy is asked (the shadow mode)."""
+
+    def observe(self, cluster: Cluster) -> None:
+        """Waiting jobs are dispatched; nothing may be changed."""
+
+
+class Progress(IntEnum):
+    """How far a task has come, in order."""
+
+    ASSIGNED = 0
+    DOWNLOADED = 1
+    TRANSCODED = 2
+    UPLOADED = 3
+
+
+class TaskError(IntEnum):
+    """Why a worker gives a task up."""
+
+    TRANSCODING_FAILED = 1
+    STORAGE_ERROR = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What the profile expects of a job, one figure for each flavor.
+
+    Attributes:
+        service_s: sojourn on a worker, seconds.
+        used_cores: cores that the transcode keeps busy.
+        used_ram_gib: RAM of the worker while it transcodes, GiB.
+    """
+
+    service_s: tuple[float, ...]
+    used_cores: tuple[float, ...]
+    used_ram_gib: tuple[float, ...]
+
+
+@dataclass(slots=True)
+class _Task:
+    task_id: str
+    estimate: Estimate
+    progress: Progress = Progress.ASSIGNED
+    error: TaskError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredJob:
+    """An unfinished job of an earlier life.
+
+    Attributes:
+        job_id: its id.
+        request: what was asked; its `arrival_s` is in this life's time, below 0.
+        estimate: what the profile expects of it.
+        attempts: how many workers have been given it, the present one included.
+    """
+
+    job_id: str
+    request: Request
+    estimate: Estimate
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredTask:
+    """What a worker of an earlier life was doing."""
+
+    job: RestoredJob
+    task_id: str
+    progress: Progress
+    assigned_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredWorker:
+    """A worker of an earlier life.
+
+    Attributes:
+        worker_id: its id.
+        name: its name.
+        flavor: name of its flavor, one that is known.
+        node: where it was; one that is not known counts as the first.
+        spawned_at: when it was ordered, seconds, below 0.
+        registered: whether it had come.
+        draining: whether it was ordered to end.
+        task: what it was doing, if it was busy.
+    """
+
+    worker_id: str
+    name: str
+    flavor: str
+    node: str | None
+    spawned_at: float
+    registered: bool
+    draining: bool = False
+    task: RestoredTask | None = None
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())
+
+
+class Scheduler:
+    """The cluster and the policy that decides over it.
+
+    Args:
+        profile: data centre, limits and timing.
+        policy: decides; told to serve the cluster here.
+        preference: w, 0.1 lean .. 0.9 fast.
+        max_attempts: how many workers a job may be given before it ends in error.
+        boot_s: expected boot time, seconds; by default as the profile says.
+        observers: look on at each epoch.
+        new_id: makes ids of workers and tasks.
+
+    Attributes:
+        cluster: the state; only the scheduler changes it.
+        paused: while true, nothing is dispatched or decided: what a restart found is not
+            complete. A new scheduler is paused until `resume`.
+        wake_at: when to call `tick` at the latest, seconds.
+
+    Raises:
+        DaCircoError: the policy cannot serve this cluster.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        policy: LivePolicy,
+        *,
+        preference: float = 0.5,
+        max_attempts: int = 3,
+        boot_s: float | None = None,
+        observers: Sequence[Observer] = (),
+        new_id: Callable[[], str] = _new_id,
+    ) -> None:
+        self.cluster = Cluster(
+            profile, preference=preference, discipline=policy.discipline, boot_s=boot_s
+        )
+        policy.reset(self.cluster)
+        self.policy = policy
+        self.max_attempts = max_attempts
+        self.observers = list(observers)
+        self.paused = True
+        self.wake_at: float | None = None
+        self._new_id = new_id
+        self._names: dict[str, str] = {}
+        self._tasks: dict[str, _Task] = {}  # of each busy worker
+        self._ended: dict[str, _Task] = {}  # the last one that each worker has ended
+        self._estimates: dict[str, Estimate] = {}
+        self._nodes = {node.config.name: node.index for node in self.cluster.nodes}
+        self._flavors = {flavor.name: i for i, flavor in enumerate(self.cluster.flavors)}
+
+    # -- what may be read -------------------------------------------------------------
+
+    def worker(self, worker_id: str) -> Worker | None:
+        """A worker that holds resources."""
+        return self.cluster.workers.get(worker_id)
+
+    def task_of(self, worker_id: str) -> tuple[str, str] | None:
+        """Job and task of a busy worker."""
+        worker = self.cluster.workers.get(worker_id)
+        if worker is None or worker.job is None:
+            return None
+        return str(worker.job.job_id), self._tasks[worker_id].task_id
+
+    # -- events: jobs -----------------------------------------------------------------
+
+    def submit(self, now: float, job_id: str, request: Request, estimate: Estimate) -> list[Step]:
+        """A job that is in the store arrives."""
+        self.cluster.job_arrived(self._time(now), Job(job_id, request, estimate.service_s))
+        self._estimates[job_id] = estimate
+        return self._epoch([])
+
+    def progressed(
+        self, now: float, worker_id: str, task_id: str, progress: Progress
+    ) -> list[Step]:
+        """A worker tells how far its task has come.
+
+        Raises:
+            IllegalEventError: it is not this worker's task, or a step before is missing.
+        """
+        event = progress.name.lower()
+        task = self._task(event, worker_id, task_id)
+        if task.error is not None:
+            raise IllegalEventError(event, task_id, "the task has ended in an error")
+        if progress <= task.progress:
+            return []
+        worker = self._busy(event, worker_id, task)
+        if progress != task.progress + 1:
+            raise IllegalEventError(
+                event, task_id, f"the task is {task.progress.name.lower()}: a step is missing"
+            )
+        now, cluster = self._time(now), self.cluster
+        assert worker.job is not None
+        job_id = str(worker.job.job_id)
+        if progress is Progress.DOWNLOADED:
+            used = task.estimate
+            cores, ram = used.used_cores[worker.flavor], used.used_ram_gib[worker.flavor]
+            cluster.file_downloaded(now, worker_id, cores, ram)
+            task.progress = progress
+            return [Downloaded(job_id, worker_id, task_id)]
+        if progress is Progress.TRANSCODED:
+            cluster.transcoding_completed(now, worker_id)
+            task.progress = progress
+            return [Transcoded(job_id, worker_id, task_id)]
+        job = cluster.file_uploaded(now, worker_id)
+        task.progress = progress
+        self._ended[worker_id] = self._tasks.pop(worker_id)
+        del self._estimates[job_id]
+        return self._epoch([Uploaded(job_id, worker_id, task_id, now - job.arrival_s)])
+
+    def failed(
+        self, now: float, worker_id: str, task_id: str, error: TaskError, message: str
+    ) -> list[Step]:
+        """A worker gives its task up. After a storage error the job is tried again.
+
+        Raises:
+            IllegalEventError: it is not this worker's task, or the task is complete.
+        """
+        event = error.name.lower()
+        task = self._task(event, worker_id, task_id)
+        if task.error is error:
+            return []
+        worker = self._busy(event, worker_id, task)
+        now = self._time(now)
+        assert worker.job is not None
+        job_id, attempts = str(worker.job.job_id), worker.job.attempts
+        task.error = error
+        self._ended[worker_id] = self._tasks.pop(worker_id)
+        if error is TaskError.STORAGE_ERROR and attempts < self.max_attempts:
+            self.cluster.task_requeued(now, worker_id)
+            return self._epoch([Requeued(job_id, worker_id, task_id, attempts, message)])
+        self.cluster.task_failed(now, worker_id)
+        del self._estimates[job_id]
+        return self._epoch([Failed(job_id, worker_id, task_id, attempts, message)])
+
+    # -- events: workers --------------------------------------------------------------
+
+    def registered(self, now: float, worker_id: str) -> list[Step]:
+        """A worker says that it has booted.
+
+        Raises:
+            IllegalEventError: nobody ordered it, or it was ordered to end.
+        """
+        worker = self.worker(worker_id)
+        if worker is not None and worker.state in (WorkerState.IDLE, WorkerState.BUSY):
+            return []
+        self.cluster.worker_ready(self._time(now), worker_id)
+        return self._epoch([Registered(worker_id)])
+
+    def placed(self, now: float, worker_id: str, node: str) -> list[Step]:
+        """The cloud told on which node a worker runs; one that is not ours is only noted.
+
+        Raises:
+            IllegalEventError: the worker is unknown.
+        """
+        index = self._nodes.get(node)
+        if index is not None:
+            self.cluster.worker_placed(self._time(now), worker_id, index)
+        elif worker_id not in self.cluster.workers:
+            raise IllegalEventError("placed", worker_id, "the worker is unknown")
+        return [Placed(worker_id, node)]
+
+    def give_up(self, now: float, worker_id: str, reason: str) -> list[Step]:
+        """A worker never came, fell silent or does not get on: it must end, its job is retried.
+
+        Raises:
+            IllegalEventError: the worker is unknown, or it was ordered to end before.
+        """
+        worker = self._known("give_up", worker_id)
+        if worker.state is WorkerState.DRAINING:
+            raise IllegalEventError("give_up", worker_id, "the worker is draining already")
+        now, booting = self._time(now), worker.state is WorkerState.BOOTING
+        steps = self._end_attempt(now, worker, reason)
+        self.cluster.worker_abandoned(now, worker_id)
+        steps.append((SpawnFailed if booting else Lost)(worker_id, reason))
+        steps.append(Stop(worker_id, self._names[worker_id]))
+        return self._epoch(steps)
+
+    def gone(self, now: float, worker_id: str, reason: str) -> list[Step]:
+        """Nothing is left of a worker: it was stopped, its spawn failed, or it vanished.
+
+        Raises:
+            IllegalEventError: the worker is unknown.
+        """
+        worker = self._known("gone", worker_id)
+        now, cluster = self._time(now), self.cluster
+        steps: list[Step] = []
+        if worker.state is WorkerState.BOOTING:
+            cluster.spawn_failed(now, worker_id)
+            steps.append(SpawnFailed(worker_id, reason))
+        elif worker.state is WorkerState.DRAINING:
+            cluster.worker_stopped(now, worker_id)
+        else:
+            steps = self._end_attempt(now, worker, reason)
+            cluster.worker_lost(now, worker_id)
+            steps.append(Lost(worker_id, reason))
+        self._ended.pop(worker_id, None)
+        steps.append(Gone(worker_id, self._names.pop(worker_id), reason))
+        return self._epoch(steps)
+
+    # -- events: time, and the operator -----------------------------------------------
+
+    def tick(self, now: float) -> list[Step]:
+        """Nothing has happened: the periodic call, or the policy wanted to be woken."""
+        self.cluster.tick(self._time(now))
+        return self._epoch([])
+
+    def set_preference(self, now: float, preference: float) -> list[Step]:
+        """The operator turns the dial.
+
+        Raises:
+            DaCircoError: the preference is not one.
+        """
+        check_preference(preference)
+        self.cluster.preference = preference
+        return self.tick(now)
+
+    # -- a restart --------------------------------------------------------------------
+
+    def restore_job(self, now: float, job: RestoredJob) -> None:
+        """A job of an earlier life waits.
+
+        Raises:
+            IllegalEventError: the job is known.
+        """
+        self.cluster.restore_job(self._time(now), self._restored(job))
+        self._estimates[job.job_id] = job.estimate
+
+    def restore_worker(self, now: float, worker: RestoredWorker) -> None:
+        """A worker of an earlier life may be there, with its task; `gone` follows if it is not.
+
+        Raises:
+            IllegalEventError: the worker or its job is known, or its flavor is not.
+        """
+        now, cluster, worker_id = self._time(now), self.cluster, worker.worker_id
+        flavor = self._flavors.get(worker.flavor, -1)
+        node = self._nodes.get(worker.node or "", 0)
+        task = worker.task
+        if task is not None and task.job.job_id in cluster.jobs:
+            raise IllegalEventError("restore_worker", worker_id, "its job is already known")
+        cluster.restore_worker(now, worker_id, flavor, node, min(now, worker.spawned_at))
+        self._names[worker_id] = worker.name
+        if worker.registered:
+            cluster.worker_ready(now, worker_id)
+        if worker.draining:
+            if worker.registered:
+                cluster.worker_draining(now, worker_id)
+            else:
+                cluster.worker_abandoned(now, worker_id)
+        elif task is not None:
+            cluster.restore_task(
+                now, worker_id, self._restored(task.job), min(now, task.assigned_at)
+            )
+            self._estimates[task.job.job_id] = task.job.estimate
+            self._tasks[worker_id] = _Task(task.task_id, task.job.estimate)
+            for progress in range(Progress.DOWNLOADED, task.progress + 1):
+                self.progressed(now, worker_id, task.task_id, Progress(progress))
+
+    def resume(self, now: float) -> list[Step]:
+        """What was found is complete: dispatch and decide from now on."""
+        self.paused = False
+        return self.tick(now)
+
+    # -- how they are carried out -----------------------------------------------------
+
+    def _time(self, now: float) -> float:
+        return max(now, self.cluster.now)  # two readings of a clock may cross on their way here
+
+    def _known(self, event: str, worker_id: str) -> Worker:
+        worker = self.worker(worker_id)
+        if worker is None:
+            raise IllegalEventError(event, worker_id, "the worker is unknown")
+        return worker
+
+    def _busy(self, event: str, worker_id: str, task: _Task) -> Worker:
+        if self._tasks.get(worker_id) is not task:
+            raise IllegalEventError(event, task.task_id, "the task has ended")
+        return self._known(event, worker_id)
+
+    def _task(self, event: str, worker_id: str, task_id: str) -> _Task:
+        self._known(event, worker_id)
+        for tasks in (self._tasks, self._ended):
+            task = tasks.get(worker_id)
+            if task is not None and task.task_id == task_id:
+                return task
+        raise IllegalEventError(event, task_id, "it is not a task of this worker")
+
+    def _restored(self, job: RestoredJob) -> Job:
+        arrival = min(job.request.arrival_s, self.cluster.now)
+        return Job(job.job_id, job.request, job.estimate.service_s, arrival, job.attempts)
+
+    def _end_attempt(self, now: float, worker: Worker, reason: str) -> list[Step]:
+        """The worker that is about to leave has a job: end it if it has had its last attempt."""
+        if worker.job is None:
+            return []
+        worker_id, job_id = str(worker.worker_id), str(worker.job.job_id)
+        attempts, task_id = worker.job.attempts, self._tasks.pop(worker_id).task_id
+        if attempts < self.max_attempts:
+            return [Requeued(job_id, worker_id, task_id, attempts, reason)]
+        self.cluster.task_failed(now, worker_id)
+        del self._estimates[job_id]
+        return [Failed(job_id, worker_id, task_id, attempts, reason)]
+
+    def _epoch(self, steps: list[Step]) -> list[Step]:
+        """Dispatch, then ask the policy until it keeps."""
+        if self.paused:
+            return steps
+        cluster = self.cluster
+        self._dispatch(steps)
+        for observer in self.observers:
+            observer.observe(cluster)
+        for _ in range(MOST_ORDERS):
+            decision = self._decide()
+            action = decision.action
+            possible = cluster.can(action)
+            steps.append(Decided(decision, possible))
+            if action.kind is ActionKind.KEEP or not possible:
+                break
+            steps.append(
+                self._spawn(action.flavor)
+                if action.kind is ActionKind.SPAWN
+                else self._kill(action.flavor)
+            )
+        try:
+            self.wake_at = self.policy.wake_at(cluster)
+        except Exception:
+            _LOGGER.exception("the policy cannot tell when to wake it")
+            self.wake_at = None
+        return steps
+
+    def _decide(self) -> Decision:
+        policy = self.policy
+        try:
+            if isinstance(policy, Explained):
+                return policy.decide(self.cluster)
+            return Decision(policy.act(self.cluster), Source.POLICY, "policy")
+        except Exception as error:  # the state has changed by now: the steps must get through
+            _LOGGER.exception("the policy failed")
+            return Decision(KEEP, Source.SHIELD, "policy-failed", repr(error)[:200])
+
+    def _dispatch(self, steps: list[Step]) -> None:
+        cluster = self.cluster
+        while (pair := cluster.next_assignment()) is not None:
+            job, worker = pair
+            job_id, worker_id, task_id = str(job.job_id), str(worker.worker_id), self._new_id()
+            cluster.task_assigned(cluster.now, job_id, worker_id)
+            self._tasks[worker_id] = _Task(task_id, self._estimates[job_id])
+            waited = cluster.now - job.arrival_s
+            steps.append(Assign(job_id, worker_id, task_id, job.attempts, waited))
+
+    def _spawn(self, flavor: int) -> Spawn:
+        cluster, worker_id = self.cluster, self._new_id()
+        name = f"tc-worker-{worker_id[:8]}"
+        worker = cluster.worker_spawned(cluster.now, worker_id, flavor)
+        self._names[worker_id] = name
+        node = cluster.nodes[worker.node].config.name
+        return Spawn(worker_id, name, cluster.flavors[flavor], node)
+
+    def _kill(self, flavor: int) -> Stop:
+        cluster = self.cluster
+        worker = cluster.longest_idle(flavor)
+        assert worker is not None
+        worker_id = str(worker.worker_id)
+        cluster.worker_draining(cluster.now, worker_id)
+        return Stop(worker_id, self._names[worker_id])
