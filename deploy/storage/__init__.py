@@ -1,0 +1,1 @@
+"""Where videos are kept: an S3 bucket or a folder, behind one interface."""

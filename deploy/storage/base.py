@@ -1,0 +1,110 @@
+"""What every object storage is: whole objects by key, such as ``input-videos/bbb_0.mp4``."""
+
+from __future__ import annotations
+
+import unicodedata
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from env.errors import DaCircoError
+
+MAX_KEY_BYTES: Final = 1024
+"""In UTF-8, as S3 has it."""
+MAX_PART_BYTES: Final = 255
+"""In UTF-8, between two slashes, as file systems have it."""
+
+
+class StorageError(DaCircoError):
+    """The storage refused or failed; the message tells why and never holds a secret."""
+
+
+class StorageKeyError(StorageError):
+    """A key that no storage takes: it could leave the folder, or names nothing."""
+
+
+class ObjectMissingError(StorageError):
+    """No object has this key."""
+
+
+class StorageUnavailableError(StorageError):
+    """The storage cannot be reached or is overloaded: the same call may succeed later."""
+
+
+class ObjectStorage(ABC):
+    """Objects by key. The methods block: an event loop calls them in a thread.
+
+    Keys are parts joined by ``/``; a part is not empty and does not begin with a dot, so that no
+    key leads out of a folder. Every method raises `StorageKeyError` for another key,
+    `StorageUnavailableError` where a later try may succeed, and `StorageError` otherwise.
+    Instances may be used from several threads.
+    """
+
+    url: str
+    """Where the objects are, for messages; without secrets."""
+
+    def exists(self, key: str) -> bool:
+        """Whether there is an object."""
+        try:
+            self.size(key)
+        except ObjectMissingError:
+            return False
+        return True
+
+    @abstractmethod
+    def size(self, key: str) -> int:
+        """Bytes of an object.
+
+        Raises:
+            ObjectMissingError: there is none.
+        """
+
+    @abstractmethod
+    def download(self, key: str, path: Path) -> None:
+        """Copy an object to a local file, which appears whole or not at all.
+
+        Raises:
+            ObjectMissingError: there is none.
+        """
+
+    @abstractmethod
+    def upload(self, path: Path, key: str) -> None:
+        """Copy a local file to an object; readers see the old one or the new one, never a part."""
+
+    @abstractmethod
+    def list(self, prefix: str = "") -> Iterator[str]:
+        """The keys that begin with `prefix`, sorted."""
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Remove an object; one that is not there is no error."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """See to it that the storage can be used.
+
+        Raises:
+            StorageError: names what is wrong and the fix.
+        """
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Make the folder or the bucket if it is missing."""
+
+
+def check_key(key: str) -> tuple[str, ...]:
+    """The parts of a key.
+
+    Raises:
+        StorageKeyError: it is not one.
+    """
+    parts = tuple(key.split("/"))
+    if any(not part or part.startswith(".") for part in parts):
+        raise StorageKeyError(f"storage key {key[:80]!a} has an empty or a dotted part")
+    if "\\" in key or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in key):
+        raise StorageKeyError(f"storage key {key[:80]!a} has a backslash or control character")
+    too_long = len(key.encode()) > MAX_KEY_BYTES
+    if too_long or any(len(part.encode()) > MAX_PART_BYTES for part in parts):
+        raise StorageKeyError(f"storage key {key[:80]!a} is too long")
+    return parts

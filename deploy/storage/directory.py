@@ -1,0 +1,175 @@
+"""A folder as object storage: the embedded default, or a shared file system."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from deploy.liveness import hold, take_abandoned
+from deploy.storage.base import (
+    ObjectMissingError,
+    ObjectStorage,
+    StorageError,
+    StorageKeyError,
+    check_key,
+)
+
+_INCOMING: Final = ".incoming"
+"""Uploads that are not whole yet: in the root, so that a rename puts them in place. No key
+begins with a dot."""
+
+
+class DirectoryStorage(ObjectStorage):
+    """Objects are files below one folder.
+
+    Args:
+        root: exists before anything but `prepare` is called: a missing mount must not be
+            mistaken for an empty storage.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.url = f"dir://{self.root}"
+
+    def size(self, key: str) -> int:
+        with self._errors(f"read {key}"), self._open(key) as descriptor:
+            return os.fstat(descriptor).st_size
+
+    def download(self, key: str, path: Path) -> None:
+        partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+        with self._errors(f"download {key} to {path}"):
+            try:
+                with (
+                    self._open(key) as descriptor,
+                    open(descriptor, "rb", closefd=False) as source,
+                    partial.open("xb") as copy,
+                ):
+                    shutil.copyfileobj(source, copy)
+                partial.replace(path)
+            finally:
+                partial.unlink(missing_ok=True)
+
+    def upload(self, path: Path, key: str) -> None:
+        target = self._path(key)
+        with self._errors(f"upload {path} to {key}"):
+            self._check_there()
+            self._remove_leftovers()
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with self._incoming() as partial:
+                with path.open("rb") as source, partial.open("wb") as copy:
+                    shutil.copyfileobj(source, copy)
+                    copy.flush()
+                    os.fsync(copy.fileno())
+                partial.replace(target)
+            _sync_folder(target.parent)
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        self._check_there()
+        keys: list[str] = []
+        with self._errors("list the objects"):
+            for folder, folders, names in os.walk(self.root):
+                folders[:] = [name for name in folders if not name.startswith(".")]
+                paths = [Path(folder, name) for name in names if not name.startswith(".")]
+                keys += [str(path.relative_to(self.root)) for path in paths if path.is_file()]
+        return iter(sorted(key for key in keys if key.startswith(prefix)))
+
+    def delete(self, key: str) -> None:
+        target = self._path(key)
+        with self._errors(f"delete {key}"), contextlib.suppress(FileNotFoundError):
+            target.unlink()
+            _sync_folder(target.parent)
+
+    def check(self) -> None:
+        self._check_there()
+        if not os.access(self.root, os.R_OK | os.W_OK | os.X_OK):
+            raise StorageError(f"the storage folder {self.root} is not readable and writable")
+        with self._errors("tidy"):
+            self._remove_leftovers()
+
+    def prepare(self) -> None:
+        with self._errors("make the folder"):
+            self.root.mkdir(parents=True, exist_ok=True)
+
+    def _check_there(self) -> None:
+        if not self.root.is_dir():
+            raise StorageError(
+                f"the storage folder {self.root} does not exist: make it, "
+                f"or fill it by: python -m deploy.catalog --storage {self.root}"
+            )
+
+    def _path(self, key: str) -> Path:
+        """The file of an object.
+
+        Raises:
+            StorageKeyError: it would lie outside the root, also by way of a symbolic link.
+        """
+        path = self.root.joinpath(*check_key(key))
+        if not path.resolve().is_relative_to(self.root.resolve()):
+            raise StorageKeyError(f"storage key {key[:80]!a} leads out of {self.root}")
+        return path
+
+    @contextlib.contextmanager
+    def _open(self, key: str) -> Iterator[int]:
+        path = self._path(key)
+        try:
+            # Not blocked by a named pipe, and not led on by a link made in between.
+            descriptor = os.open(
+                path.resolve(), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            )
+        except (FileNotFoundError, NotADirectoryError) as error:
+            self._check_there()
+            raise ObjectMissingError(f"{key} does not exist in {self.root}") from error
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise ObjectMissingError(f"{key} in {self.root} is not a file")
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def _incoming(self) -> Iterator[Path]:
+        """A new file for an upload, which is ours as long as we live; removed at the end."""
+        folder = self.root / _INCOMING
+        folder.mkdir(exist_ok=True)
+        while True:
+            path = folder / uuid.uuid4().hex
+            path.touch(exist_ok=False)
+            held = hold(path)
+            if held is not None:
+                break
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+            os.close(held)
+
+    def _remove_leftovers(self) -> None:
+        """Remove the uploads of processes that were killed."""
+        folder = self.root / _INCOMING
+        for path in folder.iterdir() if folder.is_dir() else ():
+            abandoned = take_abandoned(path)
+            if abandoned is not None:
+                path.unlink(missing_ok=True)
+                os.close(abandoned)
+
+    @contextlib.contextmanager
+    def _errors(self, action: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StorageError(f"cannot {action} ({self.url}): {error.strerror}") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in it durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

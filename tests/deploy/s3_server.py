@@ -1,0 +1,225 @@
+"""A small S3 server in this process, spoken to over real HTTP, that can fail when told.
+
+It keeps objects in memory, checks the signature (version 4) of each request and answers with the
+XML of S3. What a real server does beyond that is tested against one in tests/clouds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import escape
+
+from minio.credentials import Credentials
+from minio.signer import sign_v4_s3
+
+ACCESS_KEY = "worker"
+SECRET_KEY = "correct horse battery"
+NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+
+
+class S3Server:
+    """Up between `start` and `stop`, also several times, always on the same port."""
+
+    def __init__(self, *buckets: str) -> None:
+        self.buckets: dict[str, dict[str, bytes]] = {name: {} for name in buckets}
+        self.parts: dict[str, dict[int, bytes]] = {}
+        self.failures = 0
+        """So many requests to come are answered with 503."""
+        self.cut = False
+        """Whether downloads end before their last byte."""
+        self.requests: list[str] = []
+        self.port = 0
+        self._server: ThreadingHTTPServer | None = None
+
+    @property
+    def endpoint(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        class Handler(_Handler):
+            s3 = self
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        self._server.daemon_threads = True
+        self.port = self._server.server_port
+        threading.Thread(target=self._server.serve_forever, args=(0.01,)).start()
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+    def __enter__(self) -> S3Server:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+class _RefusedError(Exception):
+    def __init__(self, status: int, code: str) -> None:
+        self.status, self.code = status, code
+
+
+class _Handler(BaseHTTPRequestHandler):
+    s3: S3Server
+    timeout = 5
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self._handle()
+
+    do_HEAD = do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815
+
+    def _handle(self) -> None:
+        self.s3.requests.append(f"{self.command} {self.path}")
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        try:
+            if self.s3.failures > 0:
+                self.s3.failures -= 1
+                raise _RefusedError(503, "SlowDown")
+            self._check_signature(body)
+            self._route(body)
+        except _RefusedError as refusal:
+            self._reply(refusal.status, f"<Error><Code>{refusal.code}</Code></Error>".encode())
+
+    def _check_signature(self, body: bytes) -> None:
+        given = self.headers.get("authorization")
+        if given is None:
+            raise _RefusedError(403, "AccessDenied")
+        fields = dict(field.strip().split("=", 1) for field in given.split(" ", 1)[1].split(","))
+        user, _, region = fields["Credential"].split("/")[:3]
+        if user != ACCESS_KEY:
+            raise _RefusedError(403, "InvalidAccessKeyId")
+        digest = self.headers["x-amz-content-sha256"]
+        expected = sign_v4_s3(
+            method=self.command,
+            url=urlsplit(f"http://{self.headers['host']}{self.path}"),
+            region=region,
+            headers={name: self.headers[name] for name in fields["SignedHeaders"].split(";")},
+            credentials=Credentials(ACCESS_KEY, SECRET_KEY),
+            content_sha256=digest,
+            date=datetime.strptime(self.headers["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(
+                tzinfo=UTC
+            ),
+        )["Authorization"]
+        if given != expected or digest != hashlib.sha256(body).hexdigest():
+            raise _RefusedError(403, "SignatureDoesNotMatch")
+
+    def _route(self, body: bytes) -> None:
+        url = urlsplit(self.path)
+        query = {name: values[0] for name, values in parse_qs(url.query, True).items()}
+        bucket, _, key = unquote(url.path).removeprefix("/").partition("/")
+        if self.command == "PUT" and not key:
+            if bucket in self.s3.buckets:
+                raise _RefusedError(409, "BucketAlreadyOwnedByYou")
+            self.s3.buckets[bucket] = {}
+            return self._reply(200)
+        if bucket not in self.s3.buckets:
+            raise _RefusedError(404, "NoSuchBucket")
+        if not key:
+            return self._bucket(bucket, query)
+        return self._object(self.s3.buckets[bucket], key, query, body)
+
+    def _bucket(self, bucket: str, query: dict[str, str]) -> None:
+        if "location" in query:
+            return self._reply(200, f"<LocationConstraint {NAMESPACE}/>".encode())
+        prefix, after = query["prefix"], query.get("continuation-token", "")
+        keys = sorted(key for key in self.s3.buckets[bucket] if key.startswith(prefix))
+        rest = [key for key in keys if key > after]
+        page = rest[:3]  # small, so that paging is tested too
+        more = f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>" if page else ""
+        entries = "".join(
+            f"<Contents><Key>{escape(key)}</Key><Size>1</Size></Contents>" for key in page
+        )
+        return self._reply(
+            200,
+            f"<ListBucketResult {NAMESPACE}><Name>{bucket}</Name>{entries}{more}<IsTruncated>"
+            f"{str(len(rest) > len(page)).lower()}</IsTruncated></ListBucketResult>".encode(),
+        )
+
+    def _object(
+        self, objects: dict[str, bytes], key: str, query: dict[str, str], body: bytes
+    ) -> None:
+        upload = query.get("uploadId", "")
+        match self.command:
+            case "POST" if "uploads" in query:
+                upload = str(len(self.s3.parts) + 1)
+                self.s3.parts[upload] = {}
+                self._reply(
+                    200,
+                    f"<InitiateMultipartUploadResult {NAMESPACE}><UploadId>{upload}</UploadId>"
+                    "</InitiateMultipartUploadResult>".encode(),
+                )
+            case "POST":
+                parts = self.s3.parts.pop(upload)
+                objects[key] = b"".join(parts[number] for number in sorted(parts))
+                self._reply(
+                    200,
+                    f"<CompleteMultipartUploadResult {NAMESPACE}><Bucket>b</Bucket><Key>k</Key>"
+                    '<ETag>"e"</ETag></CompleteMultipartUploadResult>'.encode(),
+                )
+            case "PUT":
+                if upload:
+                    self.s3.parts[upload][int(query["partNumber"])] = body
+                else:
+                    objects[key] = body
+                self._reply(200)
+            case "DELETE":
+                objects.pop(key, None)
+                self._reply(204)
+            case _ if key not in objects:
+                raise _RefusedError(404, "NoSuchKey")
+            case _:
+                self._reply(200, objects[key], cut=self.s3.cut and self.command == "GET")
+
+    def _reply(self, status: int, body: bytes = b"", *, cut: bool = False) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("ETag", f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"')
+        self.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body[: len(body) // 2] if cut else body)
+
+
+@contextmanager
+def not_s3() -> Iterator[str]:
+    """The endpoint of a web server that is no S3."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", "9")
+            self.end_headers()
+            self.wfile.write(b"<p>Hello\n")
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()

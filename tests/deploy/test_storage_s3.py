@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from s3_server import ACCESS_KEY, SECRET_KEY, S3Server, not_s3
+from storage_contract import StorageContract
+
+from deploy.storage.base import (
+    ObjectMissingError,
+    ObjectStorage,
+    StorageError,
+    StorageUnavailableError,
+)
+from deploy.storage.factory import make_storage
+
+
+def storage_at(
+    endpoint: str, bucket: str = "videos", access: str = ACCESS_KEY, secret: str = SECRET_KEY
+) -> ObjectStorage:
+    return make_storage(f"s3://{endpoint}/{bucket}", access_key=access, secret_key=secret)
+
+
+@pytest.fixture
+def server() -> Iterator[S3Server]:
+    with S3Server("videos") as server:
+        yield server
+
+
+@pytest.fixture
+def storage(server: S3Server) -> ObjectStorage:
+    return storage_at(server.endpoint)
+
+
+class TestS3(StorageContract):
+    @pytest.fixture
+    def storage(self, server: S3Server) -> ObjectStorage:
+        return storage_at(server.endpoint)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    path = tmp_path / "clip"
+    path.write_bytes(b"frames" * 1000)
+    return path
+
+
+def test_a_large_upload_goes_in_parts(
+    server: S3Server, storage: ObjectStorage, tmp_path: Path
+) -> None:
+    large = tmp_path / "large"
+    large.write_bytes(b"x" * (17 * 1024 * 1024))
+    storage.upload(large, "large")
+    assert any("partNumber=2" in request for request in server.requests)
+    assert storage.size("large") == 17 * 1024 * 1024
+
+
+def test_a_wrong_secret_is_told_and_never_printed(server: S3Server) -> None:
+    with pytest.raises(StorageError, match="refuses the secret key") as caught:
+        storage_at(server.endpoint, secret="battery staple").check()
+    assert "staple" not in str(caught.value)
+    assert not isinstance(caught.value, StorageUnavailableError)
+
+
+def test_an_unknown_user_is_told(server: S3Server) -> None:
+    with pytest.raises(StorageError, match="does not know the access key"):
+        storage_at(server.endpoint, access="stranger").check()
+
+
+def test_anonymous_access_is_denied_by_the_server(server: S3Server) -> None:
+    with pytest.raises(StorageError, match="denies access"):
+        make_storage(f"s3://{server.endpoint}/videos").check()
+
+
+def test_a_missing_bucket_is_named_and_made_by_prepare(server: S3Server, clip: Path) -> None:
+    storage = storage_at(server.endpoint, "films")
+    with pytest.raises(StorageError, match="no bucket 'films'") as caught:
+        storage.check()
+    assert not isinstance(caught.value, ObjectMissingError)
+    with pytest.raises(StorageError, match="no bucket 'films'"):
+        storage.upload(clip, "clip")
+    storage.prepare()
+    storage.check()
+
+
+def test_a_server_that_is_down_and_comes_back(
+    server: S3Server, storage: ObjectStorage, clip: Path, tmp_path: Path
+) -> None:
+    storage.upload(clip, "clip")
+    server.stop()
+    with pytest.raises(StorageUnavailableError, match="Connection refused"):
+        storage.download("clip", tmp_path / "copy")
+    server.start()
+    storage.download("clip", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == clip.read_bytes()
+
+
+def test_short_overload_is_ridden_out(server: S3Server, storage: ObjectStorage, clip: Path) -> None:
+    server.failures = 2
+    storage.upload(clip, "clip")
+    assert storage.size("clip") == 6000
+
+
+def test_long_overload_is_told(server: S3Server, storage: ObjectStorage, clip: Path) -> None:
+    server.failures = 1000
+    with pytest.raises(StorageUnavailableError, match="503"):
+        storage.upload(clip, "clip")
+
+
+def test_a_download_that_breaks_off_leaves_nothing(
+    server: S3Server, storage: ObjectStorage, clip: Path, tmp_path: Path
+) -> None:
+    storage.upload(clip, "clip")
+    server.cut = True
+    with pytest.raises(StorageUnavailableError):
+        storage.download("clip", tmp_path / "copy")
+    assert list(tmp_path.iterdir()) == [clip]
+
+
+def test_another_service_on_the_port_is_told() -> None:
+    with not_s3() as endpoint, pytest.raises(StorageError, match="is not S3"):
+        storage_at(endpoint).check()
+
+
+def test_a_missing_local_file_is_told(storage: ObjectStorage, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="No such file"):
+        storage.upload(tmp_path / "none", "clip")
