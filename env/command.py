@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -16,6 +17,8 @@ INTERRUPTED: Final = 130
 """As a shell reports a program that was ended by Ctrl-C."""
 NOBODY_READS: Final = 141
 """As a shell reports a program whose reader has gone, for instance ``head``."""
+
+MAX_PORT: Final = 65535
 
 
 class UsageError(DaCircoError):
@@ -61,6 +64,24 @@ def whole_number(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
     return number
+
+
+def port_number(text: str) -> int:
+    """An option's value: a TCP port; 0 lets the system choose one to listen on."""
+    if not (text.isascii() and text.isdigit() and int(text) <= MAX_PORT):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, a number from 0 to {MAX_PORT}")
+    return int(text)
+
+
+def positive_seconds(text: str) -> float:
+    """An option's value: a time above 0, in seconds."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return seconds
 
 
 def check_output_file(path: Path) -> None:

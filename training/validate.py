@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 from env.catalog import DEFAULT_CATALOG, load_catalog
-from env.command import CommandParser, UsageError, run_command, whole_number
+from env.command import CommandParser, UsageError, positive_seconds, run_command, whole_number
 from env.config import load_profile
 from env.textfile import write_atomically
 from training.calibration.observations import Observations
@@ -152,7 +152,7 @@ def _add_replay_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--until",
-        type=_seconds,
+        type=positive_seconds,
         default=inf,
         metavar="SECONDS",
         help="Compare only what had happened this long after a run's first request.",
@@ -270,16 +270,6 @@ def _share(text: str) -> float:
         value = -1.0
     if not 0 <= value < 10:
         raise argparse.ArgumentTypeError(f"{text!r} is not a share of 0 or more, e.g. 0.1")
-    return value
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
     return value
 
 

@@ -9,7 +9,14 @@ import sys
 
 import pytest
 
-from env.command import CommandParser, UsageError, run_command, whole_number
+from env.command import (
+    CommandParser,
+    UsageError,
+    port_number,
+    positive_seconds,
+    run_command,
+    whole_number,
+)
 from env.errors import DaCircoError
 from training.revision import git_revision
 
@@ -53,6 +60,26 @@ def test_a_wrong_command_line_is_bad_input() -> None:
 def test_a_whole_number(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match=re.escape(repr(text))):
         whole_number(text)
+
+
+def test_a_port() -> None:
+    assert [port_number(text) for text in ("0", "8000", "65535")] == [0, 8000, 65535]
+
+
+@pytest.mark.parametrize("text", ["-1", "65536", "", "http", "80.0", "\u0663"])
+def test_no_port(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=re.escape(repr(text))):
+        port_number(text)
+
+
+def test_a_time_in_seconds() -> None:
+    assert positive_seconds("0.5") == 0.5
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "", "3s"])
+def test_no_time(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=re.escape(repr(text))):
+        positive_seconds(text)
 
 
 def test_the_revision_is_a_hash_or_unknown() -> None:
