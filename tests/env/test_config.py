@@ -85,14 +85,17 @@ def ids(keys: list[Key]) -> list[str]:
 
 
 def test_the_shipped_profiles_load_under_their_names() -> None:
-    assert profile_names() == ["kubernetes", "openstack"]
+    assert profile_names() == ["kubernetes", "local", "openstack"]
     for name in profile_names():
         profile = load_profile(name)
         assert profile.name == name
         assert load_profile(FOLDER / f"{name}.toml") == profile
         assert load_profile(str(FOLDER / f"{name}.toml")) == profile
         assert profile.description
-        assert [node.cores for node in profile.cluster.nodes] == [6, 6, 6]
+        schedulable = [
+            node.cores * profile.cluster.vcpu_overcommit for node in profile.cluster.nodes
+        ]
+        assert schedulable == ([6] if name == "local" else [6, 6, 6])
         assert [flavor.name for flavor in profile.cluster.flavors] == [
             "s10.tiny",
             "s10.small",
@@ -355,7 +358,9 @@ def test_an_unknown_name_gets_a_suggestion() -> None:
         UnknownNameError, match="unknown profile 'openstak': did you mean 'openstack'"
     ):
         load_profile("openstak")
-    with pytest.raises(UnknownNameError, match="unknown profile 'zzz': known: kubernetes, open"):
+    with pytest.raises(
+        UnknownNameError, match="unknown profile 'zzz': known: kubernetes, local, open"
+    ):
         load_profile("zzz")
 
 
