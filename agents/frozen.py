@@ -11,12 +11,12 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from agents.policy import Policy
-from env.actions import Action, action_from_index, n_actions
+from agents.envelope import Envelope
+from agents.network_policy import NetworkPolicy
 from env.cluster import Cluster
 from env.dispatch import DISCIPLINES, Discipline
 from env.errors import PolicyError
-from env.observation import Observer, action_mask, bounds, schema
+from env.observation import schema
 
 NETWORK_FILE: Final = "policy.onnx"
 CARD_FILE: Final = "card.json"
@@ -59,7 +59,8 @@ def load_session(folder: Path, card: dict[str, Any]) -> onnxruntime.InferenceSes
     path = folder / NETWORK_FILE
     if not path.is_file():
         raise PolicyError(f"{folder}: {NETWORK_FILE} is missing")
-    found = sha256(path)
+    network = path.read_bytes()
+    found = hashlib.sha256(network).hexdigest()
     wanted = card["files"][NETWORK_FILE]["sha256"]
     if found != wanted:
         raise PolicyError(
@@ -70,9 +71,7 @@ def load_session(folder: Path, card: dict[str, Any]) -> onnxruntime.InferenceSes
     # One decision is microseconds of work: threads would only wait for each other.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:
-        session = onnxruntime.InferenceSession(
-            path.read_bytes(), options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
         width = session.get_inputs()[0].shape[1]
         actions = session.get_outputs()[0].shape[1]
     except Exception as error:  # onnxruntime raises types of its own that share no base
@@ -84,8 +83,22 @@ def load_session(folder: Path, card: dict[str, Any]) -> onnxruntime.InferenceSes
     return session
 
 
-class FrozenPolicy(Policy):
-    """Decides by the likeliest action of the network that can be carried out.
+def _envelope(folder: Path, card: dict[str, Any]) -> Envelope | None:
+    """The envelope of a card.
+
+    Raises:
+        PolicyError: the card has one that cannot be read.
+    """
+    try:
+        return Envelope.of_card(card)
+    except (ValueError, KeyError, TypeError) as error:
+        raise PolicyError(
+            f"{folder / CARD_FILE} is not a policy's card: observation_envelope: {error!r}"
+        ) from None
+
+
+class FrozenPolicy(NetworkPolicy):
+    """A network in a file.
 
     Args:
         folder: holds ``policy.onnx`` and ``card.json``.
@@ -102,11 +115,7 @@ class FrozenPolicy(Policy):
         self.discipline: Discipline = self.card["discipline"]
         self._session = load_session(folder, self.card)
         self._input = self._session.get_inputs()[0].name
-        self._observer: Observer | None = None
-        self._cluster: Cluster | None = None
-        self._row: NDArray[np.float32] = np.zeros((1, 0), dtype=np.float32)
-        self._mask: NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
-        self._n_flavors = 0
+        self.envelope = _envelope(folder, self.card)
 
     def reset(self, cluster: Cluster) -> None:
         """Prepare to serve this cluster.
@@ -121,23 +130,7 @@ class FrozenPolicy(Policy):
                 f"{self.name}: its observation schema {there[:12]}... does not match "
                 f"{here[:12]}... of this cluster (flavors {', '.join(flavors)}): train it again"
             )
-        self._n_flavors = len(flavors)
-        self._observer = Observer(cluster)
-        self._cluster = cluster
-        self._row = np.zeros((1, len(bounds(flavors)[0])), dtype=np.float32)
-        self._mask = np.zeros(n_actions(len(flavors)), dtype=np.bool_)
-
-    def act(self, cluster: Cluster) -> Action:
-        """The likeliest action that can be carried out."""
-        if cluster is not self._cluster or self._observer is None:
-            self.reset(cluster)
-        assert self._observer is not None
-        self._observer.write(self._row[0])
-        action_mask(cluster, self._mask)
-        logits = self.logits(self._row)[0]
-        return action_from_index(
-            int(np.where(self._mask, logits, -np.inf).argmax()), self._n_flavors
-        )
+        super().reset(cluster)
 
     def logits(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
         """The network's output before the mask: (n, features) to (n, actions)."""
