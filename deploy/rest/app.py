@@ -1,0 +1,64 @@
+"""The Job API as an ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from fastapi import FastAPI, Security
+from pydantic import SecretStr
+
+from deploy.rest import jobs, problems, status, workers
+from deploy.rest.api_key import AS_BEARER, IN_HEADER, RequireApiKey
+from deploy.rest.controller_client import ControllerClient
+
+MAX_BODY_BYTES: Final = 16 * 1024
+"""A job takes less than one KiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestSettings:
+    """How the Job API runs.
+
+    Attributes:
+        controller: address of the controller's gRPC server, ``HOST:PORT``.
+        api_key: what every call must carry; None: calls are open.
+        timeout_s: after which a call to the controller is given up.
+    """
+
+    controller: str
+    api_key: SecretStr | None = None
+    timeout_s: float = 10.0
+
+
+def create_app(settings: RestSettings) -> FastAPI:
+    """The application; it speaks to the controller from its start to its shutdown."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        controller = ControllerClient(settings.controller, settings.timeout_s)
+        app.state.controller = controller
+        yield
+        await controller.close()
+
+    app = FastAPI(
+        title="DaCirco Job API",
+        description="Transcoding on demand: post a job, follow its state.",
+        version="1",
+        lifespan=lifespan,
+        max_body_size=MAX_BODY_BYTES,
+        # The existing system also takes a body whose type is not told as JSON.
+        strict_content_type=False,
+    )
+    problems.install(app)
+    guarded = []
+    if settings.api_key is not None:
+        app.add_middleware(RequireApiKey, key=settings.api_key)
+        guarded = [Security(IN_HEADER), Security(AS_BEARER)]  # described; checked before
+    responses = problems.documented(401) if guarded else {}
+    app.include_router(jobs.router, dependencies=guarded, responses=responses)
+    app.include_router(workers.router, dependencies=guarded, responses=responses)
+    app.include_router(status.router)
+    return app

@@ -1,0 +1,111 @@
+"""``dacirco_rest_api``: the Job API as a program."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvicorn
+
+from deploy.rest.api_key import KEY_HEADER, KEY_VARIABLE, read_api_key
+from deploy.rest.app import RestSettings, create_app
+from env.command import CommandParser, port_number, positive_seconds, run_command
+from env.errors import DaCircoError
+
+_LOGGER = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the options, serve until SIGINT or SIGTERM, and return the exit code."""
+    return run_command("dacirco_rest_api", lambda: _serve(_parser().parse_args(argv)))
+
+
+def _serve(options: argparse.Namespace) -> None:
+    level = logging.DEBUG if options.verbose else logging.INFO
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    key = read_api_key(options.api_key_file, os.environ)
+    settings = RestSettings(
+        controller=join_host_port(options.grpc_server, options.grpc_port),
+        api_key=key,
+        timeout_s=options.grpc_timeout,
+    )
+    with _listen(options.host, options.port) as listener:
+        host, port = listener.getsockname()[:2]
+        if key is None and not _is_loopback(host):
+            _LOGGER.warning("everyone who reaches %s can submit jobs: set %s", host, KEY_VARIABLE)
+        _LOGGER.info("Job API on http://%s, see /docs", join_host_port(host, port))
+        config = uvicorn.Config(
+            create_app(settings),
+            log_config=None,
+            access_log=options.verbose,
+            timeout_graceful_shutdown=5,
+            server_header=False,
+        )
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def join_host_port(host: str, port: int) -> str:
+    """``HOST:PORT``, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = found[0]
+        return socket.create_server(address[:2], family=family)
+    except OSError as error:
+        raise DaCircoError(
+            f"cannot listen on {join_host_port(host, port)}: {error.strerror}; "
+            "choose others with --host and --port"
+        ) from error
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "::1" or host.startswith("127.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = CommandParser(
+        prog="dacirco_rest_api",
+        description="The Job API: takes jobs over HTTP and hands them to the controller.",
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="log every call")
+    parser.add_argument(
+        "-p", "--port", type=port_number, default=8000, help="port to listen on (%(default)s)"
+    )
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; 0.0.0.0 opens it to the network (%(default)s)",
+    )
+    parser.add_argument(
+        "--grpc-server", default="localhost", help="host of the controller (%(default)s)"
+    )
+    parser.add_argument(
+        "--grpc-port", type=port_number, default=50051, help="its gRPC port (%(default)s)"
+    )
+    parser.add_argument(
+        "--grpc-timeout",
+        type=positive_seconds,
+        default=10.0,
+        metavar="SECONDS",
+        help="after which a call to the controller is given up (%(default)s)",
+    )
+    parser.add_argument(
+        "--api-key-file",
+        type=Path,
+        metavar="FILE",
+        help=f"file with the key that calls must carry in {KEY_HEADER} or as bearer token; "
+        f"default: the variable {KEY_VARIABLE}; without both, no key is needed",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

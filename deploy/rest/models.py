@@ -1,0 +1,107 @@
+"""What the Job API takes and gives, as JSON."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, Field, Strict
+from pydantic_core import PydanticCustomError
+
+from deploy.names import MAX_NAME_BYTES, VideoNameError, check_video_name
+from env.jobs import MAX_BITRATE_KBPS, MIN_BITRATE_KBPS, Speed
+
+JobState = Literal["Waiting", "Started", "Completed", "Error"]
+WorkerState = Literal[
+    "Booting", "Downloading File", "Transcoding", "Uploading File", "Idle", "Stopped"
+]
+
+_NAME_SCHEMA: Final[dict[str, Any]] = {
+    "minLength": 1,
+    "maxLength": MAX_NAME_BYTES,
+    "pattern": r"^[^./\\\u0000-\u001f\u007f][^/\\\u0000-\u001f\u007f]*$",
+}
+"""What JSON Schema can say of `check_video_name`."""
+
+
+def _video_name(name: str) -> str:
+    try:
+        return check_video_name(name)
+    except VideoNameError as error:
+        raise PydanticCustomError("video_name", "{reason}", {"reason": str(error)}) from None
+
+
+class JobRequest(BaseModel):
+    """A video to transcode; fields that are not listed are ignored."""
+
+    id_video: Annotated[
+        str,
+        Strict(),
+        AfterValidator(_video_name),
+        Field(
+            description="Name of the input video, without a folder; at most 200 bytes in UTF-8.",
+            examples=["bbb_3.mp4"],
+            json_schema_extra=_NAME_SCHEMA,
+        ),
+    ]
+    bitrate: Annotated[
+        int,
+        Strict(),
+        Field(
+            ge=MIN_BITRATE_KBPS,
+            le=MAX_BITRATE_KBPS,
+            description="Video bitrate of the result, kbit/s.",
+            examples=[2000],
+        ),
+    ]
+    speed: Annotated[Speed, Field(description="Preset of the encoder.", examples=["fast"])]
+
+
+class JobDescription(BaseModel):
+    """What a job was asked to do."""
+
+    id_video: str
+    bitrate: int
+    speed: str
+
+
+class IdList(BaseModel):
+    """Identifiers, the oldest first."""
+
+    items: list[str]
+    has_more: Annotated[bool, Field(description="Whether there are more after the last item.")]
+
+
+class WorkerDescription(BaseModel):
+    """A worker; empty strings for what is not known (yet)."""
+
+    name: str
+    id: str
+    cpus: str
+    memory: str
+    node: str
+
+
+class Status(BaseModel):
+    """How the service is."""
+
+    status: str
+
+
+class Problem(BaseModel):
+    """Why a call failed."""
+
+    detail: str
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with one field of a request."""
+
+    loc: Annotated[list[str | int], Field(description="Where: the way to the field.")]
+    msg: Annotated[str, Field(description="What, for people.")]
+    type: Annotated[str, Field(description="What, for programs.")]
+
+
+class InvalidRequest(BaseModel):
+    """Why a request is not valid."""
+
+    detail: list[FieldProblem]
