@@ -54,7 +54,8 @@ class Child:
     @property
     def pid(self) -> int | None:
         """Its process id, none while it does not run."""
-        return self._process.pid if self.alive else None
+        process = self._process
+        return None if process is None or process.poll() is not None else process.pid
 
     @property
     def alive(self) -> bool:

@@ -54,6 +54,7 @@ _INHERITED: Final = (
     "TZ",
     "TMPDIR",
     "SYSTEMROOT",
+    "DACIRCO_FFMPEG",
     "IMAGEIO_FFMPEG_EXE",
     "DACIRCO_SERVICE",
 )
@@ -104,7 +105,7 @@ class ProcessManager(WorkerManager):
         self._flavors: dict[str, FlavorConfig] = {}
         self._node = ""
         self._workers: dict[str, _Worker] = {}
-        self._launches: dict[str, asyncio.Task[psutil.Process]] = {}
+        self._launches: dict[str, asyncio.Task[None]] = {}
         self._listener: Listener | None = None
         self._watch: asyncio.Task[None] | None = None
 
@@ -140,20 +141,15 @@ class ProcessManager(WorkerManager):
         worker_id = order.worker_id
         if worker_id in self._workers or worker_id in self._launches:
             raise SpawnError(f"worker {worker_id} is there already")
-        launch = asyncio.create_task(asyncio.to_thread(self._launch, order))
+        launch = asyncio.create_task(self._launch(order))
         self._launches[worker_id] = launch
-        try:
-            self._workers[worker_id] = _Worker(await launch, order.name, order.flavor)
-        except (OSError, ValueError, psutil.Error) as error:
-            await asyncio.to_thread(self._clean_up, worker_id)
-            raise SpawnError(f"the worker's process cannot be started: {error}") from error
-        finally:
-            del self._launches[worker_id]
+        launch.add_done_callback(lambda _: self._launches.pop(worker_id, None))
+        # Whoever gives up waiting and then asks for a stop must still find the process.
+        await asyncio.shield(launch)
 
     async def stop(self, worker_id: str) -> None:
         if worker_id in self._launches:
-            await asyncio.wait([self._launches[worker_id]])
-            await asyncio.sleep(0)  # `spawn` notes the process down
+            await asyncio.gather(self._launches[worker_id], return_exceptions=True)
         worker = self._workers.get(worker_id)
         if worker is None:
             return
@@ -168,6 +164,7 @@ class ProcessManager(WorkerManager):
 
     async def close(self) -> None:
         self._listener = None
+        await asyncio.gather(*self._launches.values(), return_exceptions=True)
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
@@ -184,7 +181,16 @@ class ProcessManager(WorkerManager):
     def _work(self) -> Path:
         return self._folder / "work"
 
-    def _launch(self, order: SpawnOrder) -> psutil.Process:
+    async def _launch(self, order: SpawnOrder) -> None:
+        worker_id = order.worker_id
+        try:
+            process = await asyncio.to_thread(self._start_process, order)
+        except (OSError, ValueError, psutil.Error) as error:
+            await asyncio.to_thread(self._clean_up, worker_id)
+            raise SpawnError(f"the worker's process cannot be started: {error}") from error
+        self._workers[worker_id] = _Worker(process, order.name, order.flavor)
+
+    def _start_process(self, order: SpawnOrder) -> psutil.Process:
         worker_id = str(UUID(order.worker_id))  # it becomes a path
         command = [sys.executable, "-m", _MODULE]
         if self._boot_delay_s:
@@ -192,7 +198,7 @@ class ProcessManager(WorkerManager):
             command = [*wait, *command]
         work = self._work / worker_id
         work.mkdir()
-        with (self._logs / f"{order.name}-{worker_id}.log").open("ab") as log:
+        with (self._logs / f"worker-{worker_id}.log").open("ab") as log:
             child = subprocess.Popen(
                 command,
                 env=self._environment(order, work),
