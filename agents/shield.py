@@ -89,10 +89,9 @@ class _Backoff:
         self.until = -inf
 
     def failed(self, now: float) -> None:
-        """A spawn failed. Those that were ordered together and fail together count once."""
-        if now < self.until:
-            return
-        self._in_a_row += 1
+        """A spawn failed; one that was ordered before the time began does not double it."""
+        if now >= self.until:
+            self._in_a_row += 1
         doublings = self._in_a_row - 1 - self._free
         if doublings >= 0:
             # 2**40 seconds are for ever; no need to work out 2**5000.
