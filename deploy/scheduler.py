@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Protocol
@@ -50,6 +50,7 @@ _LOGGER = logging.getLogger(__name__)
 class LivePolicy(Protocol):
     """What the scheduler needs of a policy."""
 
+    name: str
     discipline: Discipline
 
     def reset(self, cluster: Cluster) -> None:
@@ -105,6 +106,7 @@ class _Task:
     task_id: str
     estimate: Estimate
     progress: Progress = Progress.ASSIGNED
+    started: bool = False
     error: TaskError | None = None
 
 
@@ -133,6 +135,7 @@ class RestoredTask:
     task_id: str
     progress: Progress
     assigned_at: float
+    started: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,12 +223,21 @@ class Scheduler:
         """A worker that holds resources."""
         return self.cluster.workers.get(worker_id)
 
+    def workers(self) -> Iterator[tuple[str, Worker]]:
+        """All workers that hold resources, by id."""
+        return ((str(worker_id), worker) for worker_id, worker in self.cluster.workers.items())
+
     def task_of(self, worker_id: str) -> tuple[str, str] | None:
         """Job and task of a busy worker."""
         worker = self.cluster.workers.get(worker_id)
         if worker is None or worker.job is None:
             return None
         return str(worker.job.job_id), self._tasks[worker_id].task_id
+
+    def is_running(self, worker_id: str, task_id: str) -> bool:
+        """Whether a task is in process on this worker."""
+        task = self._tasks.get(worker_id)
+        return task is not None and task.task_id == task_id
 
     # -- events: jobs -----------------------------------------------------------------
 
@@ -300,6 +312,14 @@ class Scheduler:
 
     # -- events: workers --------------------------------------------------------------
 
+    def starts(self, worker_id: str, task_id: str) -> bool:
+        """A task goes over the wire to its worker; true the first time."""
+        task = self._tasks.get(worker_id)
+        if task is None or task.task_id != task_id or task.started:
+            return False
+        task.started = True
+        return True
+
     def registered(self, now: float, worker_id: str) -> list[Step]:
         """A worker says that it has booted.
 
@@ -368,7 +388,7 @@ class Scheduler:
     def tick(self, now: float) -> list[Step]:
         """Nothing has happened: the periodic call, or the policy wanted to be woken."""
         self.cluster.tick(self._time(now))
-        return self._epoch([])
+        return self._epoch([], of_tick=True)
 
     def set_preference(self, now: float, preference: float) -> list[Step]:
         """The operator turns the dial.
@@ -405,19 +425,16 @@ class Scheduler:
             raise IllegalEventError("restore_worker", worker_id, "its job is already known")
         cluster.restore_worker(now, worker_id, flavor, node, min(now, worker.spawned_at))
         self._names[worker_id] = worker.name
-        if worker.registered:
+        if worker.registered or worker.draining:
             cluster.worker_ready(now, worker_id)
         if worker.draining:
-            if worker.registered:
-                cluster.worker_draining(now, worker_id)
-            else:
-                cluster.worker_abandoned(now, worker_id)
+            cluster.worker_draining(now, worker_id)
         elif task is not None:
             cluster.restore_task(
                 now, worker_id, self._restored(task.job), min(now, task.assigned_at)
             )
             self._estimates[task.job.job_id] = task.job.estimate
-            self._tasks[worker_id] = _Task(task.task_id, task.job.estimate)
+            self._tasks[worker_id] = _Task(task.task_id, task.job.estimate, started=task.started)
             for progress in range(Progress.DOWNLOADED, task.progress + 1):
                 self.progressed(now, worker_id, task.task_id, Progress(progress))
 
@@ -466,11 +483,12 @@ class Scheduler:
         del self._estimates[job_id]
         return [Failed(job_id, worker_id, task_id, attempts, reason)]
 
-    def _epoch(self, steps: list[Step]) -> list[Step]:
+    def _epoch(self, steps: list[Step], *, of_tick: bool = False) -> list[Step]:
         """Dispatch, then ask the policy until it keeps."""
         if self.paused:
             return steps
         cluster = self.cluster
+        asleep = of_tick and not cluster.jobs_in_system and not cluster.n_workers
         self._dispatch(steps)
         for observer in self.observers:
             observer.observe(cluster)
@@ -478,8 +496,9 @@ class Scheduler:
             decision = self._decide()
             action = decision.action
             possible = cluster.can(action)
-            steps.append(Decided(decision, possible))
-            if action.kind is ActionKind.KEEP or not possible:
+            keep = action.kind is ActionKind.KEEP
+            steps.append(Decided(decision, possible, routine=keep and asleep))
+            if keep or not possible:
                 break
             steps.append(
                 self._spawn(action.flavor)

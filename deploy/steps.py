@@ -153,10 +153,12 @@ class Decided:
     Attributes:
         decision: its answer, with the source.
         carried_out: false if it could not be (that ends the epoch).
+        routine: the clock ticked in an empty cluster, and the policy keeps it so.
     """
 
     decision: Decision
     carried_out: bool
+    routine: bool = False
 
 
 Step = (

@@ -269,6 +269,11 @@ class Cluster:
             room.free_millicores >= self._millicores[flavor] and room.free_mib >= self._mib[flavor]
         )
 
+    def is_waiting(self, job_id: Hashable) -> bool:
+        """Whether a job is in the queue."""
+        job = self.jobs.get(job_id)
+        return job is not None and job in self._waiting_jobs
+
     def next_assignment(self) -> tuple[Job, Worker] | None:
         """The next job to dispatch and its worker: the largest idle, last to become idle.
 

@@ -630,6 +630,9 @@ class ClusterMachine(RuleBasedStateMachine):
         inside = {job.job_id for _, _, job in self.queue}
         inside |= {w.job.job_id for w in self.workers.values() if w.job is not None}
         assert set(self.cluster.jobs) == inside
+        waiting = {job.job_id for _, _, job in self.queue}
+        assert {job_id for job_id in inside if self.cluster.is_waiting(job_id)} == waiting
+        assert not self.cluster.is_waiting("none")
         ended = self.counts["completed"] + self.counts["failed"]
         assert len(self.arrived) + self.restored == len(inside) + ended
         assert self.cluster.arrivals.count == len(self.arrived)

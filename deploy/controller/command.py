@@ -1,0 +1,455 @@
+"""``dacirco_controller``: the gRPC server, the scheduler and the worker manager."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, get_args
+
+from agents.loading import DEFAULT_FALLBACK
+from deploy.controller.settings import (
+    DEFAULT_HTTP_PORT,
+    DEFAULT_PORT,
+    DEFAULT_SCHEDULER,
+    MinioSettings,
+    Mode,
+    OpenStackSettings,
+    Patience,
+    PodSettings,
+    RunnerType,
+    Settings,
+)
+from env.command import CommandParser, run_command, whole_number
+from env.cost import check_preference
+from env.errors import DaCircoError
+
+COMMAND: Final = "dacirco_controller"
+SECRET_VARIABLE: Final = "DACIRCO_MINIO_SECRET_KEY"
+DEFAULT_SECRET_KEY: Final = "pass4minio"
+
+
+def make_parser() -> CommandParser:
+    """The command's options: those of the existing system, and ours."""
+    parser = CommandParser(
+        prog=COMMAND,
+        description="Schedule transcoding jobs on workers that are spawned and ended as needed.",
+        epilog="Policies and their parameters: python -m agents. All times are in seconds.",
+    )
+    _add_service(parser.add_argument_group("service"))
+    _add_scheduling(parser.add_argument_group("scheduling"))
+    _add_patience(parser.add_argument_group("how long things may take"))
+    _add_storage(parser.add_argument_group("object storage"))
+    _add_openstack(parser.add_argument_group("workers as VMs (--runner-type vm)"))
+    _add_pods(parser.add_argument_group("workers as pods (--runner-type pod)"))
+    _add_local(parser.add_argument_group("workers as processes, and simulated ones"))
+    return parser
+
+
+def _add_service(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("-v", "--verbose", action="store_true", help="log debugging details too")
+    group.add_argument(
+        "-p",
+        "--port",
+        type=_port,
+        default=DEFAULT_PORT,
+        metavar="PORT",
+        help="gRPC port; 0 takes a free one (default: %(default)s)",
+    )
+    group.add_argument(
+        "--bind",
+        metavar="ADDRESS",
+        help="where gRPC listens (default: all interfaces for vm and pod, whose workers call from "
+        "other machines; else 127.0.0.1)",
+    )
+    group.add_argument(
+        "--ip-address",
+        metavar="ADDRESS",
+        help="the address that workers call back (default: detected)",
+    )
+    group.add_argument(
+        "--http-port",
+        type=_port,
+        default=DEFAULT_HTTP_PORT,
+        metavar="PORT",
+        help="port on 127.0.0.1 of /metrics, /health, /ready and /preference; 0 takes a free one "
+        "(default: %(default)s)",
+    )
+    group.add_argument(
+        "-r",
+        "--runner-type",
+        choices=get_args(RunnerType),
+        default="vm",
+        help="what workers are: VMs, pods, processes of this machine, or simulated "
+        "(default: %(default)s)",
+    )
+    group.add_argument(
+        "--store",
+        default="sqlite:///dacirco.db",
+        metavar="URL",
+        help="database of jobs and workers: sqlite:///FILE or postgresql+psycopg://... "
+        "(default: %(default)s)",
+    )
+    group.add_argument(
+        "--event-log-file",
+        type=Path,
+        metavar="FILE",
+        help="event log (default: the first free tc-events-XY.txt in the working directory)",
+    )
+    group.add_argument(
+        "--stop-workers",
+        action="store_true",
+        help="when the controller ends, end its workers too (default: they go on, and the next "
+        "controller with this store adopts them)",
+    )
+
+
+def _add_scheduling(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--scheduler",
+        "--algorithm",
+        default=DEFAULT_SCHEDULER,
+        metavar="POLICY",
+        help="who decides: minimize-workers, grace-period, any other rule NAME[:key=value,...], "
+        "models/NAME or the folder of a frozen policy (default: %(default)s)",
+    )
+    group.add_argument(
+        "--fallback",
+        default=DEFAULT_FALLBACK,
+        metavar="RULE",
+        help="the rule that decides where the scheduler fails (default: %(default)s)",
+    )
+    group.add_argument(
+        "--mode",
+        choices=get_args(Mode),
+        default="active",
+        help="shadow: the fallback decides, what the scheduler would have done is only logged "
+        "(default: %(default)s)",
+    )
+    group.add_argument(
+        "--preference",
+        type=_preference,
+        metavar="W",
+        help="from 0.1, lean, to 0.9, fast; can be changed at run time with PUT /preference "
+        "(default: as in this store's last life, at first 0.5)",
+    )
+    group.add_argument(
+        "--max-workers",
+        type=whole_number,
+        metavar="N",
+        help="most workers at once (default: 2 for vm and pod, else as many as fit)",
+    )
+    group.add_argument(
+        "--max-idle-time",
+        type=_seconds,
+        default=60.0,
+        metavar="S",
+        help="how long an idle worker lives under grace-period (default: %(default)g)",
+    )
+    group.add_argument(
+        "--max-attempts",
+        type=whole_number,
+        default=3,
+        metavar="N",
+        help="workers that a job may be given before it ends in Error (default: %(default)s)",
+    )
+    group.add_argument(
+        "--max-queue",
+        type=whole_number,
+        default=10_000,
+        metavar="N",
+        help="most jobs in the system; further ones are refused (default: %(default)s)",
+    )
+    group.add_argument(
+        "--profile",
+        metavar="NAME_OR_PATH",
+        help="expected boot and service times (default: openstack for vm and simulated, "
+        "kubernetes for pod, local for process)",
+    )
+    group.add_argument(
+        "--catalog",
+        metavar="NAME_OR_PATH",
+        help="the videos whose length and resolution are known (default: local for process, "
+        "else bbb)",
+    )
+
+
+def _add_patience(group: argparse._ArgumentGroup) -> None:
+    patience = Patience()
+    group.add_argument(
+        "--call-interval",
+        type=_period,
+        default=patience.call_interval_s,
+        metavar="S",
+        help="period of the scheduler's call when nothing happens (default: %(default)g)",
+    )
+    group.add_argument(
+        "--keepalive-timeout",
+        type=_period,
+        default=patience.keepalive_s,
+        metavar="S",
+        help="a worker that is silent for longer is lost (default: %(default)g)",
+    )
+    group.add_argument(
+        "--boot-timeout",
+        type=_period,
+        default=patience.boot_s,
+        metavar="S",
+        help="a worker that takes longer to register has failed (default: %(default)g)",
+    )
+    group.add_argument(
+        "--task-timeout",
+        type=_period,
+        default=patience.task_s,
+        metavar="S",
+        help="a worker that takes longer for one job is given up (default: %(default)g)",
+    )
+
+
+def _add_storage(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--storage",
+        metavar="URL",
+        help="a folder, s3://HOST:PORT/BUCKET or s3s:// over TLS; goes before --minio-server "
+        "(default for process: the folder storage)",
+    )
+    group.add_argument("--minio-server", metavar="HOST", help="S3 server; required for vm and pod")
+    group.add_argument(
+        "--minio-port",
+        type=_port,
+        default=9000,
+        metavar="PORT",
+        help="its port (default: %(default)s)",
+    )
+    group.add_argument(
+        "--minio-access-key",
+        default="minio",
+        metavar="NAME",
+        help="its user (default: %(default)s)",
+    )
+    group.add_argument(
+        "--minio-secret-key",
+        metavar="SECRET",
+        help=f"its secret; better given in the variable {SECRET_VARIABLE} or in a file, since "
+        f"others can read command lines (default: {DEFAULT_SECRET_KEY})",
+    )
+    group.add_argument(
+        "--minio-secret-key-file",
+        type=Path,
+        metavar="FILE",
+        help="file whose first line is the secret",
+    )
+
+
+def _add_openstack(group: argparse._ArgumentGroup) -> None:
+    default = OpenStackSettings()
+    for option, value, text in (
+        ("--os-image", default.image, "image of the workers"),
+        ("--os-flavor", default.flavor, "flavor of the workers"),
+        ("--os-key", default.key, "key pair"),
+        ("--os-security-group", default.security_group, "security group"),
+        ("--os-network", default.network, "network"),
+    ):
+        group.add_argument(
+            option, default=value, metavar="NAME", help=f"{text} (default: %(default)s)"
+        )
+
+
+def _add_pods(group: argparse._ArgumentGroup) -> None:
+    default = PodSettings()
+    group.add_argument("--pod-image", metavar="IMAGE", help="container image of the workers")
+    group.add_argument(
+        "--pod-cpus",
+        type=_period,
+        default=default.cpus,
+        metavar="N",
+        help="cores of a pod (default: %(default)g)",
+    )
+    group.add_argument(
+        "--pod-memory",
+        default=default.memory,
+        metavar="SIZE",
+        help="RAM of a pod (default: %(default)s)",
+    )
+    group.add_argument(
+        "--pod-node-selector", metavar="KEY=VALUE", help="only nodes with this label"
+    )
+    where = group.add_mutually_exclusive_group()
+    where.add_argument(
+        "--concentrate-pods", action="store_true", help="all pods on one node (required affinity)"
+    )
+    where.add_argument(
+        "--spread-pods",
+        action="store_true",
+        help="no two pods on one node (required anti-affinity)",
+    )
+
+
+def _add_local(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--workers-folder",
+        type=Path,
+        default=Path("workers"),
+        metavar="DIR",
+        help="logs and working directories of process workers (default: %(default)s)",
+    )
+    group.add_argument(
+        "--cores",
+        type=whole_number,
+        metavar="N",
+        help="cores of this machine to offer (default: all that this process may use)",
+    )
+    group.add_argument(
+        "--boot-delay",
+        type=_seconds,
+        default=0.0,
+        metavar="S",
+        help="process workers start this much later, as a VM that boots (default: %(default)g)",
+    )
+    group.add_argument(
+        "--speed-up",
+        type=_period,
+        default=1.0,
+        metavar="N",
+        help="with simulated workers, time passes so many times as fast (default: %(default)g)",
+    )
+    group.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of the simulated workers' scatter and faults (default: %(default)s)",
+    )
+
+
+def settings_from(args: argparse.Namespace) -> Settings:
+    """The settings of a parsed command line.
+
+    Raises:
+        DaCircoError: options that do not go together, or a secret's file that cannot be read.
+    """
+    runner: RunnerType = args.runner_type
+    if runner in ("vm", "pod") and args.minio_server is None and args.storage is None:
+        raise DaCircoError(f"--runner-type {runner} needs --minio-server HOST")
+    if args.speed_up != 1.0 and runner != "simulated":
+        raise DaCircoError("--speed-up is for --runner-type simulated: real workers take real time")
+    return Settings(
+        runner_type=runner,
+        bind=args.bind,
+        port=args.port,
+        http_port=args.http_port,
+        ip_address=args.ip_address,
+        scheduler=args.scheduler,
+        fallback=args.fallback,
+        mode=args.mode,
+        preference=args.preference,
+        max_idle_time_s=args.max_idle_time,
+        max_workers=args.max_workers,
+        max_attempts=args.max_attempts,
+        max_queue=args.max_queue,
+        profile=args.profile,
+        catalog=args.catalog,
+        store=args.store,
+        storage=args.storage,
+        workers_folder=args.workers_folder,
+        event_log_file=args.event_log_file,
+        speed_up=args.speed_up,
+        seed=args.seed,
+        cores=args.cores,
+        boot_delay_s=args.boot_delay,
+        stop_workers=args.stop_workers,
+        patience=Patience(
+            call_interval_s=args.call_interval,
+            boot_s=args.boot_timeout,
+            keepalive_s=args.keepalive_timeout,
+            task_s=args.task_timeout,
+        ),
+        openstack=OpenStackSettings(
+            args.os_image, args.os_flavor, args.os_key, args.os_security_group, args.os_network
+        ),
+        pod=PodSettings(
+            args.pod_image,
+            args.pod_cpus,
+            args.pod_memory,
+            args.pod_node_selector,
+            args.concentrate_pods,
+            args.spread_pods,
+        ),
+        minio=MinioSettings(
+            args.minio_server, args.minio_port, args.minio_access_key, _secret(args)
+        ),
+    )
+
+
+def _secret(args: argparse.Namespace) -> str:
+    if args.minio_secret_key is not None:
+        return str(args.minio_secret_key)
+    path: Path | None = args.minio_secret_key_file
+    if path is not None:
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DaCircoError(f"--minio-secret-key-file {path}: {error}") from None
+        if not lines or not lines[0]:
+            raise DaCircoError(f"--minio-secret-key-file {path}: its first line is empty")
+        return lines[0]
+    return os.environ.get(SECRET_VARIABLE) or DEFAULT_SECRET_KEY
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, 0 to 65535")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0.0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
+    return number
+
+
+def _period(text: str) -> float:
+    number = _seconds(text)
+    if number == 0.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not above 0")
+    return number
+
+
+def _preference(text: str) -> float:
+    try:
+        return check_preference(float(text))
+    except (ValueError, DaCircoError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+
+    def work() -> None:
+        args = make_parser().parse_args(argv)
+        settings = settings_from(args)
+        logging.basicConfig(
+            level=logging.DEBUG if args.verbose else logging.INFO,
+            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+            stream=sys.stderr,
+        )
+        logging.getLogger("asyncio").setLevel(logging.WARNING)
+        logging.getLogger("urllib3").setLevel(logging.WARNING)
+        # Imported here: --help needs neither gRPC nor a database.
+        from deploy.controller.app import run_controller
+
+        asyncio.run(run_controller(settings, lambda line: print(line, flush=True)))
+
+    return run_command(COMMAND, work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

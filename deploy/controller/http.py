@@ -1,0 +1,105 @@
+"""The controller's own HTTP: metrics, health, and the operator's dial."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel, ConfigDict, Field
+
+from deploy.controller.service import Service
+from deploy.metrics import Metrics
+from env.cost import MAX_PREFERENCE, MIN_PREFERENCE
+from env.errors import DaCircoError
+
+READY: Final = "ready"
+
+
+class Preference(BaseModel):
+    """The operator's dial: 0.1 lean .. 0.9 fast."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    preference: float = Field(ge=MIN_PREFERENCE, le=MAX_PREFERENCE, allow_inf_nan=False)
+
+
+class Status(BaseModel):
+    """Health and readiness in words."""
+
+    status: str
+
+
+def make_app(
+    service: Service, metrics: Metrics, *, health: Callable[[], str], state: Callable[[], str]
+) -> FastAPI:
+    """The application.
+
+    Args:
+        service: holds the preference.
+        metrics: what ``/metrics`` shows.
+        health: empty while all is well, else what is wrong.
+        state: ``ready``, or what is missing for it.
+    """
+    app = FastAPI(title="DaCirco controller", docs_url="/docs", redoc_url=None)
+
+    @app.get("/metrics", response_class=Response)
+    async def read_metrics() -> Response:
+        """All metrics in Prometheus' text format."""
+        return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/health", response_model=Status)
+    async def read_health() -> Response:
+        """Whether the controller and its store work (200, else 503)."""
+        wrong = health()
+        return JSONResponse({"status": wrong or "ok"}, status_code=503 if wrong else 200)
+
+    @app.get("/ready", response_model=Status)
+    async def read_ready() -> Response:
+        """Whether jobs are scheduled (200) or only accepted (503)."""
+        now = health() or state()
+        return JSONResponse({"status": now}, status_code=200 if now == READY else 503)
+
+    @app.get("/preference")
+    async def read_preference() -> Preference:
+        """The dial."""
+        return Preference(preference=service.preference)
+
+    @app.put("/preference")
+    async def write_preference(wanted: Preference) -> Preference:
+        """Turn the dial; it stays so after a restart."""
+        await service.set_preference(wanted.preference)
+        return Preference(preference=service.preference)
+
+    return app
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        DaCircoError: the port is taken, or the address is not one of this machine.
+    """
+    try:
+        return socket.create_server((host, port), backlog=100)
+    except OSError as error:
+        raise DaCircoError(
+            f"cannot listen on {host}:{port} for HTTP: {error.strerror}; give another --http-port"
+        ) from None
+
+
+class HttpServer(uvicorn.Server):
+    """Runs in the controller's event loop; the signals stay the controller's."""
+
+    def __init__(self, app: FastAPI) -> None:
+        super().__init__(uvicorn.Config(app, log_level="warning", access_log=False))
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave them alone."""
+        yield

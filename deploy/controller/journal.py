@@ -1,0 +1,169 @@
+"""How each step is written down: in the store, and in the event log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from deploy.steps import (
+    Assign,
+    Decided,
+    Downloaded,
+    Failed,
+    Gone,
+    Lost,
+    Placed,
+    Registered,
+    Requeued,
+    Spawn,
+    SpawnFailed,
+    Step,
+    Stop,
+    Transcoded,
+    Uploaded,
+)
+from deploy.store.records import (
+    Change,
+    JobChange,
+    JobState,
+    WorkerChange,
+    WorkerRecord,
+    WorkerStatus,
+)
+from env.actions import ActionKind
+from env.cluster import Cluster
+from env.event_log import EventCode
+
+Keys = dict[str, str | int | float]
+Line = tuple[EventCode, Mapping[str, str | int | float]]
+"""One line of the event log."""
+
+_NO_ATTEMPT: Final = {
+    "worker_id": None,
+    "task_id": None,
+    "time_assigned": None,
+    "time_started": None,
+    "time_downloaded": None,
+    "time_transcoded": None,
+}
+
+
+def changes_of(step: Step, moment: float) -> list[Change]:
+    """What a step changes in the store; `moment` in seconds since the epoch."""
+    match step:
+        case Spawn(worker_id, name, flavor, node):
+            record = WorkerRecord(
+                worker_id, name, flavor.name, node, flavor.vcpus, flavor.ram_gib, moment
+            )
+            return [record]
+        case Registered(worker_id):
+            return [_worker(worker_id, WorkerStatus.IDLE, time_registered=moment)]
+        case Assign(job_id, worker_id, task_id, attempts):
+            values = _NO_ATTEMPT | {
+                "state": JobState.STARTED,
+                "attempts": attempts,
+                "worker_id": worker_id,
+                "task_id": task_id,
+                "time_assigned": moment,
+            }
+            return [JobChange(job_id, values), _worker(worker_id, WorkerStatus.DOWNLOADING)]
+        case Downloaded(job_id, worker_id):
+            return [
+                JobChange(job_id, {"time_downloaded": moment}),
+                _worker(worker_id, WorkerStatus.TRANSCODING),
+            ]
+        case Transcoded(job_id, worker_id):
+            return [
+                JobChange(job_id, {"time_transcoded": moment}),
+                _worker(worker_id, WorkerStatus.UPLOADING),
+            ]
+        case Uploaded(job_id, worker_id):
+            return [
+                JobChange(job_id, {"state": JobState.COMPLETED, "time_uploaded": moment}),
+                _worker(worker_id, WorkerStatus.IDLE),
+            ]
+        case Requeued(job_id, worker_id):
+            return [
+                JobChange(job_id, _NO_ATTEMPT | {"state": JobState.WAITING}),
+                _worker(worker_id, WorkerStatus.IDLE),
+            ]
+        case Failed(job_id, worker_id, _, _, reason):
+            return [
+                JobChange(job_id, {"state": JobState.ERROR, "error_message": reason}),
+                _worker(worker_id, WorkerStatus.IDLE),
+            ]
+        case Placed(worker_id, node):
+            return [WorkerChange(worker_id, {"node": node})]
+        case SpawnFailed(worker_id, reason) | Lost(worker_id, reason):
+            return [WorkerChange(worker_id, {"reason": reason})]
+        case Stop(worker_id):
+            return [_worker(worker_id, WorkerStatus.DRAINING)]
+        case Gone(worker_id):
+            return [_worker(worker_id, WorkerStatus.STOPPED, time_destroyed=moment)]
+        case Decided():
+            return []
+
+
+def _worker(worker_id: str, state: WorkerStatus, **values: Any) -> WorkerChange:
+    return WorkerChange(worker_id, {"state": state, **values})
+
+
+def lines_of(step: Step, cluster: Cluster, policy: str) -> list[Line]:
+    """What the event log tells of a step.
+
+    A transcoding or storage error is logged with the message that told of it, not here.
+    """
+    match step:
+        case Spawn(worker_id, name, flavor, node):
+            worker: Keys = {"name": name, "worker_id": worker_id}
+            worker |= {"flavor": flavor.name, "node": node}
+            return [(EventCode.WORKER_CREATED, worker)]
+        case Assign(job_id, worker_id, task_id):
+            return [(EventCode.TASK_ASSIGNED, _task(job_id, worker_id, task_id))]
+        case Downloaded(job_id, worker_id, task_id):
+            return [(EventCode.FILE_DOWNLOADED, _task(job_id, worker_id, task_id))]
+        case Transcoded(job_id, worker_id, task_id):
+            return [(EventCode.TRANSCODING_COMPLETED, _task(job_id, worker_id, task_id))]
+        case Uploaded(job_id, worker_id, task_id):
+            return [(EventCode.FILE_UPLOADED, _task(job_id, worker_id, task_id))]
+        case Requeued(job_id, worker_id, task_id, attempts, reason):
+            why: Keys = {"attempts": attempts, "reason": reason}
+            return [(EventCode.TASK_REQUEUED, _task(job_id, worker_id, task_id) | why)]
+        case Failed(job_id, _, _, attempts, reason):
+            why = {"request_id": job_id, "attempts": attempts, "error_message": reason}
+            return [(EventCode.REQUEST_FAILED, why)]
+        case Placed(worker_id, node):
+            return [(EventCode.WORKER_PLACED, {"worker_id": worker_id, "node": node})]
+        case SpawnFailed(worker_id, reason):
+            return [(EventCode.SPAWN_FAILED, {"worker_id": worker_id, "reason": reason})]
+        case Lost(worker_id, reason):
+            return [(EventCode.WORKER_LOST, {"worker_id": worker_id, "reason": reason})]
+        case Stop(worker_id):
+            return [(EventCode.WORKER_DRAINING, {"worker_id": worker_id})]
+        case Gone(worker_id, name):
+            return [(EventCode.WORKER_DESTROYED, {"name": name, "worker_id": worker_id})]
+        case Decided():
+            return [(EventCode.DECISION, decision_keys(step, cluster, policy))]
+        case Registered():  # needs what the worker says of itself: see the controller
+            return []
+
+
+def decision_keys(decided: Decided, cluster: Cluster, policy: str) -> Keys:
+    """The keys of a decision's line."""
+    decision = decided.decision
+    action = decision.action
+    keep = action.kind is ActionKind.KEEP
+    known = not keep and 0 <= action.flavor < cluster.n_flavors
+    return {
+        "source": str(decision.source),
+        "reason": decision.reason if decided.carried_out else "not-possible",
+        "detail": decision.detail,
+        "action": action.kind.name.lower(),
+        "flavor": cluster.flavors[action.flavor].name if known else "",
+        "observation": decision.observation,
+        "policy": policy,
+    }
+
+
+def _task(job_id: str, worker_id: str, task_id: str) -> Keys:
+    return {"request_id": job_id, "worker_id": worker_id, "task_id": task_id}

@@ -1,0 +1,100 @@
+"""The controller's settings, as the command line gives them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+RunnerType = Literal["vm", "pod", "process", "simulated"]
+Mode = Literal["active", "shadow"]
+
+DEFAULT_SCHEDULER: Final = "minimize-workers"
+DEFAULT_PORT: Final = 50051
+DEFAULT_HTTP_PORT: Final = 9464
+"""Where Prometheus exporters of applications usually listen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long things may take, seconds.
+
+    Attributes:
+        call_interval_s: period of the scheduler's tick.
+        boot_s: from the order to spawn until the worker registers.
+        keepalive_s: a worker that gives no sign of life for longer is lost.
+        task_s: from assigning a job to its end on one worker.
+    """
+
+    call_interval_s: float = 1.0
+    boot_s: float = 300.0
+    keepalive_s: float = 60.0
+    task_s: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStackSettings:
+    """How VMs are made (names of what exists in the cloud)."""
+
+    image: str = "dacirco"
+    flavor: str = "m1.small"
+    key: str = "mykey"
+    security_group: str = "ssh"
+    network: str = "external"
+
+
+@dataclass(frozen=True, slots=True)
+class PodSettings:
+    """How pods are made."""
+
+    image: str | None = None
+    cpus: float = 2.0
+    memory: str = "1.4Gi"
+    node_selector: str | None = None
+    concentrate: bool = False
+    spread: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MinioSettings:
+    """The object storage of VMs and pods."""
+
+    server: str | None = None
+    port: int = 9000
+    access_key: str = "minio"
+    secret_key: str = field(default="pass4minio", repr=False)
+    bucket: str = "videos"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All of them. See ``dacirco_controller --help``."""
+
+    runner_type: RunnerType = "vm"
+    bind: str | None = None
+    port: int = DEFAULT_PORT
+    http_port: int = DEFAULT_HTTP_PORT
+    ip_address: str | None = None
+    scheduler: str = DEFAULT_SCHEDULER
+    fallback: str = "grace-period"
+    mode: Mode = "active"
+    preference: float | None = None
+    max_idle_time_s: float = 60.0
+    max_workers: int | None = None
+    max_attempts: int = 3
+    max_queue: int = 10_000
+    profile: str | None = None
+    catalog: str | None = None
+    store: str = "sqlite:///dacirco.db"
+    storage: str | None = None
+    workers_folder: Path = Path("workers")
+    event_log_file: Path | None = None
+    speed_up: float = 1.0
+    seed: int = 0
+    cores: int | None = None
+    boot_delay_s: float = 0.0
+    stop_workers: bool = False
+    patience: Patience = field(default_factory=Patience)
+    openstack: OpenStackSettings = field(default_factory=OpenStackSettings)
+    pod: PodSettings = field(default_factory=PodSettings)
+    minio: MinioSettings = field(default_factory=MinioSettings)

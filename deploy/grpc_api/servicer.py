@@ -1,0 +1,252 @@
+"""The contract's gRPC service: checks what comes in, and translates.
+
+Never trust a client or a worker: whatever they send, they get an answer of the contract, and
+nothing changes unless the scheduler allows it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+import grpc
+import grpc.aio
+
+from deploy.controller.service import RejectedError, Service
+from deploy.grpc_api import dacirco_pb2 as pb
+from deploy.grpc_api import dacirco_pb2_grpc as rpc
+from deploy.scheduler import Progress, TaskError
+from deploy.store.records import JobState, WorkerStatus
+from env.errors import IllegalEventError
+
+REASON_KEY: Final = "dacirco-reason"
+"""Trailing metadata by which our REST front end learns why a job was refused."""
+MOST_ID: Final = 64
+MOST_RECEIVED: Final = 64 * 1024
+MOST_SENT: Final = 64 * 1024 * 1024
+MOST_CALLS: Final = 5000
+"""At once; each worker keeps one open."""
+
+_LOGGER = logging.getLogger(__name__)
+
+_JOB_STATES: Final = {
+    JobState.WAITING: pb.REQUEST_STATUS_WAITING,
+    JobState.STARTED: pb.REQUEST_STATUS_STARTED,
+    JobState.COMPLETED: pb.REQUEST_STATUS_COMPLETED,
+    JobState.ERROR: pb.REQUEST_STATUS_ERROR,
+}
+_WORKER_STATES: Final = {
+    WorkerStatus.BOOTING: pb.WORKER_STATUS_BOOTING,
+    WorkerStatus.DOWNLOADING: pb.WORKER_STATUS_DOWNLOADING_FILE,
+    WorkerStatus.TRANSCODING: pb.WORKER_STATUS_TRANSCODING,
+    WorkerStatus.UPLOADING: pb.WORKER_STATUS_UPLOADING_FILE,
+    WorkerStatus.IDLE: pb.WORKER_STATUS_IDLE,
+    WorkerStatus.DRAINING: pb.WORKER_STATUS_STOPPED,
+    WorkerStatus.STOPPED: pb.WORKER_STATUS_STOPPED,
+}
+_PROGRESS: Final = {
+    pb.EVENT_FILE_DOWNLOADED: Progress.DOWNLOADED,
+    pb.EVENT_TRANSCODING_COMPLETED: Progress.TRANSCODED,
+    pb.EVENT_FILE_UPLOADED: Progress.UPLOADED,
+}
+_ERRORS: Final = {
+    pb.ERROR_TRANSCODING_FAILED: TaskError.TRANSCODING_FAILED,
+    pb.ERROR_STORAGE_ERROR: TaskError.STORAGE_ERROR,
+}
+
+T = TypeVar("T")
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Servicer(rpc.DaCircogRPCServiceServicer):
+    """Answers the contract's calls."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    # -- the REST front end -----------------------------------------------------------
+
+    async def submit_request(self, request: pb.TCRequest, context: Context) -> pb.TCRequestReply:
+        """See the contract; the reason of a refusal goes into the trailing metadata too."""
+        service = self._service
+        try:
+            job_id = await service.submit(
+                request.input_video, request.output_video, request.bitrate, request.speed
+            )
+        except RejectedError as error:
+            service.rejected(error.reason)
+            context.set_trailing_metadata(((REASON_KEY, error.reason),))
+            return pb.TCRequestReply(success=False, error_message=str(error))
+        except Exception:
+            _LOGGER.exception("submit_request failed")
+            service.rejected("storage")
+            context.set_trailing_metadata(((REASON_KEY, "storage"),))
+            return pb.TCRequestReply(success=False, error_message="the controller failed")
+        return pb.TCRequestReply(success=True, request_id=job_id)
+
+    async def get_requests(self, request: pb.Empty, context: Context) -> pb.RequestIDList:
+        """Ids of all jobs in the order of arrival."""
+        return pb.RequestIDList(request_ids=await _read(self._service.job_ids, context))
+
+    async def get_request(self, request: pb.RequestID, context: Context) -> pb.TCRequest:
+        """A job as it was asked for; empty if it is unknown."""
+        if not _is_id(request.request_id):
+            return pb.TCRequest()
+        job = await _read(lambda: self._service.job(request.request_id), context)
+        if job is None:
+            return pb.TCRequest()
+        return pb.TCRequest(
+            input_video=job.input_video,
+            output_video=job.output_video,
+            bitrate=job.bitrate,
+            speed=job.speed,
+        )
+
+    async def get_request_status(
+        self, request: pb.RequestID, context: Context
+    ) -> pb.TCRequestStatus:
+        """How far a job has come."""
+        state = None
+        if _is_id(request.request_id):
+            state = await _read(lambda: self._service.job_state(request.request_id), context)
+        status = pb.REQUEST_STATUS_NOT_FOUND if state is None else _JOB_STATES[state]
+        return pb.TCRequestStatus(request_status=status)
+
+    async def get_workers(self, request: pb.Empty, context: Context) -> pb.WorkerIDList:
+        """Ids of all workers in the order of their spawns, stopped ones too."""
+        return pb.WorkerIDList(worker_ids=await _read(self._service.worker_ids, context))
+
+    async def get_worker(self, request: pb.WorkerID, context: Context) -> pb.WorkerFullDesc:
+        """A worker; empty if it is unknown."""
+        if not _is_id(request.worker_id):
+            return pb.WorkerFullDesc()
+        worker = await _read(lambda: self._service.worker(request.worker_id), context)
+        if worker is None:
+            return pb.WorkerFullDesc()
+        return pb.WorkerFullDesc(
+            name=worker.name,
+            id=worker.worker_id,
+            cpus=str(worker.cpus),
+            memory=f"{worker.memory:g}",
+            node=worker.node,
+        )
+
+    async def get_worker_status(self, request: pb.WorkerID, context: Context) -> pb.WorkerGrpcState:
+        """What a worker does."""
+        state = None
+        if _is_id(request.worker_id):
+            state = await _read(lambda: self._service.worker_state(request.worker_id), context)
+        status = pb.WORKER_STATUS_NOT_FOUND if state is None else _WORKER_STATES[state]
+        return pb.WorkerGrpcState(worker_status=status)
+
+    # -- workers ----------------------------------------------------------------------
+
+    async def register_worker(
+        self, request: pb.WorkerDesc, context: Context
+    ) -> pb.gRPCServiceReply:
+        """A worker has booted."""
+        if not _is_id(request.id):
+            return self._refused("register_worker", request.id, "", "the id is not one")
+        return await _reply(self._service.register(request.id))
+
+    async def get_tasks(self, request: pb.WorkerDesc, context: Context) -> None:
+        """The tasks of a worker, until it is stopped or opens another stream."""
+        worker_id = request.id
+        if not _is_id(worker_id):
+            self._refused("get_tasks", worker_id, "", "the id is not one")
+            await context.abort(grpc.StatusCode.NOT_FOUND, "the worker is unknown")
+        try:
+            stream = self._service.open_stream(worker_id)
+        except IllegalEventError as error:
+            await context.abort(grpc.StatusCode.NOT_FOUND, error.state)
+        try:
+            async for task in stream:
+                self._service.task_sent(task)
+                await context.write(task)
+        finally:
+            self._service.left_stream(worker_id, stream)
+
+    async def submit_event(self, request: pb.GrpcEvent, context: Context) -> pb.gRPCServiceReply:
+        """A worker tells how far its task has come, or that it is alive."""
+        worker_id, task_id = request.worker_id, request.task_id
+        if not _is_id(worker_id):
+            return self._refused("submit_event", worker_id, task_id, "the worker's id is not one")
+        if request.event_type == pb.EVENT_KEEPALIVE:
+            try:
+                self._service.keepalive(worker_id)
+            except IllegalEventError as error:
+                return _failure(error.state)
+            return pb.gRPCServiceReply(success=True)
+        progress = _PROGRESS.get(request.event_type)
+        if progress is None:
+            return self._refused("submit_event", worker_id, task_id, "there is no such event type")
+        if not _is_id(task_id):
+            return self._refused("submit_event", worker_id, task_id, "the task's id is not one")
+        return await _reply(self._service.progress(worker_id, task_id, progress))
+
+    async def submit_error(
+        self, request: pb.GrpcErrorEvent, context: Context
+    ) -> pb.gRPCServiceReply:
+        """A worker gives its task up."""
+        worker_id, task_id = request.worker_id, request.task_id
+        error = _ERRORS.get(request.error_type)
+        if not (_is_id(worker_id) and _is_id(task_id)):
+            return self._refused("submit_error", worker_id, task_id, "an id is not one")
+        if error is None:
+            return self._refused("submit_error", worker_id, task_id, "there is no such error type")
+        return await _reply(self._service.failure(worker_id, task_id, error, request.error_message))
+
+    def _refused(self, event: str, worker_id: str, task_id: str, why: str) -> pb.gRPCServiceReply:
+        self._service.refuse(event, worker_id, task_id, why)
+        return _failure(why)
+
+
+def _is_id(text: str) -> bool:
+    return 0 < len(text) <= MOST_ID and text.isprintable()
+
+
+def _failure(why: str) -> pb.gRPCServiceReply:
+    return pb.gRPCServiceReply(success=False, error_message=why)
+
+
+async def _reply(event: Awaitable[None]) -> pb.gRPCServiceReply:
+    try:
+        await event
+    except IllegalEventError as error:
+        return _failure(error.state)
+    except Exception:
+        _LOGGER.exception("a worker's event failed")
+        return _failure("the controller failed")
+    return pb.gRPCServiceReply(success=True)
+
+
+async def _read(read: Callable[[], Awaitable[T]], context: Context) -> T:
+    """What the store says; a client may try again later if it cannot be read."""
+    try:
+        return await read()
+    except Exception:
+        _LOGGER.exception("the store cannot be read")
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "the store cannot be read, try again")
+
+
+def make_server() -> grpc.aio.Server:
+    """A gRPC server with our limits; without ports, answering nothing yet."""
+    return grpc.aio.server(
+        options=(
+            ("grpc.max_receive_message_length", MOST_RECEIVED),
+            ("grpc.max_send_message_length", MOST_SENT),
+            ("grpc.so_reuseport", 0),  # two controllers on one port would share the workers
+            # Dead peers are found out, so that their streams end.
+            ("grpc.keepalive_time_ms", 30_000),
+            ("grpc.keepalive_timeout_ms", 10_000),
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+            ("grpc.keepalive_permit_without_calls", 1),
+        ),
+        maximum_concurrent_rpcs=MOST_CALLS,
+    )
+
+
+def add_service(server: grpc.aio.Server, service: Service) -> None:
+    """Let a server that has not started answer for the service."""
+    rpc.add_DaCircogRPCServiceServicer_to_server(Servicer(service), server)  # type: ignore[no-untyped-call]

@@ -1,0 +1,128 @@
+"""What the store holds, as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class JobState(StrEnum):
+    """Life of a job, as clients see it."""
+
+    WAITING = "Waiting"
+    STARTED = "Started"
+    COMPLETED = "Completed"
+    ERROR = "Error"
+
+
+class WorkerStatus(StrEnum):
+    """Life of a worker; `DRAINING` is ours: clients see it as stopped."""
+
+    BOOTING = "Booting"
+    DOWNLOADING = "Downloading File"
+    TRANSCODING = "Transcoding"
+    UPLOADING = "Uploading File"
+    IDLE = "Idle"
+    DRAINING = "Draining"
+    STOPPED = "Stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """A job; times are seconds since the epoch.
+
+    Attributes:
+        request_id: its id.
+        input_video: name of the video.
+        output_video: name of the result.
+        bitrate: kbit/s.
+        speed: x265 preset.
+        time_received: when the client asked.
+        state: see `JobState`.
+        attempts: how many workers have been given it.
+        worker_id: the latest of them.
+        task_id: the latest attempt.
+        error_message: why it failed.
+        time_assigned: when the latest attempt was given to its worker.
+        time_started: when the worker was sent it.
+        time_downloaded: when the worker had the input.
+        time_transcoded: when it had transcoded.
+        time_uploaded: when the result was in place.
+    """
+
+    request_id: str
+    input_video: str
+    output_video: str
+    bitrate: int
+    speed: str
+    time_received: float
+    state: JobState = JobState.WAITING
+    attempts: int = 0
+    worker_id: str | None = None
+    task_id: str | None = None
+    error_message: str | None = None
+    time_assigned: float | None = None
+    time_started: float | None = None
+    time_downloaded: float | None = None
+    time_transcoded: float | None = None
+    time_uploaded: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRecord:
+    """A worker; times are seconds since the epoch.
+
+    Attributes:
+        worker_id: its id.
+        name: its name.
+        flavor: name of its flavor.
+        node: where it runs, as far as is known.
+        cpus: vCPUs.
+        memory: RAM, GiB.
+        time_created: when it was ordered.
+        state: see `WorkerStatus`.
+        time_registered: when it came.
+        time_destroyed: when nothing was left of it.
+        reason: why it went, if nobody wanted that.
+    """
+
+    worker_id: str
+    name: str
+    flavor: str
+    node: str
+    cpus: int
+    memory: float
+    time_created: float
+    state: WorkerStatus = WorkerStatus.BOOTING
+    time_registered: float | None = None
+    time_destroyed: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobChange:
+    """New values of some of a job's columns."""
+
+    request_id: str
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerChange:
+    """New values of some of a worker's columns."""
+
+    worker_id: str
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class MetaChange:
+    """A new value of a setting that outlives the controller."""
+
+    key: str
+    value: str
+
+
+Change = JobRecord | WorkerRecord | JobChange | WorkerChange | MetaChange
+"""One row to add (a record) or to change."""

@@ -1,0 +1,60 @@
+"""The store's tables. `number` counts the rows in the order of their arrival."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Column, Float, Integer, MetaData, String, Table, Text
+
+SCHEMA_VERSION: Final = "1"
+
+# SQLite counts up only in a column that is declared as INTEGER.
+_NUMBER: Final = BigInteger().with_variant(Integer, "sqlite")
+
+metadata = MetaData()
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("number", _NUMBER, primary_key=True, autoincrement=True),
+    Column("request_id", String(64), unique=True, nullable=False),
+    Column("input_video", Text, nullable=False),
+    Column("output_video", Text, nullable=False),
+    Column("bitrate", Integer, nullable=False),
+    Column("speed", String(20), nullable=False),
+    Column("state", String(20), nullable=False, index=True),
+    Column("attempts", Integer, nullable=False),
+    Column("worker_id", String(64)),
+    Column("task_id", String(64)),
+    Column("error_message", Text),
+    Column("time_received", Float(53), nullable=False),
+    Column("time_assigned", Float(53)),
+    Column("time_started", Float(53)),
+    Column("time_downloaded", Float(53)),
+    Column("time_transcoded", Float(53)),
+    Column("time_uploaded", Float(53)),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("number", _NUMBER, primary_key=True, autoincrement=True),
+    Column("worker_id", String(64), unique=True, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("flavor", Text, nullable=False),
+    Column("node", Text, nullable=False),
+    Column("cpus", Integer, nullable=False),
+    Column("memory", Float(53), nullable=False),
+    Column("state", String(20), nullable=False, index=True),
+    Column("time_created", Float(53), nullable=False),
+    Column("time_registered", Float(53)),
+    Column("time_destroyed", Float(53)),
+    Column("reason", Text),
+)
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)
