@@ -42,6 +42,18 @@ class UnusablePolicy(Policy):
         raise PolicyError(self.why)
 
 
+class LivePolicy(Shielded):
+    """The whole stack: shield, guard, and the two policies.
+
+    Attributes:
+        guard: tells who is in charge, and why.
+    """
+
+    def __init__(self, guard: Guarded, limits: ShieldLimits | None = None) -> None:
+        super().__init__(guard, limits)
+        self.guard = guard
+
+
 def load_policy(spec: str, discipline: Discipline) -> tuple[Policy, tuple[str, ...]]:
     """A policy from its text; a frozen one that is missing or corrupt is stood in for.
 
@@ -78,7 +90,7 @@ def live_policy(
     shield: ShieldLimits | None = None,
     on_switch: Callable[[Switch], None] | None = None,
     clock: Callable[[], float] = time.perf_counter,
-) -> tuple[Shielded, tuple[str, ...]]:
+) -> tuple[LivePolicy, tuple[str, ...]]:
     """The policy for a live cluster: ``Shielded(Guarded(policy, fallback))``.
 
     A frozen policy that is missing or corrupt is no error: the fallback decides. One that does
@@ -113,4 +125,4 @@ def live_policy(
     for line in warnings:
         _LOG.warning("%s", line)
     guarded = Guarded(policy, fallback, guard, hashed=True, on_switch=on_switch, clock=clock)
-    return Shielded(guarded, shield), warnings
+    return LivePolicy(guarded, shield), warnings

@@ -14,7 +14,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from agents.decision import Decision, Explained, Source
-from agents.guard import DECIDED, RAISED, Guarded, check_action, check_wake, one_line
+from agents.guard import DECIDED, RAISED, check_action, check_wake, one_line
 from agents.idle import TIME_TOLERANCE_S
 from agents.policy import Policy
 from env.actions import KEEP, Action, ActionKind, spawn
@@ -126,11 +126,6 @@ class Shielded(Policy):
     def spec(self) -> str:
         """The policy's."""
         return self.inner.spec
-
-    @property
-    def guard(self) -> Guarded | None:
-        """The guard inside, if there is one."""
-        return self.inner if isinstance(self.inner, Guarded) else None
 
     @property
     def spawns_per_minute(self) -> int:

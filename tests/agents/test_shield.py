@@ -306,11 +306,10 @@ def test_it_counts_from_what_the_cluster_says_at_the_reset(drive: Any) -> None:
 def test_a_rule_passes_through(drive: Any) -> None:
     rule = make_policy("reserve-k:spares=2")
     shield = Shielded(rule)
-    assert (shield.name, shield.spec, shield.discipline, shield.guard) == (
+    assert (shield.name, shield.spec, shield.discipline) == (
         "reserve-k",
         rule.spec,
         rule.discipline,
-        None,
     )
     driver = drive()
     shield.reset(driver.cluster)
