@@ -31,7 +31,6 @@ class Processes:
         self.logs = folder / "log"
         self._table = folder / "processes.json"
         self._lock = threading.Lock()
-        self._children: dict[int, subprocess.Popen[bytes]] = {}
 
     def start(
         self,
@@ -54,8 +53,8 @@ class Processes:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        child.returncode = 0  # it may outlive us: subprocess is not to warn of that
         with self._lock:
-            self._children[child.pid] = child
             entry = {"pid": child.pid, "created": psutil.Process(child.pid).create_time()}
             self._write({**self._read(), name: entry})
         return child.pid
@@ -115,7 +114,7 @@ class Processes:
         entry = self._read().get(name)
         if entry is None:
             return False
-        self._reap(int(entry["pid"]))
+        _reap(int(entry["pid"]))
         return is_alive(int(entry["pid"]), float(entry["created"]))
 
     def pause(self, name: str) -> None:
@@ -152,8 +151,8 @@ class Processes:
                 process.kill()
             except psutil.NoSuchProcess:
                 continue
-        for pid in list(self._children):
-            self._reap(pid)
+        for name in self.names():
+            _reap(self.pid(name))
         wait_for(lambda: not leftovers(), f"the end of the processes of {self.folder}")
 
     def forget(self) -> None:
@@ -163,12 +162,6 @@ class Processes:
     def _signal(self, name: str, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid(name), number)
-
-    def _reap(self, pid: int) -> None:
-        """Collect the exit code of a child of ours, so that no zombie stays."""
-        child = self._children.get(pid)
-        if child is not None and child.poll() is not None:
-            del self._children[pid]
 
     def _read(self) -> dict[str, dict[str, float]]:
         try:
@@ -181,6 +174,12 @@ class Processes:
         new = self._table.with_suffix(".new")
         new.write_text(json.dumps(table, indent=1))
         new.replace(self._table)
+
+
+def _reap(pid: int) -> None:
+    """Collect the exit code of a child of ours that has ended, so that no zombie stays."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
 
 
 def as_user(user: str | None) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -31,6 +32,9 @@ from tests.clouds.waiting import answers, wait_for
 
 OWNER, ADMIN = "openstack", "openstack_admin"
 """The two clouds of clouds.yaml."""
+
+WORKER = Path(sys.executable).parent / "dacirco_tc_worker"
+"""The worker of the virtual environment that runs the tests."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,9 @@ class Guest:
     def kill(self) -> None:
         """End the guest and all it runs at once, as a VM that crashes."""
         assert self.pid is not None, f"{self.name} has no guest"
-        psutil.Process(self.pid).kill()
+        process = psutil.Process(self.pid)
+        process.kill()
+        process.wait(30)
 
     def kill_worker(self) -> None:
         """End the worker at once and leave the VM running."""
@@ -106,11 +112,11 @@ class OpenStackCloud(Cloud):
         )
 
     def stop(self) -> None:
-        """The services first, then the message queue, then the database."""
-        last = ["rabbitmq", "postgres", "epmd"]
-        self.processes.stop([name for name in self.processes.names() if name not in last])
-        for name in last:
-            self.processes.stop([name])
+        """The services first, then what they lean on; none has data that must survive."""
+        services = [name for name in self.processes.names() if name != "postgres"]
+        self.processes.stop(services, grace_s=1)
+        # Killed outright, PostgreSQL would leave its shared memory behind.
+        self.processes.stop(["postgres"], ask=signal.SIGQUIT)
 
     @property
     def clouds_file(self) -> Path:
@@ -134,6 +140,7 @@ class OpenStackCloud(Cloud):
         boot_delay_s: tuple[float, float] = (0.0, 0.0),
         refuse: str | None = None,
         guest: bool = True,
+        worker: Path | None = None,
     ) -> None:
         """Say how servers that boot from now on fare on the hosts.
 
@@ -142,8 +149,14 @@ class OpenStackCloud(Cloud):
             boot_delay_s: least and most seconds in status BUILD before the guest starts.
             refuse: the host fails each build with this reason, after the delay.
             guest: without one a server is ACTIVE and never does anything.
+            worker: what the guest starts instead of our `dacirco_tc_worker`.
         """
-        behaviour = {"boot_delay_s": boot_delay_s, "refuse": refuse, "guest": guest}
+        behaviour = {
+            "boot_delay_s": boot_delay_s,
+            "refuse": refuse,
+            "guest": guest,
+            "worker": str(worker or WORKER),
+        }
         for host in hosts:
             path = self.scratch / "behaviour" / f"{host}.json"
             new = path.with_suffix(".new")
@@ -178,16 +191,8 @@ class OpenStackCloud(Cloud):
     def start_compute(self, host: str) -> None:
         """Start a compute node's nova-compute; guests of before are found again."""
         layout = self._layout
-        worker = [sys.executable, "-m", "tests.clouds.openstack.guest", self.cgroup]
-        guest = [
-            "unshare",
-            "--mount",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            *worker,
-            _worker_command(),
-        ]
+        isolated = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+        guest = [*isolated, sys.executable, "-m", "tests.clouds.openstack.guest", self.cgroup]
         conf = ["--config-file", layout.etc / f"nova-{host}" / "nova.conf"]
         self.processes.start(
             f"nova-{host}",
@@ -246,11 +251,12 @@ class OpenStackCloud(Cloud):
     def quota(self, **limits: int) -> Iterator[None]:
         """Limits of the owner's project inside the block: cores, ram (MiB), instances."""
         admin = self.connect(ADMIN)
-        admin.set_compute_quotas(PROJECT, **limits)
+        project = admin.identity.find_project(PROJECT, ignore_missing=False).id
+        admin.compute.update_quota_set(project, **limits)
         try:
             yield
         finally:
-            admin.delete_compute_quotas(PROJECT)
+            admin.compute.revert_quota_set(project)
 
     def servers(self) -> list[Any]:
         """Every server of every project as the administrator sees it, with its host."""
@@ -266,9 +272,13 @@ class OpenStackCloud(Cloud):
         return found + [f"guest {guest.name}" for guest in self.guests().values()]
 
     def clean(self) -> None:
-        """Delete every server and server group, whoever made them; hosts behave again."""
+        """Delete every server and server group, whoever made them; hosts are well again."""
         self.reset_behaviour()
         admin = self.connect(ADMIN)
+        for host in COMPUTES:
+            if not self.processes.alive(f"nova-{host}"):
+                self.start_compute(host)
+                self.await_compute(host, state="up")
         servers = self.servers()
         for server in servers:
             admin.compute.delete_server(server, ignore_missing=True)
@@ -288,11 +298,6 @@ class OpenStackCloud(Cloud):
             ports=json.loads((self.state / "ports.json").read_text()),
             password=clouds[ADMIN]["auth"]["password"],
         )
-
-
-def _worker_command() -> str:
-    """The worker of the virtual environment that runs the tests."""
-    return str(Path(sys.executable).parent / "dacirco_tc_worker")
 
 
 def _alive(record: Mapping[str, Any]) -> bool:

@@ -1,12 +1,12 @@
 r"""The guest: what a VM of the image `dacirco` does when it boots, in a process of this machine.
 
     unshare --mount --pid --fork --kill-child \
-        python -m tests.clouds.openstack.guest CGROUP WORKER FOLDER
+        python -m tests.clouds.openstack.guest CGROUP FOLDER
 
 It runs as process 1 of a process namespace, so that pulling the plug ends all it has started, and
 in a mount namespace where /etc and /var/log are its own: the server's real user data writes
-/etc/dacirco/environment there. Then it starts WORKER with these variables, as the image's systemd
-unit does. The guest goes on when the worker ends, as a VM does.
+/etc/dacirco/environment there. Then it starts the worker with these variables, as the image's
+systemd unit does. The guest goes on when the worker ends, as a VM does.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ENVIRONMENT = Path("/etc/dacirco/environment")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def main(group: str, worker: str, folder: Path) -> None:
+def main(group: str, folder: Path) -> None:
     record = json.loads((folder / "record.json").read_text())
     limits = cgroups.limit(
         group, record["uuid"], cpus=record["vcpus"], memory_bytes=record["memory_mb"] * 2**20
@@ -49,7 +49,7 @@ def main(group: str, worker: str, folder: Path) -> None:
         print(f"guest {record['name']}: user data ended with {code}", flush=True)
     if ENVIRONMENT.exists():
         variables = environment_file(ENVIRONMENT.read_text())
-        subprocess.Popen([worker], env={**base, **variables}, cwd=folder / "disk")
+        subprocess.Popen([record["worker"]], env={**base, **variables}, cwd=folder / "disk")
     else:
         print(f"guest {record['name']}: no {ENVIRONMENT}: no worker", flush=True)
     while True:  # process 1 collects what ends
@@ -94,4 +94,4 @@ def _mount(*arguments: str | Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -2,7 +2,8 @@
 
 Environment of nova-compute:
   DACIRCO_BEHAVIOUR      folder; HOST.json in it is read at each boot:
-                         {"boot_delay_s": [least, most], "refuse": reason or null, "guest": bool}
+                         {"boot_delay_s": [least, most], "refuse": reason or null, "guest": bool,
+                          "worker": command}
   DACIRCO_GUESTS         folder; UUID/record.json and UUID/user_data tell of each server
   DACIRCO_GUEST_COMMAND  JSON list; runs the guest, with the server's folder as last argument
 
@@ -68,6 +69,7 @@ class FakeHypervisor(fake.FakeDriver):
             "memory_mb": instance.flavor.memory_mb,
             "disk_gb": instance.flavor.root_gb,
             "key_name": instance.key_name,
+            "worker": behaviour["worker"],
             "pid": None,
             "created": None,
             "destroyed": False,
@@ -104,6 +106,9 @@ class FakeHypervisor(fake.FakeDriver):
             shutil.rmtree(GUESTS / instance.uuid / "disk", ignore_errors=True)
             (GUESTS / instance.uuid / "user_data").unlink(missing_ok=True)
         super().destroy(context, instance, *args, **kwargs)
+
+    def get_host_uptime(self):
+        return time.strftime(" %H:%M:%S up 1 day,  0:00,  0 users,  load average: 0, 0, 0")
 
     # FakeDriver's identity of a node is random for each process, and nova refuses to start on a
     # host that it knows under another one.
