@@ -10,7 +10,6 @@ with a simulator that can be copied.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp
@@ -25,11 +24,18 @@ from env.cost import cost_so_far
 from env.gym_env import DaCircoEnv
 from env.observation import Observer, action_mask
 from env.simulator import Simulator
-from training.lockstep import Decide
+from training.lockstep import Decide, Weigh
+from training.snapshot import Snapshot
 
-_QUIET_SHARE: Final = 0.1
-"""Share of the states with no waiting job and no idle worker at which branches start: there
-the only choice is to spawn ahead of need, which is nearly always wrong."""
+_CERTAIN: Final = 0.97
+"""A policy that gives one action at least this share is taken to be certain of it."""
+_CERTAIN_SHARE: Final = 0.15
+"""Share of the states at which the policy is certain that are branched at all: what it may
+learn there, it mostly knows already."""
+_CONTESTED: Final = 0.003
+"""An action with at least this share is always tried."""
+_LOTTERY: Final = 0.08
+"""Chance of any other to be tried, so that no action is given up for good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +44,10 @@ class Branches:
 
     Attributes:
         observations: shape (n, features).
-        masks: shape (n, actions).
+        masks: the actions that were tried, shape (n, actions).
         chosen: what the policy would have done, shape (n,).
         advantages: saving relative to `chosen` in hundreds of seconds of the episode's
-            reference cost; 0 where the mask forbids, shape (n, actions).
+            reference cost; 0 for what was not tried, shape (n, actions).
     """
 
     observations: NDArray[np.float32]
@@ -70,12 +76,6 @@ class Branches:
             np.concatenate([part.chosen for part in parts]),
             np.concatenate([part.advantages for part in parts]),
         )
-
-
-def copy_simulator(simulator: Simulator) -> Simulator:
-    """An independent copy with the same future (what never changes is shared)."""
-    memo = {id(thing): thing for thing in simulator.constants()}
-    return copy.deepcopy(simulator, memo)
 
 
 def residual_cost(cluster: Cluster) -> float:
@@ -129,40 +129,40 @@ class _Branch:
 
 def explore(
     states: Sequence[Simulator],
+    tried: NDArray[np.bool_],
     decide: Decide,
     *,
     discount_s: float,
     length_s: float,
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Discounted cost of each action at each state, following the policy afterwards.
+) -> NDArray[np.float64]:
+    """Discounted cost of each tried action at each state, following the policy afterwards.
 
     The cost of a branch is that of its length and the residual cost at its end.
 
     Args:
         states: simulations at a decision; they are not changed.
+        tried: which actions to try, all of them possible; shape (states, actions).
         decide: the policy.
         discount_s: time constant of the discount, seconds.
         length_s: how long each branch is followed, seconds.
 
     Returns:
-        Masks and costs, both of shape (states, actions); nan where the mask forbids.
+        Costs, shape (states, actions); nan where not tried.
     """
     n_flavors = states[0].cluster.n_flavors
-    n_actions = 1 + 2 * n_flavors
-    masks = np.zeros((len(states), n_actions), dtype=np.bool_)
-    costs = np.full((len(states), n_actions), np.nan)
+    costs = np.full(tried.shape, np.nan)
     branches: list[tuple[int, int, _Branch]] = []
     active: list[_Branch] = []
     for i, state in enumerate(states):
-        action_mask(state.cluster, masks[i])
-        for action in np.flatnonzero(masks[i]).tolist():
-            branch = _Branch(copy_simulator(state), discount_s, length_s)
+        snapshot = Snapshot(state)
+        for action in np.flatnonzero(tried[i]).tolist():
+            branch = _Branch(snapshot.copy(), discount_s, length_s)
             branches.append((i, action, branch))
             if branch.take(action, n_flavors):
                 active.append(branch)
     width = branches[0][2].observer.size
     rows = np.zeros((len(active), width), dtype=np.float32)
-    allowed = np.zeros((len(active), n_actions), dtype=np.bool_)
+    allowed = np.zeros((len(active), tried.shape[1]), dtype=np.bool_)
     while active:
         for row, branch in enumerate(active):
             branch.observer.write(rows[row])
@@ -175,20 +175,34 @@ def explore(
         ]
     for i, action, branch in branches:
         costs[i, action] = branch.spent
-    return masks, costs
+    return costs
 
 
-def _is_worth_it(member: DaCircoEnv, rng: np.random.Generator) -> bool:
-    """Whether to branch here: where jobs wait or workers idle, and now and then elsewhere."""
-    cluster = member.simulator.cluster
-    if cluster.waiting:
-        return any(cluster.fits)
-    return cluster.n_idle > 0 or rng.random() < _QUIET_SHARE
+def choose_trials(
+    shares: NDArray[np.float32], masks: NDArray[np.bool_], rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Which actions to try: none where that would teach nothing.
+
+    Args:
+        shares: what the policy gives to each action, shape (states, actions).
+        masks: what can be carried out, shape (states, actions).
+        rng: for the lotteries.
+
+    Returns:
+        Shape (states, actions); a row has none or at least two, the likeliest among them.
+    """
+    lots = rng.random(shares.shape)
+    tried = masks & ((shares >= _CONTESTED) | (lots < _LOTTERY))
+    best = shares.argmax(axis=1)
+    tried[np.arange(len(shares)), best] = True
+    worth_it = (shares.max(axis=1) < _CERTAIN) | (rng.random(len(shares)) < _CERTAIN_SHARE)
+    chosen: NDArray[np.bool_] = tried & (worth_it & (tried.sum(axis=1) > 1))[:, None]
+    return chosen
 
 
 def sample_branches(
     members: Sequence[DaCircoEnv],
-    decide: Decide,
+    weigh: Weigh,
     rng: np.random.Generator,
     *,
     stride: int,
@@ -200,13 +214,18 @@ def sample_branches(
 
     Args:
         members: environments that have begun an episode.
-        decide: the policy, which both acts and is followed in the branches.
-        rng: for the number of decisions and the random actions.
+        weigh: the policy; its likeliest action is what it does, here and in the branches.
+        rng: for the number of decisions, the random actions, and what is tried.
         stride: most decisions between two branchings of a member.
         random_share: share of the decisions on the way that are random.
         discount_s: time constant of the discount, seconds.
         length_s: how long each branch is followed, seconds.
     """
+
+    def decide(observations: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[np.int64]:
+        likeliest: NDArray[np.int64] = weigh(observations, masks).argmax(axis=1)
+        return likeliest
+
     width = members[0].observation_space.shape
     assert width is not None
     n_actions = int(members[0].action_space.n)
@@ -229,21 +248,21 @@ def sample_branches(
             if terminated or truncated:
                 member.begin()
     look()
-    choice = [i for i, member in enumerate(members) if _is_worth_it(member, rng)]
-    if not choice:
-        return Branches(
-            rows[:0],
-            masks[:0],
-            np.zeros(0, dtype=np.int64),
-            np.zeros((0, n_actions), dtype=np.float32),
-        )
-    chosen = decide(rows[choice], masks[choice])
-    allowed, costs = explore(
-        [members[i].simulator for i in choice], decide, discount_s=discount_s, length_s=length_s
+    shares = weigh(rows, masks)
+    tried = choose_trials(shares, masks, rng)
+    choice = np.flatnonzero(tried.any(axis=1))
+    tried, chosen = tried[choice], shares[choice].argmax(axis=1)
+    if not len(choice):
+        return Branches(rows[:0], tried, chosen, np.zeros(tried.shape, dtype=np.float32))
+    here = [members[i] for i in choice.tolist()]
+    costs = explore(
+        [member.simulator for member in here],
+        tried,
+        decide,
+        discount_s=discount_s,
+        length_s=length_s,
     )
-    unit = 100.0 * np.array([members[i].reference_cost_rate for i in choice])
+    unit = 100.0 * np.array([member.reference_cost_rate for member in here])
     own = costs[np.arange(len(choice)), chosen]
-    advantages = np.where(allowed, (own[:, None] - costs) / unit[:, None], 0.0)
-    return Branches(
-        rows[choice].copy(), allowed, chosen, np.nan_to_num(advantages).astype(np.float32)
-    )
+    advantages = np.where(tried, (own[:, None] - costs) / unit[:, None], 0.0)
+    return Branches(rows[choice], tried, chosen, advantages.astype(np.float32))

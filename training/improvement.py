@@ -20,14 +20,14 @@ from torch.nn import functional
 from env.episodes import Randomisation, random_episodes
 from env.gym_env import DaCircoEnv
 from training.branching import Branches, sample_branches
-from training.lockstep import Decide, greedy
+from training.lockstep import Decide, greedy, weighing
 from training.network import Actor, forbid, masked_argmax
 from training.processes import worker_pool
 
 _MEMBERS: Final = 48
-_STRIDE: Final = 12
+_STRIDE: Final = 24
 _RANDOM_SHARE: Final = 0.03
-_TASK_STATES: Final = 400
+_TASK_STATES: Final = 800
 """States of one task: small enough for even progress, large enough to pay the start."""
 
 
@@ -95,20 +95,20 @@ def sample_task(frozen_actor: bytes, seed: int, settings: BranchSettings) -> Bra
     """Branches at about `_TASK_STATES` states; depends on the arguments alone."""
     torch.set_num_threads(1)
     actor: Actor = torch.load(io.BytesIO(frozen_actor), weights_only=False)  # our own bytes
-    decide = greedy(actor)
     rng = np.random.default_rng(seed)
     sampler = random_episodes(settings.ranges)
     members = [DaCircoEnv(settings.profile, sampler=sampler) for _ in range(_MEMBERS)]
     for member in members:
         member.reset(seed=int(rng.integers(2**31)))
     # Branch anywhere in an episode, not only near its beginning.
-    _burn_in(members, decide, rng)
+    _burn_in(members, greedy(actor), rng)
+    weigh = weighing(actor)
     parts: list[Branches] = []
     while sum(map(len, parts)) < _TASK_STATES:
         parts.append(
             sample_branches(
                 members,
-                decide,
+                weigh,
                 rng,
                 stride=_STRIDE,
                 random_share=_RANDOM_SHARE,

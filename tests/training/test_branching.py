@@ -20,7 +20,8 @@ from env.metrics import measure
 from env.observation import Observer, action_mask
 from env.simulator import Simulator
 from env.timeline import Timeline
-from training.branching import copy_simulator, explore, residual_cost
+from training.branching import choose_trials, explore, residual_cost
+from training.snapshot import copy_simulator
 
 N_FLAVORS = 3
 
@@ -181,16 +182,36 @@ def test_the_cost_of_each_action_is_that_of_its_branch(discount_s: float) -> Non
     for seed, state in enumerate(states):
         play(state, seed, 20 * seed + 1)
     before = [figures(state) for state in states]
-    masks, costs = explore(states, never, discount_s=discount_s, length_s=100.0)
+    tried = np.zeros((len(states), 1 + 2 * N_FLAVORS), dtype=np.bool_)
+    for state, mask in zip(states, tried, strict=True):
+        action_mask(state.cluster, mask)
+    tried[0, 1:] = False
+    costs = explore(states, tried, never, discount_s=discount_s, length_s=100.0)
     assert [figures(state) for state in states] == before
-    for state, mask, row in zip(states, masks, costs, strict=True):
-        expected = np.zeros(1 + 2 * N_FLAVORS, dtype=np.bool_)
-        action_mask(state.cluster, expected)
-        assert mask.tolist() == expected.tolist()
-        assert np.isnan(row).tolist() == (~mask).tolist()
+    assert np.isnan(costs).tolist() == (~tried).tolist()
+    for state, mask, row in zip(states, tried, costs, strict=True):
         for action in np.flatnonzero(mask).tolist():
             by_hand = cost_by_hand(state, action, discount_s, 100.0)
             assert row[action] == pytest.approx(by_hand, rel=2e-3)
+
+
+def test_what_is_tried_is_what_the_policy_is_not_sure_of() -> None:
+    rng = np.random.default_rng(1)
+    n = 4000
+    masks = np.tile(np.array([True, True, True, True, False, False, False]), (n, 1))
+    unsure = np.tile(np.array([0.6, 0.398, 0.002, 0, 0, 0, 0], dtype=np.float32), (n, 1))
+    tried = choose_trials(unsure, masks, rng)
+    assert tried[:, :2].all()
+    assert not tried[:, 4:].any()
+    # Now and then also what it hardly ever would do.
+    assert 0.04 < tried[:, 2].mean() < 0.12
+    assert 0.04 < tried[:, 3].mean() < 0.12
+    certain = np.tile(np.array([0, 0.999, 0.001, 0, 0, 0, 0], dtype=np.float32), (n, 1))
+    tried = choose_trials(certain, masks, rng)
+    some = tried.any(axis=1)
+    assert 0.01 < some.mean() < 0.1
+    assert tried[some, 1].all()
+    assert (tried[some].sum(axis=1) >= 2).all()
 
 
 def test_nothing_in_the_system_leaves_nothing_to_pay() -> None:

@@ -112,8 +112,8 @@ def test_what_is_sampled_does_not_depend_on_the_processes() -> None:
     for processes in (1, 2):
         told: list[int] = []
         with branch_sampler(processes, SHORT) as sample:
-            found.append(sample(actor, 500, 5, told.append))
-        assert sum(told) == len(found[-1]) >= 500
+            found.append(sample(actor, 1000, 5, told.append))
+        assert sum(told) == len(found[-1]) >= 1000
         assert len(told) == 2  # tasks
     one, two = (part.arrays() for part in found)
     for name, array in one.items():
