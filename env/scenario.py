@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from importlib.resources import files
@@ -24,8 +24,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from env.catalog import Catalog, UnknownMovieError, load_catalog
-from env.errors import ScenarioError, UnknownNameError
+from env.catalog import Catalog, load_catalog
+from env.errors import DaCircoError, ScenarioError, UnknownNameError
 from env.jobs import MAX_BITRATE_KBPS, MIN_BITRATE_KBPS, SPEEDS, Request, Speed
 from env.textfile import read_lines, write_atomically
 
@@ -138,6 +138,23 @@ def read_scenario(
             fields has a bad value; names file, line, value and what is allowed.
     """
     movies = load_catalog() if catalog is None else catalog
+    requests, notes = read_rows(source, lambda movie: movies[movie].name)
+    label = source.name.removesuffix(".csv") if name is None else name
+    return Scenario(label, tuple(requests), tuple(notes))
+
+
+def read_rows(
+    source: Path | Traversable, movie_name: Callable[[str], str]
+) -> tuple[list[Request], list[str]]:
+    """The requests and the comment lines (without the ``#``) of a scenario file.
+
+    Args:
+        source: the file.
+        movie_name: gives the name to ask for, or raises a `DaCircoError`.
+
+    Raises:
+        ScenarioError: as `read_scenario`.
+    """
     requests: list[Request] = []
     notes: list[str] = []
     clock = Decimal()
@@ -154,17 +171,16 @@ def read_scenario(
             requests.append(
                 Request(
                     round(float(clock), 3),
-                    movies[movie].name,
+                    movie_name(movie),
                     _bitrate(bitrate),
                     _speed(speed),
                 )
             )
-        except (ValueError, csv.Error, UnknownMovieError) as error:
+        except (ValueError, csv.Error, DaCircoError) as error:
             raise ScenarioError(f"{source}, line {number}: {error}") from error
     if not requests:
         raise ScenarioError(f"{source}: no request; a row is delay,movie,bitrate,speed")
-    label = source.name.removesuffix(".csv") if name is None else name
-    return Scenario(label, tuple(requests), tuple(notes))
+    return requests, notes
 
 
 def write_scenario(path: Path, scenario: Scenario) -> None:

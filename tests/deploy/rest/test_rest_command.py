@@ -13,9 +13,9 @@ from contextlib import contextmanager
 
 import pytest
 import requests
-from scripted_controller import Script, controller_running
 
 from deploy.rest.command import main
+from tests.deploy.rest.scripted_controller import Script, controller_running
 
 COMMAND = [sys.executable, "-m", "deploy.rest.command"]
 
