@@ -64,10 +64,13 @@ class LivePolicy(Protocol):
 
 
 class Observer(Protocol):
-    """Looks on at each decision epoch, before the policy is asked (the shadow mode)."""
+    """Looks on at each decision epoch (the shadow mode)."""
 
-    def observe(self, cluster: Cluster) -> None:
-        """Waiting jobs are dispatched; nothing may be changed."""
+    def observe(self, cluster: Cluster, decision: Decision) -> None:
+        """The policy's first decision of the epoch, before it is carried out.
+
+        Waiting jobs are dispatched; nothing may be changed.
+        """
 
 
 class Progress(IntEnum):
@@ -183,7 +186,7 @@ class Scheduler:
         cluster: the state; only the scheduler changes it.
         paused: while true, nothing is dispatched or decided: what a restart found is not
             complete. A new scheduler is paused until `resume`.
-        wake_at: when to call `tick` at the latest, seconds.
+        wake_at: when to call `tick` at the latest, seconds; none if the policy does not mind.
 
     Raises:
         DaCircoError: the policy cannot serve this cluster.
@@ -490,14 +493,16 @@ class Scheduler:
         cluster = self.cluster
         asleep = of_tick and not cluster.jobs_in_system and not cluster.n_workers
         self._dispatch(steps)
-        for observer in self.observers:
-            observer.observe(cluster)
-        for _ in range(MOST_ORDERS):
+        for order in range(MOST_ORDERS):
             decision = self._decide()
+            if order == 0:
+                for observer in self.observers:
+                    observer.observe(cluster, decision)
             action = decision.action
             possible = cluster.can(action)
             keep = action.kind is ActionKind.KEEP
-            steps.append(Decided(decision, possible, routine=keep and asleep))
+            routine = keep and asleep
+            steps.append(Decided(decision, possible, routine, cluster_time=cluster.now))
             if keep or not possible:
                 break
             steps.append(
@@ -505,12 +510,21 @@ class Scheduler:
                 if action.kind is ActionKind.SPAWN
                 else self._kill(action.flavor)
             )
+        self._ask_when_to_wake()
+        return steps
+
+    def _ask_when_to_wake(self) -> None:
+        """As in the simulator: a wish holds until it is fulfilled or replaced by another one."""
+        now = self.cluster.now
+        if self.wake_at is not None and self.wake_at <= now:
+            self.wake_at = None
         try:
-            self.wake_at = self.policy.wake_at(cluster)
+            wake = self.policy.wake_at(self.cluster)
         except Exception:
             _LOGGER.exception("the policy cannot tell when to wake it")
-            self.wake_at = None
-        return steps
+            return
+        if wake is not None and wake > now:
+            self.wake_at = wake
 
     def _decide(self) -> Decision:
         policy = self.policy

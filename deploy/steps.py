@@ -154,11 +154,13 @@ class Decided:
         decision: its answer, with the source.
         carried_out: false if it could not be (that ends the epoch).
         routine: the clock ticked in an empty cluster, and the policy keeps it so.
+        cluster_time: the cluster's time, exactly: a replay cannot do with microseconds.
     """
 
     decision: Decision
     carried_out: bool
     routine: bool = False
+    cluster_time: float = 0.0
 
 
 Step = (

@@ -3,6 +3,11 @@
 One JSON object a line: ``time`` (seconds since the epoch), ``code``, ``description``, then the
 keys of the event; all values are strings. EV1 to EV11 are the existing system's; those from EV20
 on are ours, and readers that do not know them skip them.
+
+For `deploy.replay` to rebuild every state exactly, all that one event brings about has the same
+``time``, in the order in which the cluster took it in; a decision's line (EV20) tells the cluster's
+own time without rounding (``cluster_time``); and the line of the controller's start (EV26) holds
+the data centre (``profile``, ``catalog``, ``boot_s``, see `deploy.eventlog.world`).
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from agents.decision import Decision
 from agents.guard import Switch
 from agents.loading import live_policy
 from agents.shield import Shielded
+from deploy.address import join_host_port
 from deploy.clock import Clock
 from deploy.controller.address import workers_address
 from deploy.controller.conductor import Conductor
@@ -30,6 +31,7 @@ from deploy.controller.reconcile import reconcile, restore
 from deploy.controller.service import Service
 from deploy.controller.settings import Settings
 from deploy.eventlog.config_file import write_config
+from deploy.eventlog.world import world_keys
 from deploy.eventlog.writer import EventLog
 from deploy.grpc_api.servicer import add_service, make_server
 from deploy.managers.base import ManagerEvent, WorkerManager
@@ -157,7 +159,7 @@ async def running_controller(settings: Settings) -> AsyncIterator[Controller]:
     """
     async with AsyncExitStack() as stack:
         profile = load_profile(settings.profile or PROFILES[settings.runner_type])
-        catalog = load_catalog(settings.catalog or CATALOGS[settings.runner_type])
+        catalog = load_catalog(_catalog_name(settings))
         storage = await _storage(settings)
         clock = Clock(settings.speed_up)
         host = settings.bind or (
@@ -196,7 +198,7 @@ async def running_controller(settings: Settings) -> AsyncIterator[Controller]:
             max_attempts=settings.max_attempts,
             boot_s=estimates.boot_s,
         )
-        if policy.guard is not None and policy.guard.unusable:
+        if policy.guard.unusable:
             warnings = (*warnings, policy.guard.unusable)
         metrics.watch(scheduler.cluster)
         writer = Writer(store)
@@ -215,7 +217,8 @@ async def running_controller(settings: Settings) -> AsyncIterator[Controller]:
             max_queue=settings.max_queue,
         )
         restored = await restore(conductor, store, estimates)
-        _log_start(conductor, settings, store, preference, restored.jobs, restored.workers)
+        world = world_keys(profile, _catalog_name(settings), estimates.boot_s)
+        _log_start(conductor, settings, store, preference, restored.jobs, restored.workers, world)
         reports.go_to(conductor.of_manager)
 
         controller = Controller(
@@ -328,7 +331,7 @@ def _event_log(settings: Settings, clock: Clock) -> EventLog:
 
 
 def _listen(server: grpc.aio.Server, host: str, port: int) -> int:
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    address = join_host_port(host, port)
     try:
         return server.add_insecure_port(address)
     except RuntimeError:
@@ -381,6 +384,10 @@ async def _preference(settings: Settings, store: Store) -> float:
     return DEFAULT_PREFERENCE if text is None else check_preference(float(text))
 
 
+def _catalog_name(settings: Settings) -> str:
+    return settings.catalog or CATALOGS[settings.runner_type]
+
+
 def _log_start(
     conductor: Conductor,
     settings: Settings,
@@ -388,6 +395,7 @@ def _log_start(
     preference: float,
     jobs: int,
     workers: int,
+    world: dict[str, str],
 ) -> None:
     keys: Keys = {
         "controller_id": store.controller_id,
@@ -397,6 +405,7 @@ def _log_start(
         "preference": f"{preference:g}",
         "jobs": jobs,
         "workers": workers,
+        **world,
     }
     conductor.note((EventCode.CONTROLLER_STARTED, keys))
 

@@ -162,6 +162,7 @@ def decision_keys(decided: Decided, cluster: Cluster, policy: str) -> Keys:
         "flavor": cluster.flavors[action.flavor].name if known else "",
         "observation": decision.observation,
         "policy": policy,
+        "cluster_time": repr(decided.cluster_time),
     }
 
 
