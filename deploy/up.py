@@ -31,7 +31,8 @@ def run(chosen: EmbeddedSettings) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
-    check_preference(chosen.preference)
+    if chosen.preference is not None:
+        check_preference(chosen.preference)
     load_profile(chosen.profile)
     service = EmbeddedService(chosen, _say)
     try:
@@ -65,7 +66,7 @@ def _greet(service: EmbeddedService) -> None:
     chosen = service.settings
     _say(f"Job API       {service.rest_url}  (documentation: {service.rest_url}/docs)")
     _say(f"controller    {service.controller_url}/metrics, /health, /preference")
-    _say(f"scheduler     {chosen.scheduler}, fallback {chosen.fallback}, w = {chosen.preference:g}")
+    _say(f"scheduler     {chosen.scheduler}, fallback {chosen.fallback}")
     _say(f"data and logs {service.data.path}")
     _say(f"try it:       dacirco_scenario -n 10 --port {chosen.rest_port}")
     _say(f"watch it:     dacirco_rest_monitor --port {chosen.rest_port}")
@@ -114,9 +115,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--preference",
         type=float,
-        default=given.preference,
         metavar="W",
-        help="0.1 is lean, 0.9 is fast; can be changed while it runs (%(default)s)",
+        help="0.1 is lean, 0.9 is fast; can be changed while it runs; by default as it was last "
+        "set, at first 0.5",
     )
     parser.add_argument(
         "--catalog",

@@ -24,8 +24,8 @@ class Child:
     """One program.
 
     Args:
-        name: for messages and the log's file name.
-        command: its command line.
+        name: for messages.
+        command: its command line; may be changed before the next start.
         environment: all of its environment.
         folder: its working directory.
         log: file for its output, appended to.
@@ -44,7 +44,7 @@ class Child:
         self.name = name
         self.log = log
         self.restarts = 0
-        self._command = list(command)
+        self.command = list(command)
         self._environment = dict(environment)
         self._folder = folder
         self._most_restarts = most_restarts
@@ -66,7 +66,7 @@ class Child:
         """Start it, in a session of its own: a Ctrl-C is for the service to handle."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command,
+                self.command,
                 env=self._environment,
                 cwd=self._folder,
                 stdin=subprocess.DEVNULL,

@@ -38,19 +38,20 @@ def controller_command(settings: EmbeddedSettings, data: DataFolder) -> list[str
         "--http-port": settings.http_port,
         "--scheduler": find_policy(settings.scheduler),
         "--fallback": settings.fallback,
-        "--preference": settings.preference,
         "--profile": settings.profile,
         "--catalog": settings.catalog,
         "--store": data.store_url,
         "--storage": data.storage_url,
         "--workers-folder": data.workers,
         "--max-attempts": settings.max_attempts,
-        "--boot-delay": settings.boot_delay_s,
     }
-    if settings.cores is not None:
-        options["--cores"] = settings.cores
-    if settings.max_workers is not None:
-        options["--max-workers"] = settings.max_workers
+    optional = {
+        "--preference": settings.preference,
+        "--cores": settings.cores,
+        "--max-workers": settings.max_workers,
+        "--boot-delay": settings.boot_delay_s or None,
+    }
+    options |= {option: value for option, value in optional.items() if value is not None}
     words = [str(word) for option in options.items() for word in option]
     return [sys.executable, "-m", CONTROLLER_MODULE, *words]
 

@@ -84,6 +84,10 @@ class EmbeddedService:
         for child, url in ((self._controller, self.controller_url), (self._rest, self.rest_url)):
             child.start()
             self._wait_ready(child, f"{url}/ready", stopped)
+        # From now on the store knows the preference, and how the operator has changed it since.
+        self._controller.command = controller_command(
+            replace(self.settings, preference=None), self.data
+        )
         self._tell_state()
 
     def keep_running(self, stopped: Callable[[], bool]) -> None:

@@ -21,7 +21,7 @@ class EmbeddedSettings:
         http_port: of the controller's metrics, health and preference.
         scheduler: a rule's name or a frozen policy's folder.
         fallback: the rule that takes over where the policy cannot.
-        preference: w, 0.1 lean .. 0.9 fast.
+        preference: w, 0.1 lean .. 0.9 fast; by default as it was last set, at first 0.5.
         catalog: the movies that are rendered at the first start: a shipped catalog or a CSV file.
         profile: expected times; a shipped profile or a TOML file.
         cores: cores that workers may use; by default all.
@@ -37,7 +37,7 @@ class EmbeddedSettings:
     http_port: int = 9464
     scheduler: str = "models/dacirco"
     fallback: str = "grace-period"
-    preference: float = 0.5
+    preference: float | None = None
     catalog: str = "local"
     profile: str = "local"
     cores: int | None = None

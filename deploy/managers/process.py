@@ -244,7 +244,7 @@ class ProcessManager(WorkerManager):
             variables = variables_of(process)
             worker_id = variables.get(_ID_VARIABLE, "")
             flavor = self._flavors.get(variables.get(_FLAVOR_VARIABLE, ""))
-            if flavor is not None and _is_worker(process):
+            if flavor is not None and is_worker(process):
                 self._confine(worker_id, process, flavor)
                 name = variables.get(_NAME_VARIABLE, worker_id)
                 self._workers[worker_id] = _Worker(process, name, flavor)
@@ -296,7 +296,7 @@ class ProcessManager(WorkerManager):
         shutil.rmtree(self._work / worker_id, ignore_errors=True)
 
 
-def _is_worker(process: psutil.Process) -> bool:
+def is_worker(process: psutil.Process) -> bool:
     """Whether it is a worker itself, and not something that a worker has started."""
     try:
         return os.getsid(process.pid) == process.pid and _MODULE in process.cmdline()

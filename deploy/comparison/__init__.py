@@ -1,0 +1,1 @@
+"""The embedded service run for real under several policies, beside the simulator's prediction."""
