@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from deploy.address import join_host_port
 from deploy.storage.base import ObjectStorage, StorageError
 from deploy.storage.directory import DirectoryStorage
 
@@ -46,8 +47,7 @@ def make_storage(
 
 def s3_url(server: str, port: int, bucket: str, *, secure: bool = False) -> str:
     """The URL of a bucket."""
-    host = f"[{server}]" if ":" in server else server
-    return f"{'s3s' if secure else 's3'}://{host}:{port}/{bucket}"
+    return f"{'s3s' if secure else 's3'}://{join_host_port(server, port)}/{bucket}"
 
 
 def _s3(
@@ -73,8 +73,7 @@ def _s3(
     if (access_key is None) != (secret_key is None):
         raise StorageError(f"storage {url!r}: give both the access key and the secret key")
     secure = parts.scheme == "s3s"
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    endpoint = f"{host}:{port or (443 if secure else DEFAULT_S3_PORT)}"
+    endpoint = join_host_port(parts.hostname, port or (443 if secure else DEFAULT_S3_PORT))
     return S3Storage(endpoint, bucket, secure=secure, access_key=access_key, secret_key=secret_key)
 
 

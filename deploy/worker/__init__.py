@@ -1,0 +1,1 @@
+"""The transcoding worker: takes tasks from the controller, one at a time."""

@@ -1,0 +1,34 @@
+"""Starts a program that ends with its parent, even if the parent is killed.
+
+Run as a script, with nothing of ours imported: ``launcher.py PARENT_PID PROGRAM ARGUMENTS...``.
+It is a process of its own because Python code between fork and exec is not safe in a parent with
+threads. Linux only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>; it survives the exec
+_MORE_LIKELY = "500"  # of -1000 to 1000: when memory runs out, end this and not the worker
+
+
+def main() -> None:
+    """Become the program."""
+    parent, program = int(sys.argv[1]), sys.argv[2:]
+    if ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        sys.exit("the end of the parent cannot be watched")
+    if os.getppid() != parent:
+        sys.exit("the parent has ended already")
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(_MORE_LIKELY, encoding="ascii")
+    os.execv(program[0], program)
+
+
+if __name__ == "__main__":
+    main()
