@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import requests
 
+from deploy.listening import join_host_port
 from env.errors import DaCircoError
 from env.jobs import Request
 
@@ -48,7 +49,7 @@ class JobApi:
     """
 
     def __init__(self, host: str, port: int, environment: Mapping[str, str] = os.environ) -> None:
-        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self.url = f"http://{join_host_port(host, port)}"
         self._session = requests.Session()
         key = environment.get(KEY_VARIABLE, "").strip()
         if key:

@@ -14,9 +14,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field
 
 from deploy.controller.service import Service
+from deploy.listening import listen
 from deploy.metrics import Metrics
 from env.cost import MAX_PREFERENCE, MIN_PREFERENCE
-from env.errors import DaCircoError
 
 READY: Final = "ready"
 
@@ -85,12 +85,7 @@ def bind(host: str, port: int) -> socket.socket:
     Raises:
         DaCircoError: the port is taken, or the address is not one of this machine.
     """
-    try:
-        return socket.create_server((host, port), backlog=100)
-    except OSError as error:
-        raise DaCircoError(
-            f"cannot listen on {host}:{port} for HTTP: {error.strerror}; give another --http-port"
-        ) from None
+    return listen(host, port, "give another --http-port")
 
 
 class HttpServer(uvicorn.Server):

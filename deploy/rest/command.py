@@ -5,17 +5,16 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import uvicorn
 
+from deploy.listening import is_loopback, join_host_port, listen
 from deploy.rest.api_key import KEY_HEADER, KEY_VARIABLE, read_api_key
 from deploy.rest.app import RestSettings, create_app
 from env.command import CommandParser, port_number, positive_seconds, run_command
-from env.errors import DaCircoError
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -34,9 +33,9 @@ def _serve(options: argparse.Namespace) -> None:
         api_key=key,
         timeout_s=options.grpc_timeout,
     )
-    with _listen(options.host, options.port) as listener:
+    with listen(options.host, options.port, "choose others with --host and --port") as listener:
         host, port = listener.getsockname()[:2]
-        if key is None and not _is_loopback(host):
+        if key is None and not is_loopback(host):
             _LOGGER.warning("everyone who reaches %s can submit jobs: set %s", host, KEY_VARIABLE)
         _LOGGER.info("Job API on http://%s, see /docs", join_host_port(host, port))
         config = uvicorn.Config(
@@ -47,27 +46,6 @@ def _serve(options: argparse.Namespace) -> None:
             server_header=False,
         )
         uvicorn.Server(config).run(sockets=[listener])
-
-
-def join_host_port(host: str, port: int) -> str:
-    """``HOST:PORT``, with brackets around an IPv6 address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, _, _, _, address = found[0]
-        return socket.create_server(address[:2], family=family)
-    except OSError as error:
-        raise DaCircoError(
-            f"cannot listen on {join_host_port(host, port)}: {error.strerror}; "
-            "choose others with --host and --port"
-        ) from error
-
-
-def _is_loopback(host: str) -> bool:
-    return host == "::1" or host.startswith("127.")
 
 
 def _parser() -> argparse.ArgumentParser:
