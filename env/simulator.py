@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 import simpy
+from numpy.typing import NDArray
 from simpy.events import Event, Timeout
 
 from env.actions import Action, ActionKind
@@ -68,6 +69,16 @@ class _Task:
     transcoding: bool = False
     fails: bool = False
     alive: bool = True
+
+
+def _streams(seed: int) -> tuple[np.random.SeedSequence, ...]:
+    """Independent sources of chance: the jobs, the boots and stops, the faults."""
+    return tuple(np.random.SeedSequence(seed).spawn(3))
+
+
+def setup_scatter(seed: int, n: int) -> NDArray[np.float64]:
+    """The first n standard normal draws that a run's boots and stops take, in their order."""
+    return np.random.default_rng(_streams(seed)[1]).standard_normal(n)
 
 
 class Simulator:
@@ -164,7 +175,7 @@ class Simulator:
 
     def _draw(self, requests: Sequence[Request], catalog: Catalog, seed: int) -> None:
         """Draw all that belongs to the jobs at once, so that no decision can change it."""
-        jobs, boots, faults = np.random.SeedSequence(seed).spawn(3)
+        jobs, boots, faults = _streams(seed)
         rng = np.random.default_rng(jobs)
         n = len(requests)
         timing, law = self.timing.describe(requests, catalog), self.profile.timing
@@ -260,6 +271,19 @@ class Simulator:
         erlangs = float(sum(self._service[:: self.cluster.n_flavors])) / span
         w = self.cluster.preference
         return (erlangs + _LEAST_ERLANGS) * (w + (1.0 - w) * self.cluster.flavor_cost(0))
+
+    def service_alone_s(self) -> NDArray[np.float64]:
+        """What each request takes, with its scatter, on a worker alone on its node, seconds.
+
+        From the assignment to the uploaded result, or to the error where its transcode fails;
+        contention can only prolong it. Shape (requests, flavors).
+        """
+        work = np.array(self._work).reshape(len(self.requests), self.cluster.n_flavors)
+        download, upload = np.array(self._download)[:, None], np.array(self._upload)[:, None]
+        error, luck = self.profile.faults.transcode_error, np.array(self._luck)[:, None]
+        if error <= 0.0:
+            return download + work + upload
+        return np.where(luck < error, download + work * (luck / error), download + work + upload)
 
     def constants(self) -> tuple[object, ...]:
         """What never changes in a run: a copy of the simulator may share it."""

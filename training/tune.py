@@ -30,10 +30,10 @@ from training.tuning.tuned_file import write_tuned
 COMMAND: Final = "python -m training.tune"
 DEFAULT_OUTPUT: Final = Path("agents") / "tuned.toml"
 DEFAULT_STORAGE: Final = Path("runs") / "tune.sqlite"
-DEFAULT_TRIALS: Final = 150
+DEFAULT_TRIALS: Final = 40
 DEFAULT_RANDOM_EPISODES: Final = 8
 
-_Job = tuple[str, float, Effort, Path]
+_Job = tuple[str, Sequence[float], Effort, Path]
 
 
 def make_parser() -> CommandParser:
@@ -68,7 +68,7 @@ def make_parser() -> CommandParser:
         type=whole_number,
         default=DEFAULT_TRIALS,
         metavar="N",
-        help="settings tried for each rule at each preference (default: %(default)s)",
+        help="settings suggested for each rule at each preference (default: %(default)s)",
     )
     parser.add_argument(
         "--random-episodes",
@@ -132,27 +132,28 @@ def tune_all(
     processes: int,
 ) -> list[Tuned]:
     """Tune every rule at every preference, with a progress bar on standard error."""
-    jobs: list[_Job] = [(rule, w, effort, storage) for rule in rules for w in preferences]
+    jobs: list[_Job] = [(rule, preferences, effort, storage) for rule in rules]
+    each = effort.trials * len(preferences)
     tuned: list[Tuned] = []
     with progress_bar() as progress:
-        bar = progress.add_task("tuning", total=len(jobs) * effort.trials)
+        bar = progress.add_task("tuning", total=len(jobs) * each)
         if processes == 1:
             for job in jobs:
-                progress.update(bar, description=f"{job[0]} w={job[1]:g}")
-                tuned.append(tune(*job, lambda: progress.advance(bar)))
+                progress.update(bar, description=job[0])
+                tuned += tune(*job, lambda: progress.advance(bar))
         else:
-            for one in _in_processes(jobs, processes):
-                tuned.append(one)
-                progress.advance(bar, effort.trials)
+            for found in _in_processes(jobs, processes):
+                tuned += found
+                progress.advance(bar, each)
     return tuned
 
 
-def _in_processes(jobs: Sequence[_Job], processes: int) -> Iterator[Tuned]:
+def _in_processes(jobs: Sequence[_Job], processes: int) -> Iterator[list[Tuned]]:
     with worker_pool(min(processes, len(jobs)), _quiet) as pool:
         yield from pool.imap(_tune, jobs)
 
 
-def _tune(job: _Job) -> Tuned:
+def _tune(job: _Job) -> list[Tuned]:
     return tune(*job)
 
 

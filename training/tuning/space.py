@@ -25,6 +25,12 @@ DISCIPLINE: Final[Discipline] = "sjf"
 _DIGITS: Final = 3
 """Significant digits of a tuned value."""
 
+_FEWEST: Final = 3
+"""Fewer workers than this cannot carry half a load on the shipped data centres."""
+
+_HEED_PREFERENCE: Final = frozenset({"break-even"})
+"""Rules that, at the settings tuned here, do different things at different preferences."""
+
 _Scale = Literal["linear", "log", "from zero"]
 
 
@@ -157,7 +163,7 @@ class Space:
             flavor.name for f, flavor in enumerate(cluster.flavors) if cluster.capacity_of(f) > 0
         )
         common: dict[str, Range | OneOf | Fixed] = {
-            "max_workers": Range(1, self._most_workers),
+            "max_workers": Range(min(_FEWEST, self._most_workers), self._most_workers),
             "flavor": OneOf(flavors),
             "discipline": Fixed(DISCIPLINE),
         }
@@ -166,6 +172,11 @@ class Space:
         missing = [name for name, given in self._ranges.items() if given is None]
         if missing:
             raise ValueError(f"{kind.name}: no range to tune {', '.join(missing)} in")
+
+    @property
+    def heeds_preference(self) -> bool:
+        """Whether one setting does different things at different preferences."""
+        return self.rule in _HEED_PREFERENCE
 
     def __repr__(self) -> str:
         return f"<space of {self.rule}: {self._ranges}>"

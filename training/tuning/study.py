@@ -1,44 +1,52 @@
-"""One rule at one preference: Optuna suggests settings, the simulator tells their cost."""
+"""One rule: Optuna suggests settings for each preference, the simulator tells their costs.
+
+A run gives both costs, delay and resources, so a setting that was suggested for one
+preference is judged at all of them, unless the rule itself heeds the preference. Each
+preference has a sampler of its own, which learns from all settings that were judged at it.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import warnings
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from math import exp, inf
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import optuna
-from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import WilcoxonPruner
+from numpy.typing import NDArray
 from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from scipy.stats import wilcoxon
 
 from env.config import load_profile
 from env.errors import DaCircoError
 from training.tuning.space import Space
 from training.tuning.yardstick import Yardstick, tuning_episodes
 
+Floats = NDArray[np.float64]
+
 _STARTUP_TRIALS: Final = 20
-"""Random settings before the sampler begins to learn."""
-_STARTUP_EPISODES: Final = 8
+"""Random settings before the samplers begin to learn."""
+_STARTUP_EPISODES: Final = 5
 """No setting is given up before it was seen on so many episodes."""
 _GIVE_UP_BELOW: Final = 0.1
-"""A setting is given up when the paired test against the best so far has a p-value below."""
+"""A setting is given up when at every preference the paired test (Wilcoxon's signed ranks)
+against the best so far has a p-value below."""
 _LOCK_TIMEOUT_S: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """What is spent on each rule at each preference; the same for all.
+    """What is spent on each rule; the same for all.
 
     Attributes:
-        trials: settings tried, those that were given up early included.
-        seed: of the sampler, the random episodes and their order.
+        trials: settings suggested for each rule at each preference, those that were given
+            up early included.
+        seed: of the samplers, the random episodes and their order.
         random_episodes: besides the training scenarios.
         profile: name of the data centre or its file.
     """
@@ -58,8 +66,8 @@ class Tuned:
         spec: as `agents.registry.make_policy` takes it.
         cost: relative to grace-period at its defaults, geometric mean over the episodes.
         default_cost: the same of the rule at its defaults.
-        trials, given_up: how many settings were tried, and how many of these were given
-            up before they had been seen on all episodes.
+        judged, given_up: how many settings were judged at this preference, and how many of
+            these were given up before they had been seen on all episodes.
     """
 
     rule: str
@@ -67,120 +75,189 @@ class Tuned:
     spec: str
     cost: float
     default_cost: float
-    trials: int
+    judged: int
     given_up: int
 
 
 def tune(
     rule: str,
-    preference: float,
+    preferences: Sequence[float],
     effort: Effort,
     storage: Path,
     on_trial: Callable[[], None] = lambda: None,
-) -> Tuned:
-    """Tune a rule at a preference, going on from the trials that the storage holds.
-
-    Trial n draws from a stream of its own, so an interrupted study ends as one that was
-    not. The trials are learned from in memory and then kept in the storage, one
-    transaction each.
+) -> list[Tuned]:
+    """Tune a rule at some preferences, going on from the trials that the storage holds.
 
     Args:
         rule: its name.
-        preference: w.
+        preferences: w.
         effort: what to spend.
         storage: an SQLite file; made if it is not there.
         on_trial: called after each trial, and at once for each that the storage holds.
+
+    Returns:
+        In the order of the preferences.
 
     Raises:
         DaCircoError: the storage cannot be used.
     """
     space = Space(rule, load_profile(effort.profile))
     episodes = tuning_episodes(effort.random_episodes, effort.seed, effort.profile)
-    yardstick = Yardstick(episodes, preference)
-    kept = _open(storage, _study_name(space, preference, effort))
-    study = optuna.create_study(pruner=_pruner())
-    for trial in kept.get_trials(states=(TrialState.COMPLETE,))[: effort.trials]:
-        study.add_trial(trial)
-        on_trial()
-    for number in range(len(study.trials), effort.trials):
-        kept.add_trial(_one_trial(study, space, yardstick, number, effort.seed))
-        on_trial()
-    return _best(space, preference, study.trials, yardstick)
+    groups = [[w] for w in preferences] if space.heeds_preference else [list(preferences)]
+    tuned = []
+    for group in groups:
+        search = _Search(space, Yardstick(episodes, group), group, effort.seed)
+        kept = _open(storage, _study_name(space, group, effort), len(group))
+        total = effort.trials * len(group)
+        for trial in kept.get_trials(states=(TrialState.COMPLETE,))[:total]:
+            search.learn(trial)
+            on_trial()
+        while search.judged < total:
+            kept.add_trial(search.step())
+            on_trial()
+        tuned += search.best(episodes)
+    return tuned
 
 
-def _pruner() -> WilcoxonPruner:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        return WilcoxonPruner(p_threshold=_GIVE_UP_BELOW, n_startup_steps=_STARTUP_EPISODES)
+class _Search:
+    """The samplers of one rule and what they have learned, in memory.
+
+    Trial n draws from a stream of its own, so a search that goes on from its trials ends as
+    one that was never interrupted.
+    """
+
+    def __init__(
+        self, space: Space, yardstick: Yardstick, preferences: list[float], seed: int
+    ) -> None:
+        self._space = space
+        self._yardstick = yardstick
+        self._preferences = preferences
+        self._seed = seed
+        self._studies = [optuna.create_study() for _ in preferences]
+        self._specs: list[str] = []
+        self._ratios: list[Floats] = []
+        """Of each trial, shape (episodes seen, preferences)."""
+
+    @property
+    def judged(self) -> int:
+        """How many settings."""
+        return len(self._specs)
+
+    def _complete(self) -> list[int]:
+        return [
+            i for i, ratios in enumerate(self._ratios) if len(ratios) == self._yardstick.episodes
+        ]
+
+    def _leaders(self) -> list[int]:
+        """The best complete trial at each preference; empty if there is none."""
+        complete = self._complete()
+        if not complete:
+            return []
+        means = np.array([self._ratios[i].mean(axis=0) for i in complete])
+        return [complete[i] for i in means.argmin(axis=0)]
+
+    def learn(self, trial: FrozenTrial) -> None:
+        """A trial of the storage becomes known to all samplers."""
+        self._specs.append(str(trial.user_attrs["spec"]))
+        self._ratios.append(np.array(json.loads(trial.user_attrs["log_ratios"])))
+        for study, value in zip(self._studies, trial.values, strict=True):
+            study.add_trial(
+                create_trial(params=trial.params, distributions=trial.distributions, value=value)
+            )
+
+    def step(self) -> FrozenTrial:
+        """Suggest a setting for the preference whose turn it is and judge it at all."""
+        number = self.judged
+        stream = np.random.SeedSequence([self._seed, number]).generate_state(1)[0]
+        sampler = TPESampler(seed=int(stream), multivariate=True, n_startup_trials=_STARTUP_TRIALS)
+        study = self._studies[number % len(self._studies)]
+        # A copy: the trial that asks is told to all studies alike, as one of the storage.
+        asking = optuna.create_study(sampler=sampler)
+        asking.add_trials(study.get_trials(deepcopy=False))
+        suggested = asking.ask()
+        spec = self._space.spec(self._space.choose(suggested))
+        ratios = self._judge(spec)
+        trial = create_trial(
+            params=suggested.params,
+            distributions=suggested.distributions,
+            values=self._values(ratios).tolist(),
+            user_attrs={"spec": spec, "log_ratios": json.dumps(ratios.round(6).tolist())},
+        )
+        self.learn(trial)
+        return trial
+
+    def _judge(self, spec: str) -> Floats:
+        leaders = self._leaders()
+        seen: list[Floats] = []
+        for ratios in self._yardstick.log_ratios(spec):
+            seen.append(ratios)
+            if len(seen) >= _STARTUP_EPISODES and leaders and self._hopeless(seen, leaders):
+                break
+        return np.array(seen)
+
+    def _hopeless(self, seen: list[Floats], leaders: list[int]) -> bool:
+        ours = np.array(seen)
+        for w, leader in enumerate(leaders):
+            worse = ours[:, w] - self._ratios[leader][: len(ours), w]
+            if not worse.any() or wilcoxon(worse, alternative="greater").pvalue >= _GIVE_UP_BELOW:
+                return False
+        return True
+
+    def _values(self, ratios: Floats) -> Floats:
+        """The means; of a setting given up: the best's, plus by how much it was worse."""
+        if len(ratios) == self._yardstick.episodes:
+            means: Floats = ratios.mean(axis=0)
+            return means
+        values = []
+        for w, leader in enumerate(self._leaders()):
+            best = self._ratios[leader][:, w]
+            worse = (ratios[:, w] - best[: len(ratios)]).mean()
+            values.append(best.mean() + max(worse, 1e-9))
+        return np.array(values)
+
+    def best(self, episodes: Sequence[Any]) -> list[Tuned]:
+        """The best setting at each preference; the rule's defaults are candidates too."""
+        start = self._space.spec(self._space.start())
+        complete = self._complete()
+        tuned = []
+        for i, w in enumerate(self._preferences):
+            alone = Yardstick(episodes, [w])
+            found = [(float(self._ratios[t][:, i].mean()), self._specs[t]) for t in complete]
+            value, spec = min([*found, (float(np.log(alone.ratios(start)[0])), start)])
+            tuned.append(
+                Tuned(
+                    rule=self._space.rule,
+                    preference=w,
+                    spec=spec,
+                    cost=float(np.exp(value)),
+                    default_cost=float(alone.ratios(self._space.rule)[0]),
+                    judged=self.judged,
+                    given_up=self.judged - len(complete),
+                )
+            )
+        return tuned
 
 
-def _one_trial(
-    study: optuna.Study, space: Space, yardstick: Yardstick, number: int, seed: int
-) -> FrozenTrial:
-    stream = np.random.SeedSequence([seed, number]).generate_state(1)[0]
-    study.sampler = TPESampler(
-        seed=int(stream), multivariate=True, group=False, n_startup_trials=_STARTUP_TRIALS
-    )
-    trial = study.ask()
-    spec = space.spec(space.choose(trial))
-    ratios: list[float] = []
-    for ratio in yardstick.log_ratios(spec):
-        trial.report(ratio, len(ratios))
-        ratios.append(ratio)
-        if trial.should_prune():
-            break
-    trial.set_user_attr("spec", spec)
-    trial.set_user_attr("complete", len(ratios) == yardstick.episodes)
-    return study.tell(trial, _estimate(study, ratios, yardstick.episodes))
-
-
-def _estimate(study: optuna.Study, ratios: list[float], episodes: int) -> float:
-    """The mean; of a setting that was given up: the best's, plus by how much it was worse."""
-    if len(ratios) == episodes:
-        return float(np.mean(ratios))
-    best = study.best_trial
-    seen = [best.intermediate_values[i] for i in range(len(ratios))]
-    worse = float(np.mean(ratios) - np.mean(seen))
-    return study.best_value + max(worse, 1e-9)
-
-
-def _best(
-    space: Space, preference: float, trials: list[FrozenTrial], yardstick: Yardstick
-) -> Tuned:
-    complete = [trial for trial in trials if trial.user_attrs["complete"]]
-    default = space.spec(space.start())
-    found = [(exp(_value(trial)), str(trial.user_attrs["spec"])) for trial in complete]
-    cost, spec = min([*found, (yardstick.ratio(default), default)])
-    return Tuned(
-        rule=space.rule,
-        preference=preference,
-        spec=spec,
-        cost=cost,
-        default_cost=yardstick.ratio(space.rule),
-        trials=len(trials),
-        given_up=len(trials) - len(complete),
-    )
-
-
-def _value(trial: FrozenTrial) -> float:
-    """A trial's mean logarithm of the cost ratio."""
-    return inf if trial.value is None else trial.value
-
-
-def _study_name(space: Space, preference: float, effort: Effort) -> str:
+def _study_name(space: Space, preferences: Sequence[float], effort: Effort) -> str:
     """Tells apart what must not be mixed: other jobs, another space, another seed."""
     settings: dict[str, Any] = asdict(effort)
     del settings["trials"]
     text = f"{sorted(settings.items())} {space}"
-    return f"{space.rule} w={preference:g} {hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    which = ",".join(f"{w:g}" for w in preferences)
+    return f"{space.rule} w={which} {hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def _open(storage: Path, name: str) -> optuna.Study:
+def _open(storage: Path, name: str, objectives: int) -> optuna.Study:
     try:
         storage.parent.mkdir(parents=True, exist_ok=True)
         database = RDBStorage(
             f"sqlite:///{storage}", engine_kwargs={"connect_args": {"timeout": _LOCK_TIMEOUT_S}}
         )
-        return optuna.create_study(storage=database, study_name=name, load_if_exists=True)
+        return optuna.create_study(
+            storage=database,
+            study_name=name,
+            directions=["minimize"] * objectives,
+            load_if_exists=True,
+        )
     except Exception as error:  # whatever SQLAlchemy and SQLite make of a bad file
         raise DaCircoError(f"cannot use {storage} to keep the trials: {error}") from error

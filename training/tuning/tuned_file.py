@@ -11,8 +11,9 @@ from training.tuning.study import Effort, Tuned
 _HEAD = """\
 # The best setting found for each rule at each preference, on the training split.
 # cost: relative to grace-period at its defaults on the same jobs, geometric mean;
-# default_cost: the same of the rule at its own defaults; given_up: how many of the trials
-# were stopped early because a paired test had them behind the best.
+# default_cost: the same of the rule at its own defaults; judged: settings that were run (what
+# was suggested for one preference is judged at all, but for rules that heed the preference);
+# given_up: how many of these were stopped early, behind the best in a paired test.
 # Written by the command below; do not edit.
 """
 
@@ -37,7 +38,7 @@ def tuned_text(tuned: Sequence[Tuned], effort: Effort, scenarios: int, command: 
                 f"spec = {_quoted(one.spec)}",
                 f"cost = {one.cost:.4f}",
                 f"default_cost = {one.default_cost:.4f}",
-                f"trials = {one.trials}",
+                f"judged = {one.judged}",
                 f"given_up = {one.given_up}",
             ]
     return "\n".join(lines) + "\n"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import log
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agents.registry import make_policy
-from env.cost import cost_so_far
+from env.cost import CostVector, cost_so_far
 from env.episodes import Episode
 from env.simulator import Simulator
 from training.episode_sets import random_set, scenario_set
@@ -33,8 +33,8 @@ def tuning_episodes(random_episodes: int, seed: int, profile: str) -> list[Episo
     return [episodes[i] for i in order]
 
 
-def cost(episode: Episode, preference: float, spec: str) -> float:
-    """Cost of an episode under a policy at a preference."""
+def cost_vector(episode: Episode, preference: float, spec: str) -> CostVector:
+    """What an episode costs under a policy that is told a preference."""
     policy = make_policy(spec)
     simulator = Simulator(
         episode.profile,
@@ -45,32 +45,38 @@ def cost(episode: Episode, preference: float, spec: str) -> float:
         discipline=policy.discipline,
     )
     simulator.run(policy)
-    return cost_so_far(simulator.cluster).weighed(preference)
+    return cost_so_far(simulator.cluster)
 
 
 class Yardstick:
-    """Costs at one preference relative to the baseline's.
+    """Costs at some preferences relative to the baseline's.
 
     Args:
         episodes: the jobs, the same for every setting (common random numbers).
-        preference: w.
+        preferences: what a setting is judged at. Its runs are told the first: a setting
+            that heeds the preference must be judged at that one only.
     """
 
-    def __init__(self, episodes: Sequence[Episode], preference: float) -> None:
+    def __init__(self, episodes: Sequence[Episode], preferences: Sequence[float]) -> None:
         self._episodes = list(episodes)
-        self._preference = preference
-        self._baseline = [log(cost(e, preference, BASELINE)) for e in self._episodes]
+        self._preferences = tuple(preferences)
+        self._baseline = [self._log_costs(episode, BASELINE) for episode in self._episodes]
 
     @property
     def episodes(self) -> int:
         """How many."""
         return len(self._episodes)
 
-    def log_ratios(self, spec: str) -> Iterator[float]:
-        """Logarithm of the cost ratio on one episode after another."""
-        for episode, baseline in zip(self._episodes, self._baseline, strict=True):
-            yield log(cost(episode, self._preference, spec)) - baseline
+    def _log_costs(self, episode: Episode, spec: str) -> NDArray[np.float64]:
+        vector = cost_vector(episode, self._preferences[0], spec)
+        return np.log([vector.weighed(w) for w in self._preferences])
 
-    def ratio(self, spec: str) -> float:
-        """Geometric mean of the cost ratios."""
-        return float(np.exp(np.mean(list(self.log_ratios(spec)))))
+    def log_ratios(self, spec: str) -> Iterator[NDArray[np.float64]]:
+        """Logarithm of the cost ratio at each preference, on one episode after another."""
+        for episode, baseline in zip(self._episodes, self._baseline, strict=True):
+            yield self._log_costs(episode, spec) - baseline
+
+    def ratios(self, spec: str) -> NDArray[np.float64]:
+        """Geometric mean over the episodes of the cost ratio, at each preference."""
+        mean: NDArray[np.float64] = np.exp(np.mean(list(self.log_ratios(spec)), axis=0))
+        return mean
