@@ -78,7 +78,7 @@ class TimedPolicy:
 
     def __init__(self, policy: Shielded, metrics: Metrics) -> None:
         self._policy, self._metrics = policy, metrics
-        self.name, self.discipline = policy.name, policy.discipline
+        self.name, self.discipline = policy.spec, policy.discipline
 
     def reset(self, cluster: Cluster) -> None:
         """See `Policy.reset`."""
@@ -217,7 +217,9 @@ async def running_controller(settings: Settings) -> AsyncIterator[Controller]:
             max_queue=settings.max_queue,
         )
         restored = await restore(conductor, store, estimates)
-        world = world_keys(profile, _catalog_name(settings), estimates.boot_s)
+        world = world_keys(
+            profile, _catalog_name(settings), estimates.boot_s, policy.discipline
+        )
         _log_start(conductor, settings, store, preference, restored.jobs, restored.workers, world)
         reports.go_to(conductor.of_manager)
 
@@ -400,7 +402,7 @@ def _log_start(
     keys: Keys = {
         "controller_id": store.controller_id,
         "policy": conductor.scheduler.policy.name,
-        "fallback": settings.fallback,
+        "fallback": _spec(settings.fallback, settings),
         "mode": settings.mode,
         "preference": f"{preference:g}",
         "jobs": jobs,

@@ -11,9 +11,11 @@ from pydantic import TypeAdapter
 
 from env.catalog import Catalog, load_catalog
 from env.config import Profile, profile_from_dict
+from env.dispatch import Discipline
 from env.errors import ConfigError
 
 _PROFILE: Final = TypeAdapter(Profile)
+_DISCIPLINE: Final[TypeAdapter[Discipline]] = TypeAdapter(Discipline)
 _FOR_PEOPLE: Final = {"description", "provenance"}
 
 
@@ -26,21 +28,26 @@ class World:
         catalog: the movies whose properties were known.
         catalog_name: as it is loaded, a name or a path.
         boot_s: expected boot time, seconds.
+        discipline: in which order waiting jobs are served.
     """
 
     profile: Profile
     catalog: Catalog
     catalog_name: str
     boot_s: float
+    discipline: Discipline
 
 
-def world_keys(profile: Profile, catalog_name: str, boot_s: float) -> dict[str, str]:
+def world_keys(
+    profile: Profile, catalog_name: str, boot_s: float, discipline: Discipline
+) -> dict[str, str]:
     """The keys that `read_world` reads, for the event log."""
     plain = _PROFILE.dump_python(profile, mode="json", exclude=_FOR_PEOPLE)
     return {
         "profile": json.dumps(plain, separators=(",", ":")),
         "catalog": catalog_name,
         "boot_s": repr(boot_s),
+        "discipline": discipline,
     }
 
 
@@ -60,10 +67,17 @@ def read_world(keys: Mapping[str, str], source: str) -> World | None:
     try:
         plain = json.loads(keys["profile"])
         catalog_name, boot_s = keys["catalog"], float(keys["boot_s"])
+        discipline = _DISCIPLINE.validate_python(keys["discipline"])
     except (ValueError, KeyError) as error:
         raise ConfigError(
             f"{source}: what it tells of the data centre is damaged: {error!r}"
         ) from None
     if not isinstance(plain, dict):
         raise ConfigError(f"{source}: its profile is not a table")
-    return World(profile_from_dict(plain, source), load_catalog(catalog_name), catalog_name, boot_s)
+    return World(
+        profile_from_dict(plain, source),
+        load_catalog(catalog_name),
+        catalog_name,
+        boot_s,
+        discipline,
+    )
