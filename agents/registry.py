@@ -1,4 +1,4 @@
-"""Policies by name: ``NAME[:key=value,...]``, ``models/NAME`` or a path."""
+"""Policies by name: ``NAME[:key=value,...]``, ``tuned:NAME``, ``models/NAME`` or a path."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 
 from agents.adaptive_flavor import AdaptiveFlavor
 from agents.break_even import BreakEven
+from agents.by_preference import ByPreference
 from agents.concurrency_windows import ConcurrencyWindows
 from agents.grace_period import GracePeriod
 from agents.heuristic import Heuristic
@@ -18,6 +19,7 @@ from agents.queue_scaling import QueueScaling
 from agents.reserve_k import ReserveK
 from agents.square_root_staffing import SquareRootStaffing
 from agents.target_utilisation import TargetUtilisation
+from agents.tuned import TUNED, tuned_name, tuned_specs
 from env.errors import PolicyError, UnknownNameError
 
 NAIVE: Final = ("minimize-workers", "grace-period")
@@ -39,7 +41,7 @@ def register(kind: HeuristicType) -> HeuristicType:
         ValueError: the name or an alias is taken.
     """
     for name in (kind.name, *kind.aliases):
-        if name in _by_name or name in _aliases:
+        if name in _by_name or name in _aliases or name == TUNED:
             raise ValueError(f"the policy name {name!r} is taken")
     _by_name[kind.name] = kind
     _aliases.update(dict.fromkeys(kind.aliases, kind.name))
@@ -102,8 +104,9 @@ def make_policy(spec: str) -> Policy:
     """Create a policy from its text.
 
     Args:
-        spec: a rule with parameters (``reserve-k:spares=2,flavor=s10.tiny``), or a
-            frozen policy: ``models/NAME`` or the path of an existing folder.
+        spec: a rule with parameters (``reserve-k:spares=2,flavor=s10.tiny``), a rule as it
+            was tuned for each preference (``tuned:reserve-k``), or a frozen policy:
+            ``models/NAME`` or the path of an existing folder.
 
     Raises:
         UnknownNameError: no such policy or parameter; suggests the closest.
@@ -113,6 +116,8 @@ def make_policy(spec: str) -> Policy:
     name = spec.partition(":")[0].strip()
     if not name:
         raise PolicyError(f"policy {spec!r} has no name: write NAME:key=value,key=value")
+    if name == TUNED:
+        return _tuned(spec)
     if not is_model(name):
         kind = policy_class(name)
         return kind(parse_parameters(kind.parameters_type, kind.name, split_spec(spec)[1]))
@@ -125,6 +130,18 @@ def make_policy(spec: str) -> Policy:
     from agents.frozen import FrozenPolicy
 
     return FrozenPolicy(path)
+
+
+def _tuned(spec: str) -> Policy:
+    """The tuned rule that ``tuned:RULE`` names."""
+    rule = spec.partition(":")[2].strip()
+    if not rule:
+        raise PolicyError(f"policy {spec!r} names no rule: write {TUNED}:NAME")
+    name, settings = policy_class(rule).name, tuned_specs()
+    if name not in settings:
+        raise PolicyError(f"policy {spec!r}: {name} was not tuned: run python -m training.tune")
+    rules = {preference: make_policy(tuned) for preference, tuned in settings[name].items()}
+    return ByPreference(tuned_name(name), rules)
 
 
 def is_model(name: str) -> bool:

@@ -100,6 +100,8 @@ class Simulator:
         worker_nodes: index of the node of each worker in the order of the spawns, for
             replays of what was measured; where it says nothing, or the node is full, the
             placement decides.
+        believed: the profile that cluster and policy go by, of the same data centre, where
+            it is not the true one.
 
     Attributes:
         cluster: the state.
@@ -127,18 +129,22 @@ class Simulator:
         limit_s: float | None = None,
         timeline: Timeline | None = None,
         worker_nodes: Sequence[int] = (),
+        believed: Profile | None = None,
     ) -> None:
         self.profile = profile
         self.requests = requests
         self.timing = TimingModel(profile)
+        expected = self.timing if believed is None else TimingModel(believed)
         self.cluster = Cluster(
-            profile, preference=preference, discipline=discipline, boot_s=self.timing.boot_s
+            expected.profile, preference=preference, discipline=discipline, boot_s=expected.boot_s
         )
         self.timeline = timeline
         self._worker_nodes = worker_nodes
         if any(not a.arrival_s <= b.arrival_s for a, b in pairwise(requests)):
             raise ValueError("the requests are not in order of arrival: sort them by arrival_s")
         self._draw(requests, catalog, seed)
+        if believed is not None:
+            self._service = expected.describe(requests, catalog).service_s.ravel().tolist()
         last = requests[-1].arrival_s if requests else 0.0
         self._ends_with_jobs = limit_s is None
         self.limit_s = last + PATIENCE_S if limit_s is None else limit_s
@@ -281,9 +287,10 @@ class Simulator:
         work = np.array(self._work).reshape(len(self.requests), self.cluster.n_flavors)
         download, upload = np.array(self._download)[:, None], np.array(self._upload)[:, None]
         error, luck = self.profile.faults.transcode_error, np.array(self._luck)[:, None]
-        if error <= 0.0:
-            return download + work + upload
-        return np.where(luck < error, download + work * (luck / error), download + work + upload)
+        service: NDArray[np.float64] = download + work + upload
+        if error > 0.0:
+            service = np.where(luck < error, download + work * (luck / error), service)
+        return service
 
     def constants(self) -> tuple[object, ...]:
         """What never changes in a run: a copy of the simulator may share it."""

@@ -1,0 +1,212 @@
+r"""A lower bound on the cost of any schedule, also of one that knows all arrivals.
+
+**Statement.** Take a data centre, requests, a seed and a preference w, and any policy under
+which all jobs end (and, as long as workers are never lost: see below). The cost of its run
+(`env.cost`) is at least `clairvoyant_bound`. The bound is of the run with its scatter: it
+uses how long each job really takes on each flavor, which no policy can know.
+
+**Notation.** Job j arrives at a_j and takes s_jf on a worker of flavor f alone on its node
+(`Simulator.service_alone_s`); contention only prolongs it. A worker of flavor f reserves
+c_f equivalent cores, kappa_f = (1 - w) c_f a second, from the order to spawn until it is
+gone. It is *ready* in an interval [u, v] between the end of its boot and its end (or the end
+of the run). While ready it uses a share sigma_f of the data centre's vCPUs (or RAM).
+
+**Prices.** Let p_f(t) >= 0 be a price for a ready worker of flavor f and q(t) >= 0 one for
+the whole capacity, both zero outside a finite time, such that for every f and u < v
+
+    (1)   int_u^v (p_f - kappa_f - sigma_f q) dt  <=  kappa_f theta,
+
+with theta seconds a price for booting. Then, with b the earliest time at which any worker can
+be ready and r_j = max(a_j, b),
+
+    (2)   cost  >=  sum_j min_{f, S >= r_j} [ w (S + s_jf - a_j) + int_S^{S + s_jf} p_f dt ]
+                    - int q dt + (boots at their least - kappa theta for each).
+
+**Proof** (weak duality). A job that ends is served, from S_j to C_j >= S_j + s_jf, by a worker
+that is ready all the while (if a worker was lost under it, count its last attempt only); the
+jobs of one worker follow one another. The run's cost is w sum_j (C_j - a_j) plus, for each
+worker, kappa_f times (boot + ready + stop). Leave the stops out. For a worker that is ready
+in [u, v], (1) gives kappa_f (theta + v - u) >= int_u^v p_f - sigma_f int_u^v q. As p_f >= 0,
+int_u^v p_f is at least the sum of int_{S_j}^{C_j} p_f over its jobs, and C_j may be replaced
+by S_j + s_jf in both terms, which only makes them smaller. At any time the shares sigma_f of
+the ready workers add up to at most 1, so the terms in q add up to at most int q. Together the
+cost is at least (2), where the last bracket makes up for theta in place of the true boots.
+
+**Boots.** The k-th of the draws that boots and stops take, x_k, is fixed by the seed, but the
+policy decides which draws are boots. A worker that completes its boot has taken at least
+median * x_k, and a doomed spawn holds its resources as long. With m completed boots at most
+2 m + n draws were made: each of them took one, and one more for its stop, and at most n, as
+many workers as fit, are booting when the run ends. So the boots cost at least what the m
+largest values of phi(x) = max_f kappa_f (theta - median x) leave of theta:
+
+    sum of boots >= theta sum kappa_f - h,   h = max_m (the m largest phi among 2 m + n draws),
+
+for m up to some M. A run with more than M boots costs at least min_f kappa_f times the M
+smallest among 2 M + n boots; the bound is the smaller of the two, and M is raised until that
+does not matter. The first worker to be ready anywhere has one of the first n draws, and copies
+the image if no node holds it: its boot costs the copy on top, and no job starts before it.
+Where workers can be lost while they boot, draws cannot be counted: theta and b are then 0.
+
+**Which prices.** Any that satisfy (1) give a valid bound. `agents.bound_prices` looks for the
+best ones that change at given times only, by a linear program (HiGHS), rounds them so that
+(1) holds exactly, and evaluates (2) exactly: with prices that are constant between those times
+the minimum over S is at a time where S or S + s_jf is one of them, or at r_j. The program's
+own tolerance therefore cannot make the bound too large, only smaller than it could be.
+
+What the bound leaves out, and so how much of its distance from real policies nobody can win
+back: contention, stops, the room that booting workers take, nodes as separate bins, and what
+fractions of workers can do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.bound_prices import PricedJobs, best_value
+from env.catalog import Catalog
+from env.cluster import Cluster
+from env.config import Profile
+from env.jobs import Request
+from env.simulator import Simulator, setup_scatter
+
+Floats = NDArray[np.float64]
+
+_THETAS: Final = (0.80, 0.84, 0.87, 0.90, 0.92, 0.95, 1.0)
+"""Tried as the price of a boot, in medians; every one is valid."""
+_BOOTS_PER_JOB: Final = 0.3
+"""Roughly, in the choice of theta only."""
+_FIRST_BOOTS: Final = 40
+"""M for each job, to begin with."""
+_SAFETY: Final = 1e-9
+"""Relative; covers the rounding of sums of floats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What is known of the boots before the run.
+
+    Attributes:
+        theta_s: price of a boot, seconds.
+        shortfall: h, by how much the boots may fall short of their price, cost.
+        first_ready_s: b, no worker is ready before, seconds.
+        copy: least cost of copying the image to a first node.
+    """
+
+    theta_s: float
+    shortfall: float
+    first_ready_s: float
+    copy: float
+
+
+def clairvoyant_bound(
+    profile: Profile,
+    requests: Sequence[Request],
+    catalog: Catalog,
+    *,
+    seed: int,
+    preference: float,
+) -> float:
+    """A lower bound on the cost of a run, whatever the policy; see the module.
+
+    Args:
+        profile, requests, catalog, seed, preference: as of the `Simulator`.
+    """
+    if not requests:
+        return 0.0
+    simulator = Simulator(profile, requests, catalog, seed=seed, preference=preference)
+    cluster = simulator.cluster
+    kappa = np.array(
+        [(1.0 - preference) * cluster.flavor_cost(f) for f in range(cluster.n_flavors)]
+    )
+    usable = np.array([cluster.capacity_of(f) > 0 for f in range(cluster.n_flavors)])
+    arrival = np.array([request.arrival_s for request in requests])
+    service = simulator.service_alone_s()[:, usable]
+    boots = _FIRST_BOOTS * len(requests)
+    while True:
+        setup, many_boots = _setup(profile, cluster, kappa[usable], seed, boots, arrival)
+        jobs = PricedJobs(
+            arrival_s=arrival,
+            release_s=np.maximum(arrival, setup.first_ready_s),
+            service_s=service,
+            delay_price=preference,
+            worker_price=kappa[usable],
+            share=_shares(cluster)[usable],
+            boot_s=setup.theta_s,
+        )
+        bound = best_value(jobs) - setup.shortfall + setup.copy
+        if bound <= many_boots:
+            return bound - _SAFETY * abs(bound)
+        boots *= 4
+
+
+def _shares(cluster: Cluster) -> Floats:
+    """Share of the data centre that a worker of each flavor takes, of the scarcer resource."""
+    vcpus = np.array([flavor.vcpus for flavor in cluster.flavors], dtype=np.float64)
+    ram = np.array([flavor.ram_gib for flavor in cluster.flavors], dtype=np.float64)
+    limits = cluster.config
+    by_vcpu = vcpus / min(cluster.capacity_vcpus, limits.max_vcpus or np.inf)
+    by_ram = ram / min(cluster.capacity_ram_gib, limits.max_ram_gib or np.inf)
+    # Rounding to whole MiB could let a worker more in than the figures say.
+    by_ram *= 1.0 - 1e-3
+    return by_vcpu if by_vcpu.sum() >= by_ram.sum() else by_ram
+
+
+def _setup(
+    profile: Profile, cluster: Cluster, kappa: Floats, seed: int, most_boots: int, arrival: Floats
+) -> tuple[Setup, float]:
+    """The boots' part of the bound, and what a run with more than so many boots costs."""
+    law = profile.timing.boot
+    if profile.faults.worker_loss_per_hour > 0.0:
+        return Setup(0.0, 0.0, 0.0, 0.0), np.inf
+    fit = int(cluster.capacity_vcpus // min(flavor.vcpus for flavor in cluster.flavors))
+    draws = np.exp(law.sigma * setup_scatter(seed, 2 * most_boots + fit))
+    boots = law.median_s * draws
+    first = float(draws[:fit].min())
+    copied = 0.0 if profile.image_cached else law.first_on_node_s
+    decided = min(float(arrival[0]), profile.tick_s)  # no decision is due before
+    theta, shortfall = _price_of_boots(boots, kappa, fit, most_boots, len(arrival), law.median_s)
+    setup = Setup(
+        theta_s=theta,
+        shortfall=shortfall,
+        first_ready_s=decided + (law.median_s + copied) * first,
+        copy=float(kappa.min()) * copied * first,
+    )
+    cheapest = np.partition(boots, most_boots - 1)[:most_boots]
+    return setup, float(kappa.min() * cheapest.sum())
+
+
+def _price_of_boots(
+    boots: Floats, kappa: Floats, fit: int, most: int, n_jobs: int, median_s: float
+) -> tuple[float, float]:
+    """Theta and h: of the thetas tried the one that promises most."""
+    best, found = -np.inf, (0.0, 0.0)
+    for share in _THETAS:
+        theta = share * median_s
+        shortfall = _shortfall(theta - boots, kappa, fit, most)
+        promise = _BOOTS_PER_JOB * n_jobs * float(kappa.min()) * theta - shortfall
+        if promise > best:
+            best, found = promise, (theta, shortfall)
+    return found
+
+
+def _shortfall(short_s: Floats, kappa: Floats, fit: int, most: int) -> float:
+    """h: the most that completed boots can fall short of their price."""
+    phi = np.where(short_s > 0.0, kappa.max() * short_s, kappa.min() * short_s)
+    if phi.max() <= 0.0:
+        return 0.0
+    worst, low = 0.0, 1
+    while low <= most:
+        # For m from low to high: no more draws than at high, and at least the low largest.
+        high = min(most, low + low // 20)
+        drawn = phi[: 2 * high + fit]
+        positive = int((drawn > 0.0).sum())
+        counted = min(max(low, positive), high)
+        largest = np.partition(drawn, len(drawn) - counted)[len(drawn) - counted :]
+        worst = max(worst, float(largest.sum()))
+        low = high + 1
+    return worst

@@ -1,0 +1,33 @@
+"""Rules with the parameters that tuning found best at each preference: ``tuned:RULE``."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Final
+
+TUNED: Final = "tuned"
+"""``tuned:RULE`` follows, at each preference, the tuned setting of the nearest one."""
+
+_FILE: Final = "tuned.toml"
+
+
+def tuned_name(rule: str) -> str:
+    """What the tuned form of a rule is called."""
+    return f"{TUNED}:{rule}"
+
+
+@cache
+def tuned_specs() -> Mapping[str, Mapping[float, str]]:
+    """The tuned settings of each rule by preference, from the file that ships.
+
+    ``python -m training.tune`` writes it.
+    """
+    text = (resources.files("agents") / _FILE).read_text(encoding="utf-8")
+    rules = tomllib.loads(text)["rules"]
+    return {
+        rule: {float(preference): entry["spec"] for preference, entry in by.items()}
+        for rule, by in rules.items()
+    }
