@@ -6,11 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.clouds.kubernetes.fixtures import kubernetes_cluster, kubernetes_session
 from tests.clouds.openstack.fixtures import openstack_cloud, openstack_session
 from tests.clouds.prometheus.fixtures import prometheus_server
 from tests.clouds.s3.fixtures import s3_server
 
-__all__ = ["openstack_cloud", "openstack_session", "prometheus_server", "s3_server"]
+__all__ = [
+    "kubernetes_cluster",
+    "kubernetes_session",
+    "openstack_cloud",
+    "openstack_session",
+    "prometheus_server",
+    "s3_server",
+]
 
 # openstacksdk's own modules call what it calls deprecated, whatever its caller does.
 _SDK_WARNINGS = tuple(
