@@ -53,6 +53,17 @@ def test_csv_exports(tmp_path: Path, catalog: Catalog) -> None:
     check_same(read_observations([path], catalog), "tc-events-02")
 
 
+def test_a_worker_that_never_registered_has_no_size(tmp_path: Path, catalog: Catalog) -> None:
+    path = write_exports(tmp_path, "tc-events-02", *TABLES)
+    with (tmp_path / "tc-events-02-workers.csv").open("a", encoding="utf-8") as workers:
+        workers.write("never,never,,,,,1760000000,\n")
+    observations = read_observations([path], catalog)
+    never = observations.workers.set_index("worker").loc["never"]
+    assert pd.isna(never["vcpus"])
+    assert pd.isna(never["t_available"])
+    assert len(observations.tasks) == len(TABLES[0])
+
+
 def test_two_tables_with_sizes(tmp_path: Path, catalog: Catalog) -> None:
     tasks, workers = TABLES
     tasks.to_csv(tmp_path / "requests.csv", index=False)

@@ -7,6 +7,7 @@ unseen, so it loads no node and failures cannot be counted.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -66,7 +67,9 @@ def read_csv_export(path: Path, catalog: Catalog) -> Observations:
     run = path.name.removesuffix(ending)
     beside = path.with_name(run + WORKERS_ENDING)
     workers = _read(beside, _WORKER_COLUMNS, _WORKER_MOMENTS)
-    workers["vcpus"] = [_cell(parse_cpus, text, beside, "cpus") for text in workers["cpus"]]
+    workers["vcpus"] = [  # of a worker that never registered they are not known
+        _cell(parse_cpus, text, beside, "cpus") if text else math.nan for text in workers["cpus"]
+    ]
     tasks = _read(path, _TASK_COLUMNS, _TASK_MOMENTS)
     places = workers.drop_duplicates("worker").set_index("worker")[["node", "vcpus"]]
     tasks = add_video_facts(tasks.join(places, on="worker"), catalog, str(path))
