@@ -1,8 +1,10 @@
-"""Short words for people: times, flavors, preferences."""
+"""Short words for people: times, flavors, preferences, actions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+from env.actions import Action, ActionKind
 
 
 def clock(seconds: float) -> str:
@@ -25,3 +27,11 @@ def describe_preference(preference: float) -> str:
     """The preference with a word for it: ``w = 0.90 (fast)``."""
     word = "lean" if preference < 0.4 else "fast" if preference > 0.6 else "balanced"
     return f"w = {preference:.2f} ({word})"
+
+
+def action_words(action: Action, flavors: Sequence[str]) -> str:
+    """An action as ``keep``, ``spawn FLAVOR`` or ``kill FLAVOR``; flavors by their names."""
+    if action.kind is ActionKind.KEEP:
+        return "keep"
+    known = 0 <= action.flavor < len(flavors)
+    return f"{action.kind.name.lower()} {flavors[action.flavor] if known else action.flavor}"

@@ -1,0 +1,1 @@
+"""Replay of an event log: every state again, and what any policy would have decided in it."""

@@ -1,0 +1,167 @@
+"""The cluster again, event by event, as the log tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deploy.controller.estimates import Estimates
+from deploy.replay.history import Entry, request_of
+from env.cluster import Cluster
+from env.errors import DaCircoError, IllegalEventError
+from env.event_log import EventCode
+from env.jobs import Job
+from env.worker import WorkerState
+
+if TYPE_CHECKING:
+    from deploy.replay.history import History
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An event that could not be taken in, and why."""
+
+    line: int
+    code: EventCode
+    why: str
+
+
+class Rebuilder:
+    """Takes in a history, line by line.
+
+    Args:
+        history: what to rebuild.
+
+    Attributes:
+        cluster: the state after the latest line that was taken in.
+        skipped: the lines that could not be.
+    """
+
+    def __init__(self, history: History) -> None:
+        world = history.world
+        self.history = history
+        self.cluster = Cluster(
+            world.profile,
+            preference=history.preference,
+            discipline=world.discipline,
+            boot_s=world.boot_s,
+        )
+        self.skipped: list[Skipped] = []
+        self._estimates = Estimates(world.profile, world.catalog)
+        self._flavors = {flavor.name: i for i, flavor in enumerate(self.cluster.flavors)}
+        self._nodes = {node.config.name: node.index for node in self.cluster.nodes}
+        self._storage_errors: set[str] = set()  # tasks
+        self._leaving: dict[str, EventCode] = {}  # workers that failed, before they are gone
+
+    def run(self) -> Iterator[Entry]:
+        """Each line just before it is taken in: the cluster is as it was then."""
+        for entry in self.history.entries:
+            self.cluster.tick(max(self.cluster.now, entry.at))
+            yield entry
+            try:
+                self._take_in(entry)
+            except (IllegalEventError, DaCircoError, KeyError) as error:
+                self.skipped.append(Skipped(entry.line, entry.code, _reason(error)))
+
+    def _take_in(self, entry: Entry) -> None:
+        cluster, keys, at = self.cluster, entry.keys, self.cluster.now
+        match entry.code:
+            case EventCode.REQUEST_RECEIVED:
+                request = request_of(entry)
+                estimate = self._estimates.of(request.movie, request.bitrate_kbps, request.speed)
+                cluster.job_arrived(at, Job(keys["request_id"], request, estimate.service_s))
+            case EventCode.WORKER_CREATED:
+                worker_id = keys["worker_id"]
+                flavor = self._flavors.get(keys.get("flavor", ""))
+                if flavor is None:
+                    flavor = self.history.flavor_of(worker_id)
+                node = self._nodes.get(keys.get("node", ""))
+                cluster.worker_spawned(at, worker_id, flavor, node)
+            case EventCode.WORKER_PLACED:
+                if keys["node"] in self._nodes:
+                    cluster.worker_placed(at, keys["worker_id"], self._nodes[keys["node"]])
+            case EventCode.WORKER_REGISTERED:
+                cluster.worker_ready(at, keys["worker_id"])
+            case EventCode.TASK_ASSIGNED:
+                cluster.task_assigned(at, keys["request_id"], keys["worker_id"])
+            case EventCode.FILE_DOWNLOADED:
+                self._downloaded(keys["worker_id"])
+            case EventCode.TRANSCODING_COMPLETED:
+                cluster.transcoding_completed(at, keys["worker_id"])
+            case EventCode.FILE_UPLOADED:
+                cluster.file_uploaded(at, keys["worker_id"])
+            case EventCode.PREFERENCE_CHANGED:
+                cluster.preference = float(keys["preference"])
+            case _:
+                self._take_in_failure(entry)
+
+    def _downloaded(self, worker_id: str) -> None:
+        cluster = self.cluster
+        worker = cluster.workers[worker_id]
+        if worker.job is None:
+            raise IllegalEventError("file_downloaded", worker_id, "the worker has no job")
+        asked = worker.job.request
+        used = self._estimates.of(asked.movie, asked.bitrate_kbps, asked.speed)
+        cores, ram = used.used_cores[worker.flavor], used.used_ram_gib[worker.flavor]
+        cluster.file_downloaded(cluster.now, worker_id, cores, ram)
+
+    def _take_in_failure(self, entry: Entry) -> None:
+        cluster, keys, at = self.cluster, entry.keys, self.cluster.now
+        match entry.code:
+            case EventCode.TRANSCODING_ERROR | EventCode.STORAGE_ERROR:
+                if not self.history.records_decisions:  # nothing else tells what became of it
+                    cluster.task_failed(at, keys["worker_id"])
+                elif entry.code is EventCode.STORAGE_ERROR:
+                    self._storage_errors.add(keys["task_id"])
+            case EventCode.TASK_REQUEUED:
+                # Of a worker that is lost, that event puts the job back.
+                if keys["task_id"] in self._storage_errors:
+                    self._storage_errors.discard(keys["task_id"])
+                    cluster.task_requeued(at, keys["worker_id"])
+            case EventCode.REQUEST_FAILED:
+                cluster.task_failed(at, self._worker_of(keys["request_id"]))
+            case EventCode.SPAWN_FAILED | EventCode.WORKER_LOST:
+                self._leaving[keys["worker_id"]] = entry.code
+            case EventCode.WORKER_DRAINING:
+                if self._leaving.pop(keys["worker_id"], None) is not None:
+                    cluster.worker_abandoned(at, keys["worker_id"])
+                else:
+                    cluster.worker_draining(at, keys["worker_id"])
+            case EventCode.WORKER_DESTROYED:
+                self._gone(keys["worker_id"])
+            case EventCode.WORKER_ADOPTED if keys["worker_id"] not in cluster.workers:
+                cluster.restore_worker(
+                    at,
+                    keys["worker_id"],
+                    self._flavors[keys["flavor"]],
+                    self._nodes.get(keys["node"], 0),
+                    at,
+                )
+                cluster.worker_ready(at, keys["worker_id"])
+            case _:
+                pass  # changes nothing in the cluster
+
+    def _worker_of(self, job_id: str) -> Hashable:
+        for worker in self.cluster.workers.values():
+            if worker.job is not None and worker.job.job_id == job_id:
+                return worker.worker_id
+        raise IllegalEventError("task_failed", job_id, "no worker has the job")
+
+    def _gone(self, worker_id: str) -> None:
+        cluster, at = self.cluster, self.cluster.now
+        why = self._leaving.pop(worker_id, None)
+        worker = cluster.workers[worker_id]
+        if worker.state is WorkerState.DRAINING:
+            cluster.worker_stopped(at, worker_id)
+        elif why is EventCode.SPAWN_FAILED or worker.state is WorkerState.BOOTING:
+            cluster.spawn_failed(at, worker_id)
+        elif why is None and worker.state is WorkerState.IDLE:  # logs of the existing system
+            cluster.worker_draining(at, worker_id)
+            cluster.worker_stopped(at, worker_id)
+        else:
+            cluster.worker_lost(at, worker_id)
+
+
+def _reason(error: Exception) -> str:
+    return f"{error} is not known" if isinstance(error, KeyError) else str(error)
