@@ -9,9 +9,10 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.embedded.clips import render_missing
+from deploy.embedded.clips import StoppedError, render_missing
 from deploy.embedded.service import EmbeddedService
 from deploy.embedded.settings import EmbeddedSettings
+from env.catalog import load_catalog
 from env.command import CommandParser, port_number, positive_seconds, run_command, whole_number
 from env.config import load_profile
 from env.cost import check_preference
@@ -34,16 +35,18 @@ def run(chosen: EmbeddedSettings) -> None:
     if chosen.preference is not None:
         check_preference(chosen.preference)
     load_profile(chosen.profile)
+    catalog = load_catalog(chosen.catalog)
     service = EmbeddedService(chosen, _say)
     try:
-        render_missing(chosen.catalog, service.data.storage_url, stop)
-        if not stop.is_set():
-            service.start(stop.is_set)
+        render_missing(catalog, service.data.storage_url, stop.is_set)
+        service.start(stop.is_set)
         if not stop.is_set():
             _greet(service)
             service.keep_running(stop.is_set)
-        _say("stopping")
+    except StoppedError:
+        pass
     finally:
+        _say("stopping")
         service.stop()
     _say(f"stopped; start it again with the same folder {service.data.path} to go on")
 
