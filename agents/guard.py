@@ -289,7 +289,7 @@ class Guarded(Policy):
                 action = self._ask_network(self._network, cluster)
             else:
                 if self._hashed:
-                    self._look(cluster)
+                    self._seen = self.fingerprint(cluster)
                 action = self.policy.act(cluster)
         except _FailedError:
             raise
@@ -319,17 +319,20 @@ class Guarded(Policy):
             raise _FailedError(NOT_FINITE, f"the network answers {np.array2string(logits):.200}")
         return network.choose(logits, network.mask(cluster))
 
-    def _look(self, cluster: Cluster) -> None:
+    def fingerprint(self, cluster: Cluster) -> str:
+        """The hash of the observation of this moment."""
+        if cluster is not self._cluster:
+            self.reset(cluster)
         assert self._observer is not None
         self._observer.write(self._row)
-        self._seen = fingerprint(self._row)
+        return fingerprint(self._row)
 
     # -- failing ----------------------------------------------------------------------
 
     def _fall_back(self, cluster: Cluster, reason: str, detail: str) -> Decision:
         try:
             if not self._seen and (self._hashed or self._network is not None):
-                self._look(cluster)
+                self._seen = self.fingerprint(cluster)
             action = self.fallback.act(cluster)
             wrong = check_action(action, cluster)[1]
         except Exception as error:

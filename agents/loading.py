@@ -53,6 +53,10 @@ class LivePolicy(Shielded):
         super().__init__(guard, limits)
         self.guard = guard
 
+    def fingerprint(self, cluster: Cluster) -> str:
+        """As of the guard's decisions: the log tells of each what was seen."""
+        return self.guard.fingerprint(cluster)
+
 
 def load_policy(spec: str, discipline: Discipline) -> tuple[Policy, tuple[str, ...]]:
     """A policy from its text; a frozen one that is missing or corrupt is stood in for.

@@ -165,14 +165,13 @@ class Shielded(Policy):
         self._catch_up(cluster)
         if self._orders >= self.limits.orders_per_epoch:
             return self._refuse(
-                TOO_MANY_ORDERS, f"{self._orders} orders at one instant without a keep"
+                cluster, TOO_MANY_ORDERS, f"{self._orders} orders at one instant without a keep"
             )
         flavor = self._flavor_to_force(cluster)
         if flavor is not None:
             self._orders += 1
-            return self._own(
-                spawn(flavor), WAITING_TOO_LONG, f"a job has waited for {self._wait(cluster):.0f} s"
-            )
+            detail = f"a job has waited for {self._wait(cluster):.0f} s"
+            return self._own(cluster, spawn(flavor), WAITING_TOO_LONG, detail)
         decision = self._ask(cluster)
         action = decision.action
         if action.kind is ActionKind.KEEP:
@@ -184,6 +183,7 @@ class Shielded(Policy):
             if cluster.now < free_at:
                 self._refused_until = min(self._refused_until, free_at)
                 return self._refuse(
+                    cluster,
                     SPAWN_BACKOFF,
                     f"no {name} for {free_at - cluster.now:.1f} s: spawns have failed",
                     decision,
@@ -191,6 +191,7 @@ class Shielded(Policy):
             if len(self._spawned_at) >= self._policys_spawns:
                 self._refused_until = min(self._refused_until, self._spawned_at[0] + WINDOW_S)
                 return self._refuse(
+                    cluster,
                     SPAWN_RATE,
                     f"no {name}: {len(self._spawned_at)} spawns in the last {WINDOW_S:g} s",
                     decision,
@@ -288,13 +289,23 @@ class Shielded(Policy):
                 decision = Decision(self.inner.act(cluster), Source.POLICY, DECIDED)
             reason, detail = check_action(decision.action, cluster)
         except Exception as error:  # whatever it is, the service goes on
-            return self._refuse(RAISED, one_line(error))
-        return self._refuse(reason, detail, decision) if reason else decision
+            return self._refuse(cluster, RAISED, one_line(error))
+        return self._refuse(cluster, reason, detail, decision) if reason else decision
 
-    def _refuse(self, reason: str, detail: str, refused: Decision | None = None) -> Decision:
+    def _refuse(
+        self, cluster: Cluster, reason: str, detail: str, refused: Decision | None = None
+    ) -> Decision:
         self._orders = 0
-        return self._own(KEEP, reason, detail, refused.observation if refused else "")
+        return self._own(cluster, KEEP, reason, detail, refused.observation if refused else "")
 
-    def _own(self, action: Action, reason: str, detail: str, observation: str = "") -> Decision:
+    def _own(
+        self, cluster: Cluster, action: Action, reason: str, detail: str, observation: str = ""
+    ) -> Decision:
         self.interventions[reason] += 1
-        return Decision(action, Source.SHIELD, reason, detail, observation)
+        return Decision(
+            action, Source.SHIELD, reason, detail, observation or self.fingerprint(cluster)
+        )
+
+    def fingerprint(self, cluster: Cluster) -> str:
+        """The hash of the observation behind the shield's own decisions, if one is wanted."""
+        return ""

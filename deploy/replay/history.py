@@ -151,6 +151,10 @@ def read_history(
     if preference is not None:
         w = check_preference(preference)
         lines = [line for line in lines if line[1]["code"] != EventCode.PREFERENCE_CHANGED]
+        doubts.append(
+            f"asked at w = {w:g} throughout: the preference is part of the observation, so states "
+            "recorded at another one do not have its hash"
+        )
     else:
         w = check_preference(_number(head, "preference", OLD_PREFERENCE))
     decided = any(event["code"] == EventCode.DECISION for _, event in lines)
