@@ -52,7 +52,7 @@ def create_app(settings: RestSettings) -> FastAPI:
         # The existing system also takes a body whose type is not told as JSON.
         strict_content_type=False,
     )
-    problems.install(app)
+    problems.install(app, (jobs.router, workers.router, status.router))
     guarded = []
     if settings.api_key is not None:
         app.add_middleware(RequireApiKey, key=settings.api_key)

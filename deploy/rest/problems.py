@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any, Final
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.routing import Match, Route
 
 from deploy.rest.controller_client import (
     ControllerAwayError,
@@ -71,8 +73,18 @@ def invalid(field: tuple[str | int, ...], message: str, kind: str) -> dict[str, 
     return {"loc": list(field), "msg": message, "type": kind}
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, routers: Sequence[APIRouter]) -> None:
     """Tell the app how to answer when a request is not valid or the controller fails."""
+    routes = [route for router in routers for route in router.routes if isinstance(route, Route)]
+
+    async def on_wrong_method(request: Request, _error: Exception) -> JSONResponse:
+        # Of a path with several routes Starlette names the methods of the first one only.
+        here = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
+        methods = sorted({method for route in here for method in route.methods or ()})
+        headers = {"Allow": ", ".join(methods or ("GET", "HEAD"))}  # descriptions have no router
+        return JSONResponse({"detail": "Method Not Allowed"}, 405, headers)
+
+    app.add_exception_handler(405, on_wrong_method)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(ControllerError, _on_controller_error)
 

@@ -252,6 +252,17 @@ def test_what_is_not_there_is_404(
     assert (code, list(body)) == (404, ["detail"])
 
 
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("jobs", "GET, POST"), ("jobs/x", "GET"), ("workers", "GET"), ("docs", "GET, HEAD")],
+)
+def test_another_method_is_405_with_those_that_are_allowed(
+    url: str, path: str, allowed: str
+) -> None:
+    reply = requests.delete(f"{url}/{path}", timeout=30)
+    assert (reply.status_code, reply.headers["Allow"]) == (405, allowed)
+
+
 def test_lists_are_whole_or_in_pages(url: str, script: Script) -> None:
     ids = [f"j{n}" for n in range(5)]
     script.jobs = dict.fromkeys(ids, pb.TCRequest(input_video="a"))
