@@ -22,8 +22,7 @@ _CGROUPS: Final = Path("/sys/fs/cgroup")
 _OWN_GROUPS: Final = Path("/proc/self/cgroup")
 _PERIOD_US: Final = 100_000
 _GIB: Final = 2**30
-_SHARES_PER_VCPU: Final = 1024
-"""Weight of a vCPU where cores are over-committed, as libvirt gives to VMs (v1); v2's is 100."""
+_V1_QUOTA: Final = "cpu.cfs_quota_us"
 
 
 class Confinement(ABC):
@@ -63,11 +62,14 @@ class CgroupConfinement(Confinement):
     Args:
         bases: the folder of that group in each hierarchy: one with v2, two with v1.
         unified: whether they are of v2.
+        vcpus: all that workers may have together. Their group weighs as much beside the
+            machine's other groups and programs, or it would count as a single program.
     """
 
-    def __init__(self, bases: Sequence[Path], unified: bool) -> None:
+    def __init__(self, bases: Sequence[Path], unified: bool, vcpus: int) -> None:
         self._bases = bases
         self._unified = unified
+        self._vcpus = vcpus
         version = "v2" if unified else "v1"
         self.description = (
             f"cgroup {version}: each worker's CPU time and memory are limited to its flavor"
@@ -84,9 +86,11 @@ class CgroupConfinement(Confinement):
         Raises:
             OSError: they may not be written, or the kernel has no such limits.
         """
-        for folder in self._folders(worker_id):
+        for base in self._bases:
+            folder = base / worker_id
             folder.mkdir(parents=True, exist_ok=True)
             self._limit(folder, flavor)
+            self._weigh(base, self._vcpus)
 
     def verdict(self, worker_id: str) -> str | None:
         for folder in self._folders(worker_id):
@@ -118,13 +122,19 @@ class CgroupConfinement(Confinement):
             for above in (folder.parent.parent, folder.parent):
                 (above / "cgroup.subtree_control").write_text("+cpu +memory")
             (folder / "cpu.max").write_text(f"{quota} {_PERIOD_US}")
-            (folder / "cpu.weight").write_text(str(100 * flavor.vcpus))
             (folder / "memory.max").write_text(memory)
-        elif (folder / "cpu.cfs_quota_us").exists():
-            (folder / "cpu.cfs_quota_us").write_text(str(quota))
-            (folder / "cpu.shares").write_text(str(_SHARES_PER_VCPU * flavor.vcpus))
+        elif (folder / _V1_QUOTA).exists():
+            (folder / _V1_QUOTA).write_text(str(quota))
         else:
             (folder / "memory.limit_in_bytes").write_text(memory)
+        self._weigh(folder, flavor.vcpus)
+
+    def _weigh(self, folder: Path, vcpus: int) -> None:
+        """Give a group its share where cores are over-committed, by its vCPUs as VMs have it."""
+        if (folder / "cpu.weight").exists():
+            (folder / "cpu.weight").write_text(str(min(10_000, 100 * vcpus)))
+        elif (folder / "cpu.shares").exists():
+            (folder / "cpu.shares").write_text(str(1024 * vcpus))
 
 
 class WatchedConfinement(Confinement):
@@ -168,15 +178,16 @@ class WatchedConfinement(Confinement):
         """Nothing stays behind."""
 
 
-def choose_confinement(tag: str) -> Confinement:
+def choose_confinement(tag: str, vcpus: int = 1) -> Confinement:
     """The strongest confinement that this process may use.
 
     Args:
         tag: names the group above those of the workers.
+        vcpus: all that workers may have together.
     """
     probe = FlavorConfig("probe", 1, 1.0)
     for bases, unified in _candidates(f"dacirco-{tag}"):
-        cgroups = CgroupConfinement(bases, unified)
+        cgroups = CgroupConfinement(bases, unified, vcpus)
         try:
             cgroups.prepare("probe", probe)
         except OSError:

@@ -124,7 +124,10 @@ class ProcessManager(WorkerManager):
             except OSError as error:
                 raise ManagerError(f"cannot make the folder {folder}: {error.strerror}") from None
         if self._confinement is None:
-            self._confinement = await asyncio.to_thread(choose_confinement, self._controller_id)
+            vcpus = round(cluster.nodes[0].cores * cluster.vcpu_overcommit)
+            self._confinement = await asyncio.to_thread(
+                choose_confinement, self._controller_id, vcpus
+            )
         self._listener = listener
         await self._adopt()
         self._watch = asyncio.create_task(self._watch_ends(), name="worker-ends")
