@@ -53,13 +53,22 @@ def policy_names() -> list[str]:
     return list(_by_name)
 
 
+def _key(name: str) -> str:
+    return name.strip().lower().replace("_", "-")
+
+
+def is_rule(name: str) -> bool:
+    """Whether a rule is known by this name or alias."""
+    return _aliases.get(_key(name), _key(name)) in _by_name
+
+
 def policy_class(name: str) -> type[Heuristic]:
     """The class of a rule by name or alias; ``_`` counts as ``-``.
 
     Raises:
         UnknownNameError: there is no such rule.
     """
-    key = name.strip().lower().replace("_", "-")
+    key = _key(name)
     try:
         return _by_name[_aliases.get(key, key)]
     except KeyError:

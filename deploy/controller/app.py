@@ -25,6 +25,7 @@ from deploy.clock import Clock
 from deploy.controller.address import workers_address
 from deploy.controller.conductor import Conductor
 from deploy.controller.estimates import Estimates
+from deploy.controller.flavors import fitted_spec
 from deploy.controller.http import READY, HttpServer, bind, make_app
 from deploy.controller.journal import Keys
 from deploy.controller.reconcile import reconcile, restore
@@ -45,9 +46,9 @@ from deploy.store.records import MetaChange
 from deploy.store.store import PREFERENCE, Store
 from deploy.store.writer import Writer
 from env.actions import Action
-from env.catalog import load_catalog
+from env.catalog import Catalog, load_catalog
 from env.cluster import Cluster
-from env.config import ClusterConfig, load_profile
+from env.config import ClusterConfig, Profile, load_profile
 from env.cost import check_preference
 from env.errors import DaCircoError
 from env.event_log import EventCode
@@ -66,6 +67,10 @@ _END_PATIENCE_S: Final = 10.0
 _STOP_PATIENCE_S: Final = 60.0
 
 _LOGGER = logging.getLogger(__name__)
+
+
+MakeManager = Callable[[Settings, WorkerLink, str, Profile, Catalog, Clock], WorkerManager]
+"""See `deploy.managers.factory.make_manager`."""
 
 
 class TimedPolicy:
@@ -151,8 +156,14 @@ class Controller:
 
 
 @asynccontextmanager
-async def running_controller(settings: Settings) -> AsyncIterator[Controller]:
+async def running_controller(
+    settings: Settings, make_manager: MakeManager = make_manager
+) -> AsyncIterator[Controller]:
     """Start a controller, and end it on leaving; workers live on.
+
+    Args:
+        settings: all settings.
+        make_manager: makes the worker manager.
 
     Raises:
         DaCircoError: something that it needs is missing or wrong; the message names it.
@@ -185,8 +196,8 @@ async def running_controller(settings: Settings) -> AsyncIterator[Controller]:
         metrics = Metrics()
         switches: list[Switch] = []
         policy, warnings = live_policy(
-            _spec(settings.scheduler, settings),
-            _spec(settings.fallback, settings),
+            fitted_spec(_spec(settings.scheduler, settings), profile.cluster.flavors),
+            fitted_spec(_spec(settings.fallback, settings), profile.cluster.flavors),
             on_switch=switches.append,
         )
         estimates = Estimates(profile, catalog)
@@ -217,9 +228,7 @@ async def running_controller(settings: Settings) -> AsyncIterator[Controller]:
             max_queue=settings.max_queue,
         )
         restored = await restore(conductor, store, estimates)
-        world = world_keys(
-            profile, _catalog_name(settings), estimates.boot_s, policy.discipline
-        )
+        world = world_keys(profile, _catalog_name(settings), estimates.boot_s, policy.discipline)
         _log_start(conductor, settings, store, preference, restored.jobs, restored.workers, world)
         reports.go_to(conductor.of_manager)
 

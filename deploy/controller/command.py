@@ -24,7 +24,14 @@ from deploy.controller.settings import (
     RunnerType,
     Settings,
 )
-from env.command import CommandParser, run_command, whole_number
+from env.command import (
+    CommandParser,
+    port_number,
+    positive_seconds,
+    run_command,
+    whole_number,
+)
+from env.config import PlacementName
 from env.cost import check_preference
 from env.errors import DaCircoError
 
@@ -55,7 +62,7 @@ def _add_service(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "-p",
         "--port",
-        type=_port,
+        type=port_number,
         default=DEFAULT_PORT,
         metavar="PORT",
         help="gRPC port; 0 takes a free one (default: %(default)s)",
@@ -73,7 +80,7 @@ def _add_service(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--http-port",
-        type=_port,
+        type=port_number,
         default=DEFAULT_HTTP_PORT,
         metavar="PORT",
         help="port on 127.0.0.1 of /metrics, /health, /ready and /preference; 0 takes a free one "
@@ -165,6 +172,15 @@ def _add_scheduling(group: argparse._ArgumentGroup) -> None:
         help="most jobs in the system; further ones are refused (default: %(default)s)",
     )
     group.add_argument(
+        "--flavors",
+        type=_names,
+        default=(),
+        metavar="NAMES",
+        help="sizes of worker that the scheduler may choose from, by commas (default: all of the "
+        "profile; for minimize-workers and grace-period --os-flavor or --pod-cpus and "
+        "--pod-memory)",
+    )
+    group.add_argument(
         "--profile",
         metavar="NAME_OR_PATH",
         help="expected boot and service times (default: openstack for vm and simulated, "
@@ -182,28 +198,28 @@ def _add_patience(group: argparse._ArgumentGroup) -> None:
     patience = Patience()
     group.add_argument(
         "--call-interval",
-        type=_period,
+        type=positive_seconds,
         default=patience.call_interval_s,
         metavar="S",
         help="period of the scheduler's call when nothing happens (default: %(default)g)",
     )
     group.add_argument(
         "--keepalive-timeout",
-        type=_period,
+        type=positive_seconds,
         default=patience.keepalive_s,
         metavar="S",
         help="a worker that is silent for longer is lost (default: %(default)g)",
     )
     group.add_argument(
         "--boot-timeout",
-        type=_period,
+        type=positive_seconds,
         default=patience.boot_s,
         metavar="S",
         help="a worker that takes longer to register has failed (default: %(default)g)",
     )
     group.add_argument(
         "--task-timeout",
-        type=_period,
+        type=positive_seconds,
         default=patience.task_s,
         metavar="S",
         help="a worker that takes longer for one job is given up (default: %(default)g)",
@@ -220,7 +236,7 @@ def _add_storage(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--minio-server", metavar="HOST", help="S3 server; required for vm and pod")
     group.add_argument(
         "--minio-port",
-        type=_port,
+        type=port_number,
         default=9000,
         metavar="PORT",
         help="its port (default: %(default)s)",
@@ -253,10 +269,23 @@ def _add_openstack(group: argparse._ArgumentGroup) -> None:
         ("--os-key", default.key, "key pair"),
         ("--os-security-group", default.security_group, "security group"),
         ("--os-network", default.network, "network"),
+        ("--os-cloud", default.cloud, "entry of clouds.yaml that owns the VMs"),
+        (
+            "--os-admin-cloud",
+            default.admin_cloud,
+            "entry that may read the nodes; need not be there",
+        ),
     ):
         group.add_argument(
             option, default=value, metavar="NAME", help=f"{text} (default: %(default)s)"
         )
+    group.add_argument(
+        "--os-placement",
+        choices=get_args(PlacementName),
+        default=default.placement,
+        help="how VMs go to nodes: spread and concentrate make a server group "
+        "(default: %(default)s, which leaves it to Nova)",
+    )
 
 
 def _add_pods(group: argparse._ArgumentGroup) -> None:
@@ -264,7 +293,7 @@ def _add_pods(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--pod-image", metavar="IMAGE", help="container image of the workers")
     group.add_argument(
         "--pod-cpus",
-        type=_period,
+        type=_factor,
         default=default.cpus,
         metavar="N",
         help="cores of a pod (default: %(default)g)",
@@ -277,6 +306,12 @@ def _add_pods(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--pod-node-selector", metavar="KEY=VALUE", help="only nodes with this label"
+    )
+    group.add_argument(
+        "--pod-namespace",
+        default=default.namespace,
+        metavar="NAME",
+        help="namespace of the pods, made when missing (default: %(default)s)",
     )
     where = group.add_mutually_exclusive_group()
     where.add_argument(
@@ -312,7 +347,7 @@ def _add_local(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--speed-up",
-        type=_period,
+        type=_factor,
         default=1.0,
         metavar="N",
         help="with simulated workers, time passes so many times as fast (default: %(default)g)",
@@ -324,6 +359,14 @@ def _add_local(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="of the simulated workers' scatter and faults (default: %(default)s)",
     )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """An option's value: names by commas."""
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names) or len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of different names by commas")
+    return names
 
 
 def settings_from(args: argparse.Namespace) -> Settings:
@@ -351,6 +394,7 @@ def settings_from(args: argparse.Namespace) -> Settings:
         max_workers=args.max_workers,
         max_attempts=args.max_attempts,
         max_queue=args.max_queue,
+        flavors=args.flavors,
         profile=args.profile,
         catalog=args.catalog,
         store=args.store,
@@ -369,7 +413,14 @@ def settings_from(args: argparse.Namespace) -> Settings:
             task_s=args.task_timeout,
         ),
         openstack=OpenStackSettings(
-            args.os_image, args.os_flavor, args.os_key, args.os_security_group, args.os_network
+            args.os_image,
+            args.os_flavor,
+            args.os_key,
+            args.os_security_group,
+            args.os_network,
+            args.os_placement,
+            args.os_cloud,
+            args.os_admin_cloud,
         ),
         pod=PodSettings(
             args.pod_image,
@@ -378,6 +429,7 @@ def settings_from(args: argparse.Namespace) -> Settings:
             args.pod_node_selector,
             args.concentrate_pods,
             args.spread_pods,
+            args.pod_namespace,
         ),
         minio=MinioSettings(
             args.minio_server, args.minio_port, args.minio_access_key, _secret(args)
@@ -400,12 +452,6 @@ def _secret(args: argparse.Namespace) -> str:
     return os.environ.get(SECRET_VARIABLE) or DEFAULT_SECRET_KEY
 
 
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) < 65536):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port, 0 to 65535")
-    return int(text)
-
-
 def _seconds(text: str) -> float:
     try:
         number = float(text)
@@ -416,7 +462,7 @@ def _seconds(text: str) -> float:
     return number
 
 
-def _period(text: str) -> float:
+def _factor(text: str) -> float:
     number = _seconds(text)
     if number == 0.0:
         raise argparse.ArgumentTypeError(f"{text!r} is not above 0")

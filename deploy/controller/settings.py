@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
+from env.config import PlacementName
+
 RunnerType = Literal["vm", "pod", "process", "simulated"]
 Mode = Literal["active", "shadow"]
 
@@ -41,6 +43,9 @@ class OpenStackSettings:
     key: str = "mykey"
     security_group: str = "ssh"
     network: str = "external"
+    placement: PlacementName = "least-loaded"
+    cloud: str = "openstack"
+    admin_cloud: str = "openstack_admin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,7 @@ class PodSettings:
     node_selector: str | None = None
     concentrate: bool = False
     spread: bool = False
+    namespace: str = "dacirco"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,7 @@ class Settings:
     max_workers: int | None = None
     max_attempts: int = 3
     max_queue: int = 10_000
+    flavors: tuple[str, ...] = ()
     profile: str | None = None
     catalog: str | None = None
     store: str = "sqlite:///dacirco.db"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from deploy.clock import Clock
+from deploy.controller.flavors import pod_flavors, vm_flavors
 from deploy.controller.settings import Settings
 from deploy.managers.base import WorkerManager
 from deploy.managers.environment import WorkerLink
 from env.catalog import Catalog
 from env.config import Profile
-from env.errors import DaCircoError
 
 
 def make_manager(
@@ -47,7 +49,36 @@ def make_manager(
             from deploy.managers.simulated import SimulatedManager
 
             return SimulatedManager(link, profile, catalog, clock, seed=settings.seed)
-        case "vm" | "pod":
-            raise DaCircoError(
-                f"runner type {settings.runner_type!r} is not there yet: give process or simulated"
+        case "vm":
+            from deploy.managers.vm.manager import VmManager
+            from deploy.managers.vm.settings import VmSettings
+
+            names = settings.openstack
+            return VmManager(
+                VmSettings(
+                    controller_id,
+                    image=names.image,
+                    flavors=vm_flavors(settings, profile),
+                    key=names.key,
+                    security_group=names.security_group,
+                    network=names.network,
+                    placement=names.placement,
+                    nodes=profile.cluster.nodes,
+                    cloud=names.cloud,
+                    admin_cloud=names.admin_cloud,
+                ),
+                link,
             )
+        case "pod":
+            from deploy.managers.pod.manager import PodManager
+            from deploy.managers.pod.settings import PodSettings, placement, read_selector
+
+            pod = settings.pod
+            made = PodSettings(
+                controller_id,
+                flavors=pod_flavors(settings, profile),
+                namespace=pod.namespace,
+                node_selector=read_selector(pod.node_selector),
+                placement=placement(spread=pod.spread, concentrate=pod.concentrate),
+            )
+            return PodManager(replace(made, image=pod.image) if pod.image else made, link)

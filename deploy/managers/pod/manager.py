@@ -292,7 +292,9 @@ class PodManager(WorkerManager):
 
     async def _is_gone(self, api: PodApi, pod: _Pod, patience_s: float) -> bool:
         try:
-            await asyncio.wait_for(pod.gone.wait(), patience_s)
+            # Not `wait_for`: before Python 3.12 it swallows a cancellation at times.
+            async with asyncio.timeout(patience_s):
+                await pod.gone.wait()
         except TimeoutError:
             if await self._call(partial(api.exists, pod.name)):
                 return False

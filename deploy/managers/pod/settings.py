@@ -6,7 +6,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from deploy.managers.base import ManagerError
 from env.config import FlavorConfig, PlacementName
+
+
+def placement(*, spread: bool, concentrate: bool) -> PlacementName:
+    """The placement that ``--spread-pods`` or ``--concentrate-pods`` asks for."""
+    if spread:
+        return "spread"
+    return "concentrate" if concentrate else "least-loaded"
+
+
+def read_selector(text: str | None) -> Mapping[str, str]:
+    """``--pod-node-selector KEY=VALUE[,KEY=VALUE]``.
+
+    Raises:
+        ManagerError: it is not of that form.
+    """
+    labels: dict[str, str] = {}
+    for part in (text or "").split(",") if text else ():
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not key or not equals:
+            raise ManagerError(f"--pod-node-selector {text!r} is not KEY=VALUE[,KEY=VALUE]")
+        labels[key] = value
+    return labels
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -216,20 +216,21 @@ class Cloud:
         Raises:
             ManagerError: the API does not answer.
         """
-        limits = self._ask(self._owner.compute.get_limits).absolute
+        # Not `compute.get_limits`: it warns of fields that Nova no longer has.
+        reply = self._checked(self._ask(partial(self._owner.compute.get, "/limits")))
+        limits: Mapping[str, int] = reply["limits"]["absolute"]
         ours = self.servers()
         sizes = [self._flavors[s.flavor] for s in ours if s.flavor in self._flavors]
+        mib = sum(flavor.ram_gib for flavor in sizes) * _MIB_PER_GIB
 
-        def left(limit: int | None, used: int | None, own: float) -> float | None:
-            if limit is None or limit < 0:
+        def left(limit: str, used: str, own: float) -> float | None:
+            if limits[limit] < 0:
                 return None
-            return max(0.0, limit - max(0.0, (used or 0) - own))
+            return max(0.0, limits[limit] - max(0.0, limits[used] - own))
 
-        instances = left(limits.instances, limits.instances_used, len(ours))
-        vcpus = left(limits.total_cores, limits.total_cores_used, sum(f.vcpus for f in sizes))
-        ram = left(
-            limits.total_ram, limits.total_ram_used, sum(f.ram_gib for f in sizes) * _MIB_PER_GIB
-        )
+        instances = left("maxTotalInstances", "totalInstancesUsed", len(ours))
+        vcpus = left("maxTotalCores", "totalCoresUsed", sum(f.vcpus for f in sizes))
+        ram = left("maxTotalRAMSize", "totalRAMUsed", mib)
         return Quota(
             None if instances is None else int(instances),
             None if vcpus is None else int(vcpus),

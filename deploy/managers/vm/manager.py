@@ -149,7 +149,8 @@ class VmManager(WorkerManager):
         await self._call(partial(cloud.delete, vm.server_id))
         self._wake.set()
         try:
-            await asyncio.wait_for(vm.gone.wait(), self.settings.stop_timeout_s)
+            async with asyncio.timeout(self.settings.stop_timeout_s):
+                await vm.gone.wait()
         except TimeoutError:
             raise ManagerError(
                 f"server {vm.server_id} is not gone {self.settings.stop_timeout_s:g} s after "
@@ -175,7 +176,9 @@ class VmManager(WorkerManager):
             )
             self._wake.clear()
             try:
-                await asyncio.wait_for(self._wake.wait(), wait)
+                # Not `wait_for`: before Python 3.12 it swallows a cancellation at times.
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
                 # A burst of orders is looked at once, not once for each.
                 await asyncio.sleep(min(self.settings.poll_s, wait))
             except TimeoutError:
