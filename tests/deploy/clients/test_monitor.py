@@ -18,8 +18,8 @@ from deploy.clients.monitor import main
 from deploy.clients.monitor_view import view
 from deploy.clients.snapshot import JobView, Snapshot, Watcher, WorkerView
 from deploy.grpc_api import dacirco_pb2 as pb
-from tests.deploy.clients.service import job_api, wait_until
-from tests.deploy.rest.scripted_controller import Script
+from tests.deploy.clients.job_api_server import job_api, wait_until
+from tests.deploy.rest.rest_controller import Script
 
 PROGRAM = [sys.executable, "-m", "deploy.clients.monitor"]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3]), "TERM": "xterm"}

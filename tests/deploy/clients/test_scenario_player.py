@@ -17,8 +17,8 @@ from deploy.clients.scenario_file import generate_jobs, read_jobs
 from deploy.grpc_api import dacirco_pb2 as pb
 from env.jobs import Request
 from env.scenario import read_scenario
-from tests.deploy.clients.service import job_api, wait_until
-from tests.deploy.rest.scripted_controller import Script
+from tests.deploy.clients.job_api_server import job_api, wait_until
+from tests.deploy.rest.rest_controller import Script
 
 ROWS = """# delay,movie,bitrate,speed
 0,bbb_1.mp4,500,fast

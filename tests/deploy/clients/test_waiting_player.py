@@ -10,8 +10,8 @@ import pytest
 
 from deploy.clients.wait_scenario import main
 from deploy.grpc_api import dacirco_pb2 as pb
-from tests.deploy.clients.service import job_api, wait_until
-from tests.deploy.rest.scripted_controller import Script
+from tests.deploy.clients.job_api_server import job_api, wait_until
+from tests.deploy.rest.rest_controller import Script
 
 ROWS = "0,a.mp4,500,fast\n3600,b.mp4,600,fast\n"
 

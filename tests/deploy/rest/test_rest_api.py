@@ -13,8 +13,8 @@ import requests
 
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.rest.app import MAX_BODY_BYTES, RestSettings, create_app
+from tests.deploy.rest.rest_controller import Script, controller_running
 from tests.deploy.rest.rest_server import serving
-from tests.deploy.rest.scripted_controller import Script, controller_running
 
 JOB = {"id_video": "bbb_3.mp4", "bitrate": 2000, "speed": "fast"}
 WORKER = pb.WorkerFullDesc(name="w", id="w-1", cpus="2", memory="4096", node="compute1")

@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from deploy.rest.command import main
-from tests.deploy.rest.scripted_controller import Script, controller_running
+from tests.deploy.rest.rest_controller import Script, controller_running
 
 COMMAND = [sys.executable, "-m", "deploy.rest.command"]
 

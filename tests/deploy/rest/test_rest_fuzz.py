@@ -16,8 +16,8 @@ from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.names import VideoNameError, check_video_name
 from deploy.rest.app import RestSettings, create_app
 from env.jobs import MAX_BITRATE_KBPS, MIN_BITRATE_KBPS, SPEEDS, Request
+from tests.deploy.rest.rest_controller import Script, controller_running
 from tests.deploy.rest.rest_server import serving
-from tests.deploy.rest.scripted_controller import Script, controller_running
 
 KEY = "the-key-of-this-test"
 

@@ -12,8 +12,8 @@ from pydantic import SecretStr
 from deploy.rest.api_key import read_api_key
 from deploy.rest.app import RestSettings, create_app
 from env.errors import ConfigError
+from tests.deploy.rest.rest_controller import Script, controller_running
 from tests.deploy.rest.rest_server import serving
-from tests.deploy.rest.scripted_controller import Script, controller_running
 
 KEY = "0123456789abcdef"
 JOB = {"id_video": "bbb_3.mp4", "bitrate": 2000, "speed": "fast"}

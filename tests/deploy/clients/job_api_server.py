@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pydantic import SecretStr
 
 from deploy.rest.app import RestSettings, create_app
+from tests.deploy.rest.rest_controller import Script, controller_running
 from tests.deploy.rest.rest_server import serving
-from tests.deploy.rest.scripted_controller import Script, controller_running
 
 
 @contextmanager
