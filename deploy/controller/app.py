@@ -182,7 +182,7 @@ async def running_controller(
         log = _event_log(settings, clock)
         stack.callback(log.close)
 
-        http_socket = bind("127.0.0.1", settings.http_port)
+        http_socket = bind(settings.http_host, settings.http_port)
         stack.callback(http_socket.close)
         server = make_server()
         grpc_port = _listen(server, host, settings.port)

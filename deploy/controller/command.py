@@ -83,7 +83,14 @@ def _add_service(group: argparse._ArgumentGroup) -> None:
         type=port_number,
         default=DEFAULT_HTTP_PORT,
         metavar="PORT",
-        help="port on 127.0.0.1 of /metrics, /health, /ready and /preference; 0 takes a free one "
+        help="port of /metrics, /health, /ready and /preference; 0 takes a free one "
+        "(default: %(default)s)",
+    )
+    group.add_argument(
+        "--http-host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="where they listen; PUT /preference is only taken from this machine "
         "(default: %(default)s)",
     )
     group.add_argument(
@@ -384,6 +391,7 @@ def settings_from(args: argparse.Namespace) -> Settings:
         runner_type=runner,
         bind=args.bind,
         port=args.port,
+        http_host=args.http_host,
         http_port=args.http_port,
         ip_address=args.ip_address,
         scheduler=args.scheduler,

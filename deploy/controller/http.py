@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 from typing import Final
 
 import uvicorn
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field
@@ -70,13 +71,23 @@ def make_app(
         """The dial."""
         return Preference(preference=service.preference)
 
-    @app.put("/preference")
-    async def write_preference(wanted: Preference) -> Preference:
-        """Turn the dial; it stays so after a restart."""
+    @app.put("/preference", responses={403: {"model": Status}})
+    async def write_preference(wanted: Preference, request: Request) -> Preference:
+        """Turn the dial; it stays so after a restart. Only from the controller's own machine."""
+        if not _is_local(request):
+            raise HTTPException(403, "the preference is set from the controller's machine only")
         await service.set_preference(wanted.preference)
         return Preference(preference=service.preference)
 
     return app
+
+
+def _is_local(request: Request) -> bool:
+    """Whether the caller is on this machine: metrics may be open to others, orders are not."""
+    try:
+        return request.client is not None and ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -79,6 +79,7 @@ class Settings:
     runner_type: RunnerType = "vm"
     bind: str | None = None
     port: int = DEFAULT_PORT
+    http_host: str = "127.0.0.1"
     http_port: int = DEFAULT_HTTP_PORT
     ip_address: str | None = None
     scheduler: str = DEFAULT_SCHEDULER
