@@ -44,7 +44,7 @@ class Cloud(ABC):
         self.processes = Processes(self.state)
 
     @abstractmethod
-    def prepare(self) -> None:
+    def install(self) -> None:
         """Install and build what is missing; quick when nothing is.
 
         Raises:
@@ -59,13 +59,22 @@ class Cloud(ABC):
         """End the processes in the order that is kind to them."""
         self.processes.stop(reversed(self.processes.names()))
 
+    def prepare(self) -> None:
+        """Have everything installed and built, one process at a time.
+
+        Raises:
+            CloudUnavailableError: this machine cannot set it up.
+        """
+        with _locked(self.cache / "lock"):
+            self.install()
+
     def up(self) -> bool:
         """Have the control plane run; True when this call started it.
 
         Raises:
             CloudUnavailableError: this machine cannot set it up.
         """
-        with self._locked():
+        with _locked(self.state.with_name("state.lock")):
             if self.running():
                 return False
             self.prepare()
@@ -85,7 +94,7 @@ class Cloud(ABC):
         Returns:
             The processes, cgroups and folders that are still there; empty when all is well.
         """
-        with self._locked():
+        with _locked(self.state.with_name("state.lock")):
             return self._end()
 
     def running(self) -> bool:
@@ -179,10 +188,11 @@ class Cloud(ABC):
                     entry.unlink()
         return left
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """One `up` or `down` at a time."""
-        self.state.parent.mkdir(parents=True, exist_ok=True)
-        with (self.state.parent / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One process at a time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

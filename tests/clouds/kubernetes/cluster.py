@@ -81,7 +81,7 @@ class KubernetesCluster(Cloud):
 
     name = "kubernetes"
 
-    def prepare(self) -> None:
+    def install(self) -> None:
         require_root()
         install_packages(["etcd-server", "openssl"])
         if (self.cache / "bin").exists():

@@ -81,7 +81,7 @@ class OpenStackCloud(Cloud):
 
     name = "openstack"
 
-    def prepare(self) -> None:
+    def install(self) -> None:
         require_root()
         require_disk(self.cache, 2)
         install_packages(["rabbitmq-server", "postgresql"])

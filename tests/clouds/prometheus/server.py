@@ -16,7 +16,7 @@ class PrometheusServer(Cloud):
 
     name = "prometheus"
 
-    def prepare(self) -> None:
+    def install(self) -> None:
         install_packages(["prometheus", "prometheus-node-exporter"])
 
     def start(self) -> None:

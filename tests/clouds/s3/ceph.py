@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +62,7 @@ class CephS3(Cloud):
 
     name = "s3"
 
-    def prepare(self) -> None:
+    def install(self) -> None:
         install_packages(["ceph-mon", "ceph-osd", "radosgw", "ceph-common"])
 
     def start(self) -> None:
@@ -75,8 +77,7 @@ class CephS3(Cloud):
         )
         self._start_monitor(data, fsid, monitor)
         self._start_object_store(data)
-        self.processes.start("rgw", ["radosgw", *self._conf(data), "-f", "-n", "client.rgw"])
-        self.await_ready("rgw", lambda: answers(f"http://127.0.0.1:{port}/"))
+        self._start_gateway(port)
         create = ["user", "create", "--uid=minio", "--display-name=minio"]
         keys = [f"--access-key={ACCESS_KEY}", f"--secret={SECRET_KEY}"]
         self.processes.run(["radosgw-admin", *self._conf(data), "-n", "client.rgw", *create, *keys])
@@ -85,6 +86,26 @@ class CephS3(Cloud):
     def server(self) -> S3Server:
         """How to reach the server that is up."""
         return S3Server(**self.facts)
+
+    @contextmanager
+    def gateway_down(self, *, hang: bool = False) -> Iterator[None]:
+        """The server is away inside the block: refuses connections, or with `hang` hangs."""
+        if hang:
+            self.processes.pause("rgw")
+        else:
+            self.processes.stop(["rgw"], grace_s=0)
+        try:
+            yield
+        finally:
+            if hang:
+                self.processes.resume("rgw")
+            else:
+                self._start_gateway(self.server().port)
+
+    def _start_gateway(self, port: int) -> None:
+        command = ["radosgw", *self._conf(self.scratch), "-f", "-n", "client.rgw"]
+        self.processes.start("rgw", command)
+        self.await_ready("rgw", lambda: answers(f"http://127.0.0.1:{port}/"))
 
     def _start_monitor(self, data: Path, fsid: str, monitor: str) -> None:
         monmap, keyring = data / "monmap", data / "keyring"

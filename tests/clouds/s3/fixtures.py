@@ -11,7 +11,13 @@ from tests.clouds.session import running
 
 
 @pytest.fixture(scope="session")
-def s3_server() -> Iterator[S3Server]:
-    """A real S3 server with an administrator's keys, for the whole session."""
+def s3_cloud() -> Iterator[CephS3]:
+    """A real S3 server for the whole session, with what tests do to it."""
     with running(CephS3()) as cloud:
-        yield cloud.server()
+        yield cloud
+
+
+@pytest.fixture(scope="session")
+def s3_server(s3_cloud: CephS3) -> S3Server:
+    """How to reach it, with an administrator's keys."""
+    return s3_cloud.server()
