@@ -21,7 +21,7 @@ _LOGGER = logging.getLogger(__name__)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the options, serve until SIGINT or SIGTERM, and return the exit code."""
-    return run_command("dacirco_rest_api", lambda: _serve(_parser().parse_args(argv)))
+    return run_command("dacirco_rest_api", lambda: _serve(make_parser().parse_args(argv)))
 
 
 def _serve(options: argparse.Namespace) -> None:
@@ -48,7 +48,8 @@ def _serve(options: argparse.Namespace) -> None:
         uvicorn.Server(config).run(sockets=[listener])
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The command's options."""
     parser = CommandParser(
         prog="dacirco_rest_api",
         description="The Job API: takes jobs over HTTP and hands them to the controller.",
