@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -159,6 +160,7 @@ def _explained(verdict: Verdict) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     given = sys.argv[1:] if arguments is None else arguments
+    logging.basicConfig(level=logging.ERROR)  # warnings are part of what is printed
     return run_command(COMMAND, lambda: run(given, Console(highlight=False)))
 
 
