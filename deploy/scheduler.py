@@ -496,8 +496,7 @@ class Scheduler:
         for order in range(MOST_ORDERS):
             decision = self._decide()
             if order == 0:
-                for observer in self.observers:
-                    observer.observe(cluster, decision)
+                self._show(decision)
             action = decision.action
             possible = cluster.can(action)
             keep = action.kind is ActionKind.KEEP
@@ -512,6 +511,13 @@ class Scheduler:
             )
         self._ask_when_to_wake()
         return steps
+
+    def _show(self, decision: Decision) -> None:
+        for observer in self.observers:
+            try:
+                observer.observe(self.cluster, decision)
+            except Exception:
+                _LOGGER.exception("an observer failed")
 
     def _ask_when_to_wake(self) -> None:
         """As in the simulator: a wish holds until it is fulfilled or replaced by another one."""

@@ -224,9 +224,8 @@ class Conductor:
         period = self._patience.call_interval_s
         due = checked = self.now + period
         while True:
-            target, wake = due, self.scheduler.wake_at
-            if wake is not None and wake > self.scheduler.cluster.now:  # as the simulator has it
-                target = min(due, wake)
+            wake = self.scheduler.wake_at
+            target = due if wake is None else min(due, wake)
             self._rewound.clear()
             pause = (target - self.now) / self.clock.speed_up
             if pause > 0:
