@@ -193,7 +193,10 @@ def is_alive(pid: int, created: float) -> bool:
     """Whether the very process runs, and not only a later one with its id."""
     try:
         process = psutil.Process(pid)
-        return process.create_time() == created and process.status() != psutil.STATUS_ZOMBIE
+        # The time is counted from the machine's boot, whose date moves with each correction of
+        # the clock.
+        same = abs(process.create_time() - created) < 2
+        return same and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 

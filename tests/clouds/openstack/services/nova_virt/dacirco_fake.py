@@ -131,7 +131,8 @@ def _guest(record):
     """The guest's process while it runs."""
     try:
         guest = psutil.Process(record["pid"])
-        if guest.create_time() == record["created"] and guest.status() != psutil.STATUS_ZOMBIE:
+        same = abs(guest.create_time() - record["created"]) < 2  # the clock may be corrected
+        if same and guest.status() != psutil.STATUS_ZOMBIE:
             return guest
     except (psutil.NoSuchProcess, TypeError):
         pass
