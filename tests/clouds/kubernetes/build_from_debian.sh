@@ -13,13 +13,13 @@ rm -rf "$work"
 mkdir -p "$work"/{apt/lists/partial,apt/cache/archives/partial,home}
 cd "$work"
 
-# The machine's own Debian sources, asked for source packages; the machine's apt set-up stays as it is.
+# The machine's own Debian sources, asked for source packages too; its apt set-up stays as it is.
 for sources in /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list; do
     [ -e "$sources" ] && break
 done
 case $sources in
-*.sources) list=$work/apt/src.sources && sed 's/^Types:.*/Types: deb-src/' "$sources" >"$list" ;;
-*) list=$work/apt/src.list && sed 's/^deb /deb-src /' "$sources" >"$list" ;;
+*.sources) list=$work/apt/our.sources && sed 's/^Types:.*/Types: deb deb-src/' "$sources" >"$list" ;;
+*) list=$work/apt/our.list && sed -n '/^deb /{p;s/^deb /deb-src /;p}' "$sources" >"$list" ;;
 esac
 apt=(apt-get -o "Dir::Etc::sourcelist=$list" -o Dir::Etc::sourceparts=/dev/null
     -o "Dir::State::lists=$work/apt/lists" -o "Dir::Cache=$work/apt/cache"
@@ -27,7 +27,7 @@ apt=(apt-get -o "Dir::Etc::sourcelist=$list" -o Dir::Etc::sourceparts=/dev/null
 "${apt[@]}" update
 "${apt[@]}" source --download-only kubernetes
 # reflect2 1.0.1, which the source carries, panics on every create when Go is newer than 1.17.
-apt-get -o APT::Sandbox::User=root download golang-github-modern-go-reflect2-dev
+"${apt[@]}" download golang-github-modern-go-reflect2-dev
 tar xzf kubernetes_*.orig.tar.gz
 dpkg-deb -x golang-github-modern-go-reflect2-dev*.deb reflect2
 source=$work/kubernetes-$version

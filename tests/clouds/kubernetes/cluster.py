@@ -87,7 +87,7 @@ class KubernetesCluster(Cloud):
         if (self.cache / "bin").exists():
             return
         require_disk(self.cache, 4)
-        install_packages(["golang-1.19-go", "rsync", "make", "jq", "dpkg-dev"])
+        install_packages(["golang-1.19-go", "rsync", "make", "jq"])
         log = self.cache / "build.log"
         with log.open("w") as out:
             code = subprocess.run(
