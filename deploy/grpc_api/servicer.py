@@ -16,12 +16,11 @@ import grpc.aio
 from deploy.controller.service import RejectedError, Service
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.grpc_api import dacirco_pb2_grpc as rpc
+from deploy.grpc_api.reasons import REASON_KEY
 from deploy.scheduler import Progress, TaskError
 from deploy.store.records import JobState, WorkerStatus
 from env.errors import IllegalEventError
 
-REASON_KEY: Final = "dacirco-reason"
-"""Trailing metadata by which our REST front end learns why a job was refused."""
 MOST_ID: Final = 64
 MOST_RECEIVED: Final = 64 * 1024
 MOST_SENT: Final = 64 * 1024 * 1024

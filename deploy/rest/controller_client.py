@@ -11,11 +11,9 @@ import grpc.aio
 
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.grpc_api.dacirco_pb2_grpc import DaCircogRPCServiceStub
+from deploy.grpc_api.reasons import REASON_KEY
 from deploy.names import output_name
 from deploy.rest.models import JobDescription, JobState, WorkerDescription, WorkerState
-
-REASON_KEY: Final = "dacirco-reason"
-"""Trailing metadata by which our controller tells why it refused a job."""
 
 JOB_STATES: Final[Mapping[int, JobState]] = {
     pb.REQUEST_STATUS_WAITING: "Waiting",
