@@ -34,6 +34,8 @@ PRESETS: Final = (
 )
 """The speeds that libx265 knows. Clients may ask for two of them only; that is the API's matter."""
 MAX_BITRATE_KBPS: Final = 1_000_000
+RENDERED_FPS: Final = 24
+"""Of synthetic clips, frames a second."""
 _ENCODER: Final = "libx265"
 _SAFE_INPUT: Final = (
     *("-protocol_whitelist", "file"),
@@ -61,12 +63,16 @@ class Probe:
     Attributes:
         duration_s: playing time, seconds; none if the container does not tell.
         video: codec of the first picture stream, e.g. ``h264``; none if there is none.
+        width: of the first picture stream, pixels; none if there is none.
+        height: as the width.
         audio: codec of the first sound stream, none if there is none.
         bitrate_kbps: of the whole file; none if the container does not tell.
     """
 
     duration_s: float | None
     video: str | None
+    width: int | None
+    height: int | None
     audio: str | None
     bitrate_kbps: int | None
 
@@ -128,12 +134,18 @@ def parse_probe(output: str) -> Probe:
     header = re.search(r"^  Duration: (\S+),.*?(?:bitrate: (\d+) kb/s)?$", output, re.MULTILINE)
     if header is None:
         raise BadVideoError(f"not a video that can be read: {last_words(output)}")
-    streams = re.findall(r"^ {2,4}Stream #0:\d\S*: (Video|Audio): (\w+)", output, re.MULTILINE)
-    first = dict(reversed(streams))
+    streams = re.findall(
+        r"^ {2,4}Stream #0:\d\S*: (Video|Audio): (\w+)(?:.*? (\d+)x(\d+)[ ,])?",
+        output,
+        re.MULTILINE,
+    )
+    video, width, height = next((found for kind, *found in streams if kind == "Video"), [None] * 3)
     return Probe(
         duration_s=_seconds(header[1]),
-        video=first.get("Video"),
-        audio=first.get("Audio"),
+        video=video,
+        width=int(width) if width else None,
+        height=int(height) if height else None,
+        audio=next((codec for kind, codec, *_ in streams if kind == "Audio"), None),
         bitrate_kbps=int(header[2]) if header[2] else None,
     )
 
@@ -196,6 +208,35 @@ def transcode_command(
         *("-c:v", _ENCODER, "-b:v", f"{bitrate_kbps}k", "-preset", speed, "-tag:v", "hvc1"),
         *("-x265-params", f"pools={cpus}:frame-threads={frames}:log-level=error"),
         *("-c:a", "copy" if audio in _COPIED_AUDIO else "aac"),
+        *("-f", "mp4", "-movflags", "+faststart", _file(target)),
+    ]
+
+
+def render_command(
+    target: Path, *, width: int, height: int, duration_s: float, bitrate_kbps: int, seed: int
+) -> list[str]:
+    """The command that renders a synthetic clip: moving patterns under noise, in H.264 mp4.
+
+    The same ffmpeg makes the same file, byte for byte, whatever the number of cores.
+
+    Args:
+        target: the file to write.
+        width: even, pixels.
+        height: even, pixels.
+        duration_s: playing time, seconds.
+        bitrate_kbps: of the picture, on average, kbit/s.
+        seed: of noise and colours, so that clips differ.
+    """
+    picture = (
+        f"testsrc2=size={width}x{height}:rate={RENDERED_FPS},hue=h={37 * seed % 360},"
+        f"noise=alls=10:allf=t:all_seed={seed},format=yuv420p"
+    )
+    return [
+        *(str(find_ffmpeg()), "-nostdin", "-hide_banner", "-nostats", "-y"),
+        *("-loglevel", "error", "-progress", "pipe:1", "-filter_threads", "1"),
+        *("-f", "lavfi", "-i", picture, "-t", f"{duration_s:g}"),
+        *("-c:v", "libx264", "-preset", "ultrafast", "-b:v", f"{bitrate_kbps}k"),
+        *("-threads", "1", "-fflags", "+bitexact", "-flags:v", "+bitexact"),
         *("-f", "mp4", "-movflags", "+faststart", _file(target)),
     ]
 

@@ -6,12 +6,11 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Final
 
-_LAUNCHER: Final = Path(__file__).with_name("launcher.py")
+from deploy.launcher import bound_to_us
+
 _KEPT: Final = frozenset(
     {"PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "TZ", "TCWORKER_ID"}
 )
@@ -42,7 +41,7 @@ async def run_child(
         StalledError: no progress for `stall_timeout_s`.
     """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), *command),
+        *bound_to_us(command),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

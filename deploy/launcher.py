@@ -1,8 +1,8 @@
-"""Starts a program that ends with its parent, even if the parent is killed.
+"""Starts a program that ends with its parent, even if the parent is killed. Linux only.
 
 Run as a script, with nothing of ours imported: ``launcher.py PARENT_PID PROGRAM ARGUMENTS...``.
 It is a process of its own because Python code between fork and exec is not safe in a parent with
-threads. Linux only.
+threads.
 """
 
 from __future__ import annotations
@@ -12,10 +12,19 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>; it survives the exec
 _MORE_LIKELY = "500"  # of -1000 to 1000: when memory runs out, end this and not the worker
+
+
+def bound_to_us(command: Sequence[str]) -> list[str]:
+    """The command that runs `command` as a child that ends with us.
+
+    More precisely, with the thread that starts it.
+    """
+    return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *command]
 
 
 def main() -> None:
