@@ -39,6 +39,10 @@ def read_capacity(cloud: Cloud, settings: VmSettings) -> ClusterConfig:
             f"the quota of cloud {settings.cloud!r} is used up: "
             f"left are {quota.instances} instances, {quota.vcpus} vCPUs, {quota.ram_gib} GiB"
         )
+    max_vcpus, max_ram = quota.vcpus, quota.ram_gib
+    if settings.placement == "concentrate":  # all on one node, so no more than the largest holds
+        max_vcpus = _least(max_vcpus, max(node.cores for node in nodes) * vcpu_ratio)
+        max_ram = _least(max_ram, max(node.ram_gib for node in nodes) * ram_ratio)
     try:
         return ClusterConfig(
             nodes=nodes,
@@ -47,8 +51,12 @@ def read_capacity(cloud: Cloud, settings: VmSettings) -> ClusterConfig:
             vcpu_overcommit=vcpu_ratio,
             ram_overcommit=ram_ratio,
             max_workers=quota.instances,
-            max_vcpus=quota.vcpus,
-            max_ram_gib=quota.ram_gib,
+            max_vcpus=max_vcpus,
+            max_ram_gib=max_ram,
         )
     except (DaCircoError, ValueError) as error:
         raise ManagerError(f"the cloud's own figures make no cluster: {error}") from None
+
+
+def _least(limit: float | None, other: float) -> float:
+    return other if limit is None else min(limit, other)

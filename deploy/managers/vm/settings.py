@@ -9,9 +9,13 @@ from env.config import NodeConfig, PlacementName
 
 SERVER_GROUP_POLICIES: Final[dict[PlacementName, str]] = {
     "spread": "soft-anti-affinity",
-    "concentrate": "soft-affinity",
+    "concentrate": "affinity",
 }
-"""Nova's policy for each placement; the soft ones still start a worker where no node obeys."""
+"""Nova's policy for each placement.
+
+Spreading is soft: with more workers than nodes some share one. The soft form of affinity would do
+nothing: Nova's other weights, which prefer empty nodes, outweigh it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
