@@ -39,7 +39,8 @@ def read_capacity(cloud: Cloud, settings: VmSettings) -> ClusterConfig:
             f"the quota of cloud {settings.cloud!r} is used up: "
             f"left are {quota.instances} instances, {quota.vcpus} vCPUs, {quota.ram_gib} GiB"
         )
-    max_vcpus, max_ram = quota.vcpus, quota.ram_gib
+    max_vcpus: float | None = quota.vcpus
+    max_ram = quota.ram_gib
     if settings.placement == "concentrate":  # all on one node, so no more than the largest holds
         max_vcpus = _least(max_vcpus, max(node.cores for node in nodes) * vcpu_ratio)
         max_ram = _least(max_ram, max(node.ram_gib for node in nodes) * ram_ratio)
