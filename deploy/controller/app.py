@@ -20,7 +20,6 @@ from agents.decision import Decision
 from agents.guard import Switch
 from agents.loading import live_policy
 from agents.shield import Shielded
-from deploy.address import join_host_port
 from deploy.clock import Clock
 from deploy.controller.address import workers_address
 from deploy.controller.conductor import Conductor
@@ -35,6 +34,7 @@ from deploy.eventlog.config_file import write_config
 from deploy.eventlog.world import world_keys
 from deploy.eventlog.writer import EventLog
 from deploy.grpc_api.servicer import add_service, make_server
+from deploy.listening import join_host_port
 from deploy.managers.base import ManagerEvent, WorkerManager
 from deploy.managers.environment import WorkerLink
 from deploy.managers.factory import make_manager

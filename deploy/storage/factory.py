@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from deploy.address import join_host_port
+from deploy.listening import join_host_port
 from deploy.storage.base import ObjectStorage, StorageError
 from deploy.storage.directory import DirectoryStorage
 

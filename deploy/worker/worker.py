@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Final
 
-from deploy.address import join_host_port
 from deploy.grpc_api import dacirco_pb2 as pb
+from deploy.listening import join_host_port
 from deploy.names import VideoNameError
 from deploy.storage.base import ObjectStorage, StorageError
 from deploy.worker.background import in_background
