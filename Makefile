@@ -8,10 +8,12 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv train train-full evaluate bench test lint clean
+CLOUDS := openstack kubernetes s3 prometheus
+.PHONY: help venv up train train-full evaluate tune compete bench test lint clean \
+	$(addprefix test-,$(CLOUDS))
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: $(STAMP) ## Install the project and its tools into .venv
 
@@ -23,6 +25,9 @@ $(STAMP): pyproject.toml constraints.txt
 		-c constraints.txt -e '.[dev]'
 	@touch $@
 
+up: $(STAMP) ## Start the whole service on this machine (ARGS="--help" lists the options)
+	$(BIN)/python -m deploy.up $(ARGS)
+
 train: $(STAMP) ## Train a policy in under 10 minutes (ARGS="--help" lists the options)
 	$(BIN)/python -m training.train --preset quick $(ARGS)
 
@@ -32,11 +37,24 @@ train-full: $(STAMP) ## Train as the shipped policy was trained
 evaluate: $(STAMP) ## Compare the frozen policy with its rivals on the test scenarios
 	$(BIN)/python -m training.evaluate $(ARGS)
 
+tune: $(STAMP) ## Tune the rivals on the training scenarios
+	$(BIN)/python -m training.tune $(ARGS)
+
+compete: $(STAMP) ## The competition: docs/competition.md made anew
+	$(BIN)/python -m training.compete $(ARGS)
+
 bench: $(STAMP) ## Measure the speed of the simulator and of training
 	$(BIN)/python -m training.bench $(ARGS)
 
 test: lint ## Run every check and every test
 	$(BIN)/python -m pytest $(ARGS)
+
+test-openstack: $(STAMP) ## Run the tests against a real OpenStack on this machine (root)
+test-kubernetes: $(STAMP) ## Run the tests against a real Kubernetes (root; builds it once)
+test-s3: $(STAMP) ## Run the tests against a real S3 server (root)
+test-prometheus: $(STAMP) ## Run the tests against a real Prometheus (root)
+$(addprefix test-,$(CLOUDS)): test-%:
+	$(BIN)/python -m tests.clouds.run $* $(ARGS)
 
 lint: $(STAMP) ## Check style, format and types
 	$(BIN)/ruff check
