@@ -114,7 +114,11 @@ def clairvoyant_bound(
     """A lower bound on the cost of a run, whatever the policy; see the module.
 
     Args:
-        profile, requests, catalog, seed, preference: as of the `Simulator`.
+        profile: data centre and timing.
+        requests: in order of arrival.
+        catalog: their movies.
+        seed: of the `Simulator`.
+        preference: w.
     """
     if not requests:
         return 0.0

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
-from typing import Final
+from typing import Any, Final
 
 TUNED: Final = "tuned"
 """``tuned:RULE`` follows, at each preference, the tuned setting of the nearest one."""
@@ -20,14 +20,26 @@ def tuned_name(rule: str) -> str:
 
 
 @cache
+def _table() -> Mapping[str, Any]:
+    return tomllib.loads((resources.files("agents") / _FILE).read_text(encoding="utf-8"))
+
+
+def tuned_effort() -> str:
+    """How hard the rules were tuned, in words."""
+    made = _table()["made"]
+    return (
+        f"{made['trials']} settings suggested for each rule at each preference, seed "
+        f"{made['seed']}, judged on {made['training_scenarios']} training scenarios and "
+        f"{made['random_episodes']} random training episodes"
+    )
+
+
 def tuned_specs() -> Mapping[str, Mapping[float, str]]:
     """The tuned settings of each rule by preference, from the file that ships.
 
     ``python -m training.tune`` writes it.
     """
-    text = (resources.files("agents") / _FILE).read_text(encoding="utf-8")
-    rules = tomllib.loads(text)["rules"]
     return {
         rule: {float(preference): entry["spec"] for preference, entry in by.items()}
-        for rule, by in rules.items()
+        for rule, by in _table()["rules"].items()
     }

@@ -1,0 +1,251 @@
+"""The runs of the competition, kept on disk so that an interrupted one goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.bound import clairvoyant_bound
+from agents.registry import make_policy
+from env.catalog import Catalog, load_catalog
+from env.config import Profile, load_profile
+from env.errors import DaCircoError
+from env.metrics import measure
+from env.scenario import Scenario, load_scenario
+from env.simulator import Simulator
+from env.textfile import write_atomically
+from training.competition.conditions import Condition
+from training.competition.entrants import heeds_preference, identity
+from training.processes import worker_pool
+
+Floats = NDArray[np.float64]
+
+_TOLD_ANY = 0.5
+"""The preference that a policy is told which does not heed it."""
+_BOUND = "clairvoyant bound"
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What all compete on.
+
+    Attributes:
+        profile: name of the data centre or its file.
+        scenarios: names or files.
+        seeds: of the simulator.
+    """
+
+    profile: str
+    scenarios: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A policy that is told a preference, on all scenarios with some seeds, in one world.
+
+    Attributes:
+        policy: its spec, or the clairvoyant bound.
+        preference: what it is told.
+        condition: the world.
+        seeds: how many of the course's, the first ones.
+    """
+
+    policy: str
+    preference: float
+    condition: Condition
+    seeds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Figures of a batch, each of shape (scenarios, seeds); of the bound only its cost.
+
+    Attributes:
+        jobs: of each run.
+        job_seconds, core_seconds: the cost vector.
+        unfinished, failed: jobs that did not end, or ended in error.
+        workers, lost: spawned, and vanished.
+        bound: the least cost at the batch's preference.
+    """
+
+    jobs: Floats
+    job_seconds: Floats
+    core_seconds: Floats
+    unfinished: Floats
+    failed: Floats
+    workers: Floats
+    lost: Floats
+    bound: Floats
+
+    def cost_per_job(self, preference: float) -> Floats:
+        """At a preference, as `env.cost` weighs it."""
+        cost: Floats = preference * self.job_seconds + (1.0 - preference) * self.core_seconds
+        return cost / self.jobs
+
+
+def batch_for(policy: str, preference: float, condition: Condition, seeds: int) -> Batch:
+    """The batch that tells a policy's costs at a preference."""
+    told = preference if heeds_preference(policy) else _TOLD_ANY
+    return Batch(policy, told, condition, seeds)
+
+
+def bound_batch(preference: float, condition: Condition, seeds: int) -> Batch:
+    """The batch of the bounds at a preference."""
+    return Batch(_BOUND, preference, condition, seeds)
+
+
+class Runner:
+    """Carries out batches, and remembers them in a folder.
+
+    Args:
+        course: scenarios and seeds.
+        folder: for the outcomes; made if it is not there.
+        processes: how many work at once.
+        fresh: what the folder holds does not count.
+    """
+
+    def __init__(
+        self, course: Course, folder: Path, processes: int, *, fresh: bool = False
+    ) -> None:
+        self._course = course
+        self._folder = folder
+        self._processes = processes
+        self._fresh = fresh
+        self._known: dict[Batch, Outcome] = {}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DaCircoError(f"cannot keep runs in {folder}: {error.strerror}") from error
+
+    def _path(self, batch: Batch) -> Path:
+        which = {
+            "course": asdict(self._course) | {"seeds": self._course.seeds[: batch.seeds]},
+            "policy": _BOUND if batch.policy == _BOUND else identity(batch.policy),
+            "preference": batch.preference,
+            "condition": asdict(batch.condition),
+        }
+        text = json.dumps(which, sort_keys=True)
+        return self._folder / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.json"
+
+    def missing(self, batches: Iterable[Batch]) -> list[Batch]:
+        """Those that were not carried out yet, each once; the others are read."""
+        left: dict[Batch, None] = {}
+        for batch in batches:
+            if batch in self._known or batch in left:
+                continue
+            outcome = None if self._fresh else self._read(self._path(batch))
+            if outcome is None:
+                left[batch] = None
+            else:
+                self._known[batch] = outcome
+        return list(left)
+
+    def run(self, batches: Sequence[Batch], on_batch: Callable[[], None] = lambda: None) -> None:
+        """Carry out what is missing of the batches."""
+        left = self.missing(batches)
+        for _ in range(len(set(batches)) - len(left)):
+            on_batch()
+        if not left:
+            return
+        if self._processes == 1:
+            for batch in left:
+                self._keep(batch, carry_out(self._course, batch))
+                on_batch()
+            return
+        with worker_pool(min(self._processes, len(left))) as pool:
+            for batch, outcome in pool.imap(_work, [(self._course, batch) for batch in left]):
+                self._keep(batch, outcome)
+                on_batch()
+
+    def outcome(self, batch: Batch) -> Outcome:
+        """Of a batch that was carried out."""
+        if batch not in self._known:
+            self.run([batch])
+        return self._known[batch]
+
+    def _keep(self, batch: Batch, outcome: Outcome) -> None:
+        figures = {name: array.tolist() for name, array in _arrays(outcome).items()}
+        about = {"policy": batch.policy, "told": batch.preference, "world": batch.condition.name}
+        write_atomically(self._path(batch), json.dumps(about | {"figures": figures}) + "\n")
+        self._known[batch] = outcome
+
+    def _read(self, path: Path) -> Outcome | None:
+        try:
+            figures = json.loads(path.read_text(encoding="utf-8"))["figures"]
+            return Outcome(**{name: np.array(rows, dtype=float) for name, rows in figures.items()})
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DaCircoError(f"{path} is damaged: delete it to run it again") from error
+
+
+def _arrays(outcome: Outcome) -> dict[str, Floats]:
+    return {name: getattr(outcome, name) for name in Outcome.__slots__}
+
+
+def _work(job: tuple[Course, Batch]) -> tuple[Batch, Outcome]:
+    return job[1], carry_out(*job)
+
+
+@cache
+def _world(course: Course) -> tuple[Profile, Catalog, tuple[Scenario, ...]]:
+    catalog = load_catalog()
+    scenarios = tuple(load_scenario(name, catalog) for name in course.scenarios)
+    return load_profile(course.profile), catalog, scenarios
+
+
+def carry_out(course: Course, batch: Batch) -> Outcome:
+    """Run a batch."""
+    home, catalog, scenarios = _world(course)
+    condition = batch.condition
+    true, believed = condition.true(home), condition.believed(home)
+    rows: list[list[dict[str, Any]]] = []
+    for scenario in scenarios:
+        requests = condition.requests(scenario.requests, home)
+        row = []
+        for seed in course.seeds[: batch.seeds]:
+            if batch.policy == _BOUND:
+                bound = clairvoyant_bound(
+                    true, requests, catalog, seed=seed, preference=batch.preference
+                )
+                row.append({"jobs": len(requests), "bound": bound})
+                continue
+            policy = make_policy(batch.policy)
+            simulator = Simulator(
+                true,
+                requests,
+                catalog,
+                seed=seed,
+                preference=batch.preference,
+                discipline=policy.discipline,
+                believed=believed,
+            )
+            simulator.run(policy)
+            found = measure(simulator)
+            row.append(
+                {
+                    "jobs": found.jobs,
+                    "job_seconds": found.job_seconds,
+                    "core_seconds": found.core_seconds,
+                    "unfinished": found.unfinished,
+                    "failed": found.failed,
+                    "workers": found.boots,
+                    "lost": found.workers_lost,
+                }
+            )
+        rows.append(row)
+    return Outcome(
+        **{
+            name: np.array([[run.get(name, 0.0) for run in row] for row in rows], dtype=float)
+            for name in Outcome.__slots__
+        }
+    )
