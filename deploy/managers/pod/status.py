@@ -42,9 +42,11 @@ def ended(pod: Any) -> str | None:
     """Why the pod's container runs no more, none if it may still run."""
     if pod.status.phase not in ("Failed", "Succeeded"):
         return None
+    if pod.status.reason:  # Evicted, for instance: the container only tells how it was killed
+        message = f": {pod.status.message}" if pod.status.message else ""
+        return f"{pod.status.reason}{message}"
     for container in pod.status.container_statuses or []:
         end = container.state.terminated if container.state else None
         if end is not None:
             return f"{end.reason or pod.status.phase} (exit code {end.exit_code})"
-    message = f": {pod.status.message}" if pod.status.message else ""
-    return f"{pod.status.reason or pod.status.phase}{message}"
+    return str(pod.status.phase)
