@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from agents.breaker import Breaker, BreakerLimits, BreakerState
@@ -63,10 +65,30 @@ def test_one_failure_on_trial_opens_it_again_for_the_whole_cool_down() -> None:
     assert breaker.allows(40.0)
     breaker.succeeded()
     breaker.failed(41.0)
-    assert (breaker.state, breaker.retry_at, breaker.opened) == (OPEN, 71.0, 2)
+    assert (breaker.state, breaker.retry_at, breaker.opened) == (OPEN, 41.0 + 60.0, 2)
 
 
-@pytest.mark.parametrize("key", ["failures", "window_s", "cool_down_s", "trials"])
+def test_the_cool_down_doubles_with_each_failed_trial_up_to_a_limit() -> None:
+    breaker = Breaker(replace(LIMITS, cool_down_limit_s=100.0))
+    fail_at(breaker, 0.0, 1.0, 2.0)
+    waits = []
+    for _ in range(4):
+        opened_at = breaker.retry_at
+        assert opened_at is not None
+        fail_at(breaker, opened_at)
+        assert breaker.retry_at is not None
+        waits.append(breaker.retry_at - opened_at)
+    assert waits == [60.0, 100.0, 100.0, 100.0]
+    assert breaker.allows(1e4)
+    breaker.succeeded()
+    breaker.succeeded()
+    assert fail_at(breaker, 2e4, 2e4 + 1, 2e4 + 2) is OPEN
+    assert breaker.retry_at == 2e4 + 2 + 30.0
+
+
+@pytest.mark.parametrize(
+    "key", ["failures", "window_s", "cool_down_s", "cool_down_limit_s", "trials"]
+)
 def test_limits_that_make_no_sense(key: str) -> None:
     with pytest.raises(DaCircoError, match=key):
         BreakerLimits(**{key: 0})

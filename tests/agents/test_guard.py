@@ -200,7 +200,7 @@ def test_the_breaker_opens_and_hands_back_after_a_trial(drive: Any) -> None:
     assert (guard.state, moody.asked, guard.times_opened) == (BreakerState.OPEN, 4, 2)
     assert decide().detail == "raised: RuntimeError: moody"
     moody.mood = False
-    driver.at(62.0)
+    driver.at(92.0)  # twice as long
     assert decide().source is Source.POLICY
     assert (guard.state, guard.in_charge) == (BreakerState.HALF_OPEN, Source.POLICY)
     assert decide().source is Source.POLICY
@@ -212,7 +212,7 @@ def test_the_breaker_opens_and_hands_back_after_a_trial(drive: Any) -> None:
         ("open", "half-open", "policy", "cool-down-over"),
         ("half-open", "closed", "policy", "trial-passed"),
     ]
-    assert [s.now for s in switches] == [3.0, 33.0, 33.0, 63.0, 64.0]
+    assert [s.now for s in switches] == [3.0, 33.0, 33.0, 93.0, 94.0]
     assert guard.failures == {"raised": 4}
 
 
