@@ -230,7 +230,8 @@ class Conductor:
             pause = (target - self.now) / self.clock.speed_up
             if pause > 0:
                 try:
-                    await asyncio.wait_for(self._rewound.wait(), pause)
+                    async with asyncio.timeout(pause):  # wait_for may lose a cancellation
+                        await self._rewound.wait()
                 except TimeoutError:
                     pass
                 else:

@@ -10,6 +10,7 @@ from typing import Final
 
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field
@@ -48,6 +49,13 @@ def make_app(
         state: ``ready``, or what is missing for it.
     """
     app = FastAPI(title="DaCirco controller", docs_url="/docs", redoc_url=None)
+
+    @app.exception_handler(RequestValidationError)
+    async def refuse(_: Request, error: RequestValidationError) -> JSONResponse:
+        """As FastAPI does, without what was sent: it need not be JSON (NaN is not)."""
+        kept = ("loc", "msg", "type")
+        detail = [{key: problem[key] for key in kept} for problem in error.errors()]
+        return JSONResponse({"detail": detail}, status_code=422)
 
     @app.get("/metrics", response_class=Response)
     async def read_metrics() -> Response:
