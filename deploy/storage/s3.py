@@ -14,7 +14,7 @@ import certifi
 import urllib3
 from minio import Minio
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, SSLError
 
 from deploy.storage.base import (
     ObjectMissingError,
@@ -135,6 +135,11 @@ class S3Storage(ObjectStorage):
         except S3Error as error:
             raise self._explained(error, key) from error
         except (HTTPError, ServerError) as error:
+            if isinstance(getattr(error, "reason", error), SSLError):
+                raise StorageError(
+                    f"no trusted TLS at {self._endpoint} ({_cause(error)}): "
+                    "give the issuer's certificate by SSL_CERT_FILE, or write s3:// for plain HTTP"
+                ) from error
             raise StorageUnavailableError(
                 f"no answer from the object storage at {self._endpoint} ({_cause(error)}): "
                 "is it up, and are host and port right?"

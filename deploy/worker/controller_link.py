@@ -25,6 +25,7 @@ Report = pb.GrpcEvent | pb.GrpcErrorEvent
 _CALL_TIMEOUT_S: Final = 10.0
 _STEADY_S: Final = 5.0
 """A stream that was open for so long was a good one."""
+_END_PAUSE_S: Final = 1.0
 _FINAL: Final = frozenset(
     {
         grpc.StatusCode.INVALID_ARGUMENT,
@@ -170,7 +171,8 @@ class ControllerLink:
                 self._check_patience()
             if self._now() - opened_at > _STEADY_S:
                 backoff.reset()
-            await asyncio.sleep(backoff.pause_s())
+            # A controller that ends may answer a moment longer.
+            await asyncio.sleep(max(backoff.pause_s(), _END_PAUSE_S if ended else 0.0))
 
     async def tell(self, report: Report) -> Answer:
         """Report an event or an error; waits until the controller answers.

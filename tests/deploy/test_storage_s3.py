@@ -1,9 +1,16 @@
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from s3_server import ACCESS_KEY, SECRET_KEY, S3Server, not_s3
 from storage_contract import StorageContract
 
@@ -121,6 +128,50 @@ def test_a_download_that_breaks_off_leaves_nothing(
 def test_another_service_on_the_port_is_told() -> None:
     with not_s3() as endpoint, pytest.raises(StorageError, match="is not S3"):
         storage_at(endpoint).check()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key and a certificate of 127.0.0.1 that vouches for itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "server.pem"
+    encoding = serialization.Encoding.PEM
+    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    path.write_bytes(key.private_bytes(encoding, *plain) + certificate.public_bytes(encoding))
+    return path
+
+
+def test_tls_that_is_trusted_and_tls_that_is_not(
+    certificate: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    with S3Server("videos", tls=tls) as server:
+        url, keys = f"s3s://{server.endpoint}/videos", (ACCESS_KEY, SECRET_KEY)
+        storage = make_storage(url, access_key=keys[0], secret_key=keys[1])
+        with pytest.raises(StorageError, match="SSL_CERT_FILE") as caught:
+            storage.check()
+        assert not isinstance(caught.value, StorageUnavailableError)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        storage = make_storage(url, access_key=keys[0], secret_key=keys[1])
+        storage.upload(clip, "clip")
+        assert storage.size("clip") == 6000
 
 
 def test_a_missing_local_file_is_told(storage: ObjectStorage, tmp_path: Path) -> None:
