@@ -54,6 +54,7 @@ class EventCode(StrEnum):
     PREFERENCE_CHANGED = "EV31"  # preference
     WORKER_PLACED = "EV32"  # worker_id, node (told by the cloud after EV2)
     WORKER_DRAINING = "EV33"  # worker_id (ordered to end; EV8 follows when it is gone)
+    SHADOW_COST = "EV34"  # policy, against, ratio, low, high, requests (simulated, relative)
 
 
 _TASK: Final = ("request_id", "worker_id", "task_id")
@@ -93,6 +94,7 @@ EVENT_KEYS: Final[Mapping[EventCode, tuple[str, ...]]] = {
     EventCode.PREFERENCE_CHANGED: ("preference",),
     EventCode.WORKER_PLACED: ("worker_id", "node"),
     EventCode.WORKER_DRAINING: ("worker_id",),
+    EventCode.SHADOW_COST: ("policy", "against", "ratio", "low", "high", "requests"),
 }
 """The keys that a line of each code has, in their order; other keys may follow on our codes."""
 

@@ -18,7 +18,7 @@ import grpc.aio
 
 from agents.decision import Decision
 from agents.guard import Switch
-from agents.loading import live_policy
+from agents.loading import LivePolicy, live_policy
 from agents.shield import Shielded
 from deploy.clock import Clock
 from deploy.controller.address import workers_address
@@ -30,6 +30,7 @@ from deploy.controller.journal import Keys
 from deploy.controller.reconcile import reconcile, restore
 from deploy.controller.service import Service
 from deploy.controller.settings import Settings
+from deploy.controller.shadowing import Shadowing
 from deploy.eventlog.config_file import write_config
 from deploy.eventlog.world import world_keys
 from deploy.eventlog.writer import EventLog
@@ -195,10 +196,13 @@ async def running_controller(
 
         metrics = Metrics()
         switches: list[Switch] = []
+        wanted, fallback = (
+            fitted_spec(_spec(spec, settings), profile.cluster.flavors)
+            for spec in (settings.scheduler, settings.fallback)
+        )
+        in_shadow = Shadowing(wanted, fallback) if settings.mode == "shadow" else None
         policy, warnings = live_policy(
-            fitted_spec(_spec(settings.scheduler, settings), profile.cluster.flavors),
-            fitted_spec(_spec(settings.fallback, settings), profile.cluster.flavors),
-            on_switch=switches.append,
+            wanted if in_shadow is None else fallback, fallback, on_switch=switches.append
         )
         estimates = Estimates(profile, catalog)
         preference = await _preference(settings, store)
@@ -208,6 +212,7 @@ async def running_controller(
             preference=preference,
             max_attempts=settings.max_attempts,
             boot_s=estimates.boot_s,
+            observers=() if in_shadow is None else (in_shadow.shadow,),
         )
         if policy.guard.unusable:
             warnings = (*warnings, policy.guard.unusable)
@@ -218,6 +223,9 @@ async def running_controller(
         conductor.note(changes=[MetaChange(PREFERENCE, repr(preference))])
         stack.push_async_callback(conductor.workforce.close)
         conductor.follow_switches(switches)
+        if in_shadow is not None:
+            in_shadow.report_to(conductor)
+            warnings = (*warnings, *in_shadow.warnings)
         service = Service(
             conductor,
             store,
@@ -229,7 +237,9 @@ async def running_controller(
         )
         restored = await restore(conductor, store, estimates)
         world = world_keys(profile, _catalog_name(settings), estimates.boot_s, policy.discipline)
-        _log_start(conductor, settings, store, preference, restored.jobs, restored.workers, world)
+        _log_start(
+            conductor, settings, store, policy, preference, restored.jobs, restored.workers, world
+        )
         reports.go_to(conductor.of_manager)
 
         controller = Controller(
@@ -254,6 +264,9 @@ async def running_controller(
             await conductor.keep_time()
 
         await stack.enter_async_context(_in_background("time", resume_and_keep_time()))
+        if in_shadow is not None:
+            estimates_of_cost = in_shadow.keep_estimating(log.path, policy.spec)
+            await stack.enter_async_context(_in_background("shadow", estimates_of_cost))
         yield controller
 
 
@@ -403,6 +416,7 @@ def _log_start(
     conductor: Conductor,
     settings: Settings,
     store: Store,
+    policy: LivePolicy,
     preference: float,
     jobs: int,
     workers: int,
@@ -410,8 +424,8 @@ def _log_start(
 ) -> None:
     keys: Keys = {
         "controller_id": store.controller_id,
-        "policy": conductor.scheduler.policy.name,
-        "fallback": _spec(settings.fallback, settings),
+        "policy": policy.spec,
+        "fallback": policy.guard.fallback.spec,
         "mode": settings.mode,
         "preference": f"{preference:g}",
         "jobs": jobs,
