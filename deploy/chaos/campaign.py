@@ -22,7 +22,7 @@ from deploy.embedded.commands import environment
 from deploy.embedded.data_folder import DataFolder
 from env.errors import DaCircoError
 
-_PATIENCE_S: Final = 120.0
+_PATIENCE_S: Final = 300.0
 _POLL_S: Final = 0.2
 _CALL_TIMEOUT_S: Final = 15.0
 _ENDED: Final = ("Completed", "Error")

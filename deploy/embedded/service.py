@@ -28,7 +28,7 @@ from deploy.managers.process import CONTROLLER_VARIABLE
 from deploy.managers.tagged import kill_all, tagged, variables_of
 from env.errors import DaCircoError
 
-_READY_PATIENCE_S: Final = 60.0
+_READY_PATIENCE_S: Final = 180.0
 _POLL_S: Final = 0.1
 _WORKER_GRACE_S: Final = 3.0
 
@@ -79,7 +79,7 @@ class EmbeddedService:
             stopped: asked several times a second; ends the wait.
 
         Raises:
-            DaCircoError: one ends, or is not ready within a minute.
+            DaCircoError: one ends, or is not ready within three minutes.
         """
         for child, url in ((self._controller, self.controller_url), (self._rest, self.rest_url)):
             child.start()
