@@ -43,7 +43,17 @@ log = logging.getLogger(__name__)
 
 
 class RefusedError(DaCircoError):
-    """The controller does not want this worker: it does not know it, or has given it up."""
+    """The controller does not want this worker: it does not know it, or has given it up.
+
+    Args:
+        message: for people.
+        released: it had ended the stream of tasks in good order before, so this is the end of a
+            worker that was stopped.
+    """
+
+    def __init__(self, message: str, *, released: bool = False) -> None:
+        super().__init__(message)
+        self.released = released
 
 
 class ControllerGoneError(DaCircoError):
@@ -160,11 +170,10 @@ class ControllerLink:
                 self._answered()
             except grpc.aio.AioRpcError as error:
                 if error.code() in _FINAL:
-                    if ended:
-                        return
                     raise RefusedError(
                         f"the controller at {self._target} does not want this worker: "
-                        f"{_words(error)}"
+                        f"{_words(error)}",
+                        released=ended,
                     ) from error
                 ended = False
                 log.warning("no tasks from the controller: %s", _words(error))

@@ -14,7 +14,7 @@ from deploy.listening import join_host_port
 from deploy.names import VideoNameError
 from deploy.storage.base import ObjectStorage, StorageError
 from deploy.worker.background import in_background
-from deploy.worker.controller_link import Answer, ControllerLink, Report
+from deploy.worker.controller_link import Answer, ControllerLink, RefusedError, Report
 from deploy.worker.history import TaskHistory
 from deploy.worker.job import DroppedError, process
 from deploy.worker.outbox import Outbox
@@ -166,21 +166,28 @@ class Worker:
 
     async def _read(self) -> None:
         """Take in tasks until the controller ends the stream."""
-        async for task in self._link.tasks():
-            if task.task_id in self._history:
-                log.info("task %s is known already", task.task_id)
-                for report in self._history.told(task.task_id):
-                    self._outbox.post(report, again=True)
-                continue
-            self._history.add(task.task_id)
-            if task.worker_id not in ("", self._settings.worker_id):
-                self._fail(task, pb.ERROR_STORAGE_ERROR, "handed back: it is another worker's")
-            elif self._stop.is_set():
-                self._hand_back(task)
-            else:
-                self._queue.append(task)
-                self._arrived.set()
+        try:
+            async for task in self._link.tasks():
+                self._take(task)
+        except RefusedError as error:
+            if self._job is not None or not error.released:
+                raise
         log.info("the controller needs this worker no more")
+
+    def _take(self, task: pb.TCTask) -> None:
+        if task.task_id in self._history:
+            log.info("task %s is known already", task.task_id)
+            for report in self._history.told(task.task_id):
+                self._outbox.post(report, again=True)
+            return
+        self._history.add(task.task_id)
+        if task.worker_id not in ("", self._settings.worker_id):
+            self._fail(task, pb.ERROR_STORAGE_ERROR, "handed back: it is another worker's")
+        elif self._stop.is_set():
+            self._hand_back(task)
+        else:
+            self._queue.append(task)
+            self._arrived.set()
 
     def _refused(self, report: Report, reason: str) -> None:
         if self._job is not None and report.task_id == self._job_id:

@@ -122,6 +122,8 @@ class ScriptedController(DaCircogRPCServiceServicer):
             if task is None:
                 return
             yield task
+        if context.is_active():
+            context.abort(grpc.StatusCode.UNAVAILABLE, "the controller ends")
 
     def submit_event(self, request: pb.GrpcEvent, context: Any) -> pb.gRPCServiceReply:
         return self._take(request)

@@ -346,6 +346,26 @@ def test_the_end_of_the_stream_ends_the_worker(
     assert len(controller.registered) == 1
 
 
+def test_a_worker_that_was_stopped_is_not_surprised_to_be_unknown(
+    controller: ScriptedController, worker: WorkerProcess
+) -> None:
+    wait_until(lambda: controller.streams, "a stream")
+    controller.stream_error = grpc.StatusCode.NOT_FOUND
+    controller.end_stream()
+    assert worker.wait() == 0
+
+
+def test_a_worker_that_becomes_unknown_at_work_drops_it(
+    controller: ScriptedController, worker: WorkerProcess
+) -> None:
+    controller.send(slow_task(worker))
+    worker.wait_for_ffmpeg()
+    controller.stream_error = grpc.StatusCode.NOT_FOUND
+    controller.end_stream()
+    assert worker.wait() == 2
+    assert worker.children() == []
+
+
 def test_a_refused_worker_ends_with_a_message(tmp_path: Path) -> None:
     with ScriptedController() as controller:
         controller.refusal = "unknown worker"
