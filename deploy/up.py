@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 from deploy.embedded.clips import StoppedError, render_missing
 from deploy.embedded.service import EmbeddedService
 from deploy.embedded.settings import EmbeddedSettings
+from deploy.managers.confinement import choose_confinement
 from env.catalog import load_catalog
 from env.command import CommandParser, port_number, positive_seconds, run_command, whole_number
 from env.config import load_profile
@@ -70,6 +72,7 @@ def _greet(service: EmbeddedService) -> None:
     _say(f"Job API       {service.rest_url}  (documentation: {service.rest_url}/docs)")
     _say(f"controller    {service.controller_url}/metrics, /health, /preference")
     _say(f"scheduler     {chosen.scheduler}, fallback {chosen.fallback}")
+    _say(f"workers       {choose_confinement(f'look-{os.getpid()}').description}")
     _say(f"data and logs {service.data.path}")
     _say(f"try it:       dacirco_scenario -n 10 --port {chosen.rest_port}")
     _say(f"watch it:     dacirco_rest_monitor --port {chosen.rest_port}")

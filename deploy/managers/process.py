@@ -9,6 +9,7 @@ knows, counts one that was still booting as a failed spawn.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 import signal
@@ -42,6 +43,8 @@ _ID_VARIABLE: Final = "TCWORKER_ID"
 _NAME_VARIABLE: Final = "TCWORKER_NAME"
 _MODULE: Final = "deploy.worker.command"
 _POLL_S: Final = 0.25
+
+_LOGGER = logging.getLogger(__name__)
 
 _INHERITED: Final = (
     "PATH",
@@ -109,11 +112,6 @@ class ProcessManager(WorkerManager):
         self._listener: Listener | None = None
         self._watch: asyncio.Task[None] | None = None
 
-    @property
-    def confinement(self) -> str:
-        """What holds the workers to their flavors, for people."""
-        return "" if self._confinement is None else self._confinement.description
-
     async def start(self, listener: Listener) -> ClusterConfig:
         cluster = machine_cluster(self._cores)
         self._flavors = {flavor.name: flavor for flavor in cluster.flavors}
@@ -128,6 +126,7 @@ class ProcessManager(WorkerManager):
             self._confinement = await asyncio.to_thread(
                 choose_confinement, self._controller_id, vcpus
             )
+        _LOGGER.info("local workers: %s", self._confinement.description)
         self._listener = listener
         await self._adopt()
         self._watch = asyncio.create_task(self._watch_ends(), name="worker-ends")
