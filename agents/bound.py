@@ -6,7 +6,7 @@ which all jobs end (and, as long as workers are never lost: see below). The cost
 uses how long each job really takes on each flavor, which no policy can know.
 
 **Notation.** Job j arrives at a_j and takes s_jf on a worker of flavor f alone on its node
-(`Simulator.service_alone_s`); contention only prolongs it. A worker of flavor f reserves
+(`Simulator.alone`); contention only prolongs it. A worker of flavor f reserves
 c_f equivalent cores, kappa_f = (1 - w) c_f a second, from the order to spawn until it is
 gone. It is *ready* in an interval [u, v] between the end of its boot and its end (or the end
 of the run). While ready it uses a share sigma_f of the data centre's vCPUs (or RAM).
@@ -47,27 +47,42 @@ does not matter. The first worker to be ready anywhere has one of the first n dr
 the image if no node holds it: its boot costs the copy on top, and no job starts before it.
 Where workers can be lost while they boot, draws cannot be counted: theta and b are then 0.
 
+**Congestion.** While a node's transcodes keep x vCPUs busy they are slowed by g(x) or more
+(boots only add to it), so what they lose is x (1 - 1/g(x)) vCPU-seconds a second. A job's
+transcode of W seconds at load l takes T > W then, and the proof above has thrown away
+w (T - W), and as much of p_f. Let p_f >= kappa_f at all times; then at least
+rho l (T - W) was thrown away, rho = min (w + kappa_f) / l, and over all jobs the integral of
+rho sum_nodes x (1 - 1/g(x)). With a price pi(t) >= 0 for load this is at least
+
+    int pi sum_nodes x dt - int G(pi) dt,    G(pi) = nodes * max_x [pi x - rho x (1 - 1/g(x))],
+
+and int pi sum x is at least the sum over the jobs of l int pi over the first W seconds of
+their transcodes. So (2) holds with that term added for each job, within the minimum, and with
+int G(pi) subtracted; G is replaced by lines above it. Where load can never be above the knee
+this gains nothing, and p_f >= kappa_f costs something: then it is left out. (So it is for nodes
+of different cores.)
+
 **Which prices.** Any that satisfy (1) give a valid bound. `agents.bound_prices` looks for the
 best ones that change at given times only, by a linear program (HiGHS), rounds them so that
 (1) holds exactly, and evaluates (2) exactly: with prices that are constant between those times
-the minimum over S is at a time where S or S + s_jf is one of them, or at r_j. The program's
-own tolerance therefore cannot make the bound too large, only smaller than it could be.
+the minimum over S is where S, S + s_jf or a phase of the job meets one of them, or at r_j. The
+program's own tolerance therefore cannot make the bound too large, only too small.
 
 What the bound leaves out, and so how much of its distance from real policies nobody can win
-back: contention, stops, the room that booting workers take, nodes as separate bins, and what
+back: the load and the room of booting workers, stops, nodes as separate bins, and what
 fractions of workers can do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.bound_prices import PricedJobs, best_value
+from agents.bound_prices import Congestion, PricedJobs, best_value
 from env.catalog import Catalog
 from env.cluster import Cluster
 from env.config import Profile
@@ -80,6 +95,9 @@ _THETAS: Final = (0.80, 0.84, 0.87, 0.90, 0.92, 0.95, 1.0)
 """Tried as the price of a boot, in medians; every one is valid."""
 _BOOTS_PER_JOB: Final = 0.3
 """Roughly, in the choice of theta only."""
+_LOADS: Final = 10_001
+_LINES: Final = 12
+"""Points of the loads of a node, and of their prices, in what the congestion costs."""
 _FIRST_BOOTS: Final = 40
 """M for each job, to begin with."""
 _SAFETY: Final = 1e-9
@@ -129,23 +147,64 @@ def clairvoyant_bound(
     )
     usable = np.array([cluster.capacity_of(f) > 0 for f in range(cluster.n_flavors)])
     arrival = np.array([request.arrival_s for request in requests])
-    service = simulator.service_alone_s()[:, usable]
+    alone = simulator.alone()
+    transcode = alone.transcode_s[:, usable]
     boots = _FIRST_BOOTS * len(requests)
     while True:
         setup, many_boots = _setup(profile, cluster, kappa[usable], seed, boots, arrival)
         jobs = PricedJobs(
             arrival_s=arrival,
             release_s=np.maximum(arrival, setup.first_ready_s),
-            service_s=service,
+            download_s=alone.download_s,
+            transcode_s=transcode,
+            service_s=transcode + (alone.download_s + alone.upload_s)[:, None],
+            load=alone.load[:, usable],
             delay_price=preference,
             worker_price=kappa[usable],
             share=_shares(cluster)[usable],
             boot_s=setup.theta_s,
         )
-        bound = best_value(jobs) - setup.shortfall + setup.copy
+        value = best_value(_crowded(profile, jobs) or jobs)
+        bound = value - setup.shortfall + setup.copy
         if bound <= many_boots:
             return bound - _SAFETY * abs(bound)
         boots *= 4
+
+
+def _crowded(profile: Profile, jobs: PricedJobs) -> PricedJobs | None:
+    """The jobs with a price for load; none where it could not gain anything."""
+    cluster, law = profile.cluster, profile.timing.contention
+    model = cluster.nodes[0]
+    if any(node.cores != model.cores for node in cluster.nodes):
+        return None
+    n, knee = len(cluster.nodes), law.knee_share * model.cores
+    calm = n * (knee if law.slope_per_core > 0.0 else model.cores)
+    if _most_load(jobs) <= calm:
+        return None
+    rate = float(((jobs.delay_price + jobs.worker_price) / jobs.load).min())
+    most = model.cores * cluster.vcpu_overcommit
+    load = np.linspace(0.0, most, _LOADS)
+    slowdown = np.exp(law.slope_per_core * np.maximum(0.0, load - knee))
+    slowdown *= np.maximum(1.0, load / model.cores)
+    extra = rate * load * (1.0 - 1.0 / slowdown)
+    prices = np.linspace(0.0, rate * (1.0 + law.slope_per_core * most), _LINES)
+    # Both terms grow with the load: in each interval one at its end, the other at its start.
+    earned = n * (prices[:, None] * load[1:] - extra[:-1]).max(axis=1)
+    earned[0] = 0.0
+    slopes = np.append(np.diff(earned) / np.diff(prices), n * most)
+    return replace(
+        jobs,
+        congestion=Congestion(slopes, earned - slopes * prices),
+        floor=1.0,
+    )
+
+
+def _most_load(jobs: PricedJobs) -> float:
+    """The load if each job began to transcode on the smallest flavor at its release."""
+    begins = jobs.release_s + jobs.download_s
+    times = np.concatenate([begins, begins + jobs.transcode_s[:, 0]])
+    change = np.concatenate([jobs.load[:, 0], -jobs.load[:, 0]])
+    return float(np.cumsum(change[np.argsort(times, kind="stable")]).max())
 
 
 def _shares(cluster: Cluster) -> Floats:

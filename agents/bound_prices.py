@@ -3,7 +3,8 @@
 See `agents.bound` for what the prices mean and why any that satisfy its condition (1) give a
 valid bound. Variables are the integrals of the prices up to each time of the grid, the running
 minimum of ``E_f = P_f - kappa_f t - sigma_f Q`` (so that "no rise of E exceeds kappa theta"
-takes a number of rows linear in the grid), and each job's value z_j. A job's value is the
+takes a number of rows linear in the grid), each job's value z_j, and with congestion what is
+paid for it in each step of the grid. A job's value is the
 least over all starts; its rows are added as they are violated (Kelley's cutting planes).
 """
 
@@ -28,13 +29,31 @@ _OPTIONS: Final[dict[str, bool | int | float | str]] = {
 """Interior points: far quicker here than the simplex method, and its prices, which lie in the
 middle of the best ones instead of at a corner, need fewer rounds."""
 
-GRID: Final = 800
+GRID: Final = 320
 """Most times at which prices change."""
-_ROUNDS: Final = 25
-_GOOD: Final = 2e-3
+_ROUNDS: Final = 12
+_GOOD: Final = 4e-3
 """Stop when the program cannot promise more than this share on top."""
-_FIRST_DELAYS_S: Final = (0.0, 4.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0, 1280.0)
+_FIRST_DELAYS_S: Final = (0.0, 10.0, 40.0, 160.0, 640.0)
 """Starts after the release that the program knows from the beginning."""
+
+
+@dataclass(frozen=True)
+class Congestion:
+    """What a price for load earns at most: the largest of some lines in the price.
+
+    Attributes:
+        slopes, offsets: of the lines; at price 0 the largest is 0.
+    """
+
+    slopes: Floats
+    offsets: Floats
+
+    def paid(self, steps: Floats, lengths_s: Floats) -> Floats:
+        """In each step of time, given the integral of the price over it."""
+        lines = self.slopes[:, None] * steps + self.offsets[:, None] * lengths_s
+        most: Floats = lines.max(axis=0)
+        return most
 
 
 @dataclass(frozen=True)
@@ -43,20 +62,28 @@ class PricedJobs:
 
     Attributes:
         arrival_s, release_s: of each job; no start before its release.
-        service_s: shape (jobs, flavors).
+        download_s: of each job. transcode_s, service_s: of the transcode and of the whole,
+            shape (jobs, flavors). load: of the transcode on its node, likewise.
         delay_price: w.
         worker_price: kappa, cost of a ready worker of each flavor for a second.
         share: sigma, of the capacity that a worker of each flavor takes.
         boot_s: theta.
+        congestion: none: load has no price.
+        floor: the least price of a worker, in units of its cost.
     """
 
     arrival_s: Floats
     release_s: Floats
+    download_s: Floats
+    transcode_s: Floats
     service_s: Floats
+    load: Floats
     delay_price: float
     worker_price: Floats
     share: Floats
     boot_s: float
+    congestion: Congestion | None = None
+    floor: float = 0.0
 
     @property
     def boot_price(self) -> Floats:
@@ -72,11 +99,13 @@ class Prices:
         times_s: shape (times,).
         workers: integral of p_f, shape (flavors, times), from 0.
         capacity: integral of q, shape (times,), from 0.
+        load: integral of pi, likewise.
     """
 
     times_s: Floats
     workers: Floats
     capacity: Floats
+    load: Floats
 
 
 def best_value(jobs: PricedJobs) -> float:
@@ -116,28 +145,33 @@ def _apart(times: Floats, least_s: float) -> Floats:
 def no_prices(jobs: PricedJobs, times: Floats) -> Prices:
     """What a ready worker costs, and nothing for capacity: always valid."""
     elapsed = times - times[0]
-    return Prices(times, jobs.worker_price[:, None] * elapsed, np.zeros_like(elapsed))
+    nothing = np.zeros_like(elapsed)
+    return Prices(times, jobs.worker_price[:, None] * elapsed, nothing, nothing)
 
 
 def make_valid(jobs: PricedJobs, prices: Prices) -> Prices:
     """The nearest prices that satisfy condition (1), exactly but for rounding.
 
-    Prices below zero are raised to it; where the excess of p over its cost rises by too much
-    over some interval, all excesses of the flavor are made smaller by one factor.
+    Prices below zero, or the floor, are raised to it; where the excess of p over its cost
+    rises by too much over some interval, all excesses of the flavor are made smaller by one
+    factor.
     """
     times = prices.times_s
-    capacity = _rising(prices.capacity)
+    none = np.zeros(len(times) - 1)
+    capacity = _rising(prices.capacity, none)
     cost = jobs.worker_price[:, None] * (times - times[0]) + jobs.share[:, None] * capacity
-    excess = np.array([_rising(row) for row in prices.workers]) - cost
+    floors = jobs.floor * jobs.worker_price[:, None] * np.diff(times)
+    excess = np.array([_rising(*pair) for pair in zip(prices.workers, floors, strict=True)]) - cost
     rise = largest_rise(excess)
     factor = np.minimum(
         1.0, np.divide(jobs.boot_price, rise, out=np.ones_like(rise), where=rise > 0.0)
     )
-    return Prices(times, cost + factor[:, None] * excess, capacity)
+    load = _rising(prices.load, none)
+    return Prices(times, cost + factor[:, None] * excess, capacity, load)
 
 
-def _rising(integral: Floats) -> Floats:
-    steps = np.maximum(0.0, np.diff(integral))
+def _rising(integral: Floats, least: Floats) -> Floats:
+    steps = np.maximum(least, np.diff(integral))
     return np.concatenate([[0.0], np.cumsum(steps)])
 
 
@@ -159,23 +193,33 @@ def value(jobs: PricedJobs, prices: Prices) -> tuple[float, Floats]:
     starts = np.empty((n, flavors))
     for f in range(flavors):
         service = jobs.service_s[:, f : f + 1]
+        begins = jobs.download_s[:, None]
+        ends = begins + jobs.transcode_s[:, f : f + 1]
+        after = [np.zeros_like(service), service]
+        if jobs.congestion is not None:
+            after += [begins, ends]
         tried = np.concatenate(
-            [
-                jobs.release_s[:, None],
-                np.broadcast_to(times, (n, len(times))),
-                times[None, :] - service,
-            ],
-            axis=1,
+            [jobs.release_s[:, None], *(times[None, :] - shift for shift in after)], axis=1
         )
         tried = np.maximum(tried, jobs.release_s[:, None])
-        curve = prices.workers[f]
-        paid = np.interp(tried + service, times, curve) - np.interp(tried, times, curve)
+        paid = _between(times, prices.workers[f], tried, tried + service)
+        if jobs.congestion is not None:
+            slowed = _between(times, prices.load, tried + begins, tried + ends)
+            paid += jobs.load[:, f : f + 1] * slowed
         cost = jobs.delay_price * (tried + service - jobs.arrival_s[:, None]) + paid
         cheapest = cost.argmin(axis=1)
         row = np.arange(n)
         least[:, f] = cost[row, cheapest]
         starts[:, f] = tried[row, cheapest]
-    return float(least.min(axis=1).sum() - prices.capacity[-1]), starts
+    total = least.min(axis=1).sum() - prices.capacity[-1]
+    if jobs.congestion is not None:
+        total -= jobs.congestion.paid(np.diff(prices.load), np.diff(times)).sum()
+    return float(total), starts
+
+
+def _between(times: Floats, integral: Floats, start: Floats, end: Floats) -> Floats:
+    paid: Floats = np.interp(end, times, integral) - np.interp(start, times, integral)
+    return paid
 
 
 class _Program:
@@ -184,8 +228,9 @@ class _Program:
     def __init__(self, jobs: PricedJobs, times: Floats) -> None:
         self._jobs = jobs
         self._times = times
-        self._n, self._flavors = jobs.service_s.shape
-        self._size = len(times)
+        self._n = int(jobs.service_s.shape[0])
+        self._flavors = int(jobs.service_s.shape[1])
+        self._size: int = len(times)
         self._known: set[tuple[int, int, float]] = set()
         self._highs = highspy.Highs()  # type: ignore[no-untyped-call]
         for option, choice in _OPTIONS.items():
@@ -200,7 +245,8 @@ class _Program:
         ]
         self._add(first)
 
-    # Columns: P_f at each time, running minimum M_f at each time, Q at each time, z.
+    # Columns: P_f at each time, running minimum M_f at each time, Q and Pi at each time, what is
+    # paid for congestion in the step before each time, z.
 
     def _block(self, number: int) -> list[int]:
         return list(range(number * self._size, (number + 1) * self._size))
@@ -215,8 +261,20 @@ class _Program:
     def _q(self) -> list[int]:
         return self._block(2 * self._flavors)
 
+    @property
+    def _pi(self) -> list[int]:
+        return self._block(2 * self._flavors + 1)
+
+    @property
+    def _paid(self) -> list[int]:
+        return self._block(2 * self._flavors + 2)
+
+    @property
+    def _z(self) -> int:
+        return (2 * self._flavors + 3) * self._size
+
     def _columns(self) -> None:
-        priced = (2 * self._flavors + 1) * self._size
+        priced = self._z
         n = priced + self._n
         free = np.full(n, highspy.kHighsInf)
         cost = np.zeros(n)
@@ -226,6 +284,13 @@ class _Program:
         for f in range(self._flavors):
             low[self._p(f)[0]] = high[self._p(f)[0]] = 0.0
         low[self._q[0]] = high[self._q[0]] = 0.0
+        if self._jobs.congestion is None:
+            low[self._pi] = high[self._pi] = 0.0
+            low[self._paid] = high[self._paid] = 0.0
+        else:
+            low[self._pi[0]] = high[self._pi[0]] = 0.0
+            low[self._paid[0]] = high[self._paid[0]] = 0.0
+            cost[self._paid] = -1.0
         none: NDArray[np.int32] = np.array([], dtype=np.int32)
         self._highs.addCols(n, cost, low, high, 0, none, none, np.array([]))
         self._highs.changeObjectiveSense(highspy.ObjSense.kMaximize)
@@ -239,53 +304,74 @@ class _Program:
         most = jobs.delay_price * self._n / float(jobs.share.min())
         for k in range(size - 1):
             rows.add([q[k + 1], q[k]], [1.0, -1.0], 0.0, most * steps[k])
+        if jobs.congestion is not None:
+            pi, paid = self._pi, self._paid
+            lines = list(
+                zip(jobs.congestion.slopes.tolist(), jobs.congestion.offsets.tolist(), strict=True)
+            )
+            for k in range(1, size):
+                rows.add([pi[k], pi[k - 1]], [1.0, -1.0], 0.0, np.inf)
+                for slope, offset in lines:
+                    columns = [paid[k], pi[k], pi[k - 1]]
+                    rows.add(columns, [1.0, -slope, slope], offset * steps[k - 1], np.inf)
         for f in range(self._flavors):
             p, m = self._p(f), self._m(f)
+            floor = jobs.floor * float(jobs.worker_price[f])
             spent = jobs.worker_price[f] * (times - times[0])
             share, boot = float(jobs.share[f]), float(jobs.boot_price[f])
             for k in range(size):
                 if k:
-                    rows.add([p[k], p[k - 1]], [1.0, -1.0], 0.0, np.inf)
+                    rows.add([p[k], p[k - 1]], [1.0, -1.0], floor * steps[k - 1], np.inf)
                     rows.add([m[k - 1], m[k]], [1.0, -1.0], 0.0, np.inf)
                 excess = ([p[k], q[k], m[k]], [1.0, -share, -1.0])
                 rows.add(*excess, spent[k], spent[k] + boot)
         rows.give(self._highs)
 
-    def _add(self, starts: list[tuple[int, int, float]]) -> int:
-        """Rows ``z_j <= w (S + s - a) + P_f(S + s) - P_f(S)`` for starts not known yet."""
+    def _add(self, starts: list[tuple[int, int, float]]) -> bool:
+        """Add a row ``z_j <= w (S + s - a) + P_f(S + s) - P_f(S) + ...`` for each new start.
+
+        Returns:
+            Whether there was one.
+        """
         jobs = self._jobs
         rows = _Rows()
-        z = (2 * self._flavors + 1) * self._size
         for j, f, start in starts:
             if (j, f, start) in self._known:
                 continue
             self._known.add((j, f, start))
             end = start + float(jobs.service_s[j, f])
-            weights: dict[int, float] = {z + j: 1.0}
-            for time, sign in ((end, -1.0), (start, 1.0)):
-                for column, weight in self._interpolate(f, time):
-                    weights[column] = weights.get(column, 0.0) + sign * weight
+            terms = [(self._p(f), end, -1.0), (self._p(f), start, 1.0)]
+            if jobs.congestion is not None:
+                load = float(jobs.load[j, f])
+                begins = start + float(jobs.download_s[j])
+                terms += [
+                    (self._pi, begins + float(jobs.transcode_s[j, f]), -load),
+                    (self._pi, begins, load),
+                ]
+            weights: dict[int, float] = {self._z + j: 1.0}
+            for columns, time, factor in terms:
+                for column, weight in self._interpolate(columns, time):
+                    weights[column] = weights.get(column, 0.0) + factor * weight
             delay = jobs.delay_price * (end - float(jobs.arrival_s[j]))
             rows.add(list(weights), list(weights.values()), -np.inf, delay)
         rows.give(self._highs)
-        return len(rows)
+        return len(rows) > 0
 
-    def _interpolate(self, f: int, time: float) -> list[tuple[int, float]]:
-        """P_f at a time as a sum of columns."""
-        p = self._p(f)
+    def _interpolate(self, p: list[int], time: float) -> list[tuple[int, float]]:
+        """An integral at a time as a sum of its columns."""
         right = int(np.searchsorted(self._times, time))
         if right == 0:
-            return [(int(p[0]), 1.0)]
+            return [(p[0], 1.0)]
         if right == self._size:
-            return [(int(p[-1]), 1.0)]
+            return [(p[-1], 1.0)]
         low, high = self._times[right - 1], self._times[right]
         share = float((time - low) / (high - low))
-        return [(int(p[right - 1]), 1.0 - share), (int(p[right]), share)]
+        return [(p[right - 1], 1.0 - share), (p[right], share)]
 
     def add_starts(self, starts: Floats) -> bool:
         """Make the program know these starts; false if it knew them all."""
         new = [(j, f, float(starts[j, f])) for j in range(self._n) for f in range(self._flavors)]
-        return self._add(new) > 0
+        return self._add(new)
 
     def solve(self) -> tuple[float, Prices]:
         """What the program promises, and its prices (which may violate (1) by its tolerance)."""
@@ -295,6 +381,7 @@ class _Program:
             self._times,
             np.array([column[self._p(f)] for f in range(self._flavors)]),
             column[self._q],
+            column[self._pi],
         )
         return float(self._highs.getInfo().objective_function_value), prices
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
 from math import exp, inf, nan
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import simpy
@@ -20,6 +20,7 @@ from env.cluster import Cluster
 from env.config import Profile
 from env.contention import SharedNode
 from env.jobs import Job, Request
+from env.node import MILLI
 from env.timeline import Timeline
 from env.timing import TimingModel
 from env.worker import Worker, WorkerState
@@ -69,6 +70,21 @@ class _Task:
     transcoding: bool = False
     fails: bool = False
     alive: bool = True
+
+
+class Alone(NamedTuple):
+    """What requests take on workers alone on their nodes; contention can only prolong it.
+
+    Attributes:
+        download_s, upload_s: shape (requests,), seconds; no upload after an error.
+        transcode_s: to its end or its error, shape (requests, flavors), seconds.
+        load: vCPUs that the transcode keeps busy, likewise.
+    """
+
+    download_s: NDArray[np.float64]
+    transcode_s: NDArray[np.float64]
+    upload_s: NDArray[np.float64]
+    load: NDArray[np.float64]
 
 
 def _streams(seed: int) -> tuple[np.random.SeedSequence, ...]:
@@ -278,19 +294,18 @@ class Simulator:
         w = self.cluster.preference
         return (erlangs + _LEAST_ERLANGS) * (w + (1.0 - w) * self.cluster.flavor_cost(0))
 
-    def service_alone_s(self) -> NDArray[np.float64]:
-        """What each request takes, with its scatter, on a worker alone on its node, seconds.
-
-        From the assignment to the uploaded result, or to the error where its transcode fails;
-        contention can only prolong it. Shape (requests, flavors).
-        """
-        work = np.array(self._work).reshape(len(self.requests), self.cluster.n_flavors)
-        download, upload = np.array(self._download)[:, None], np.array(self._upload)[:, None]
-        error, luck = self.profile.faults.transcode_error, np.array(self._luck)[:, None]
-        service: NDArray[np.float64] = download + work + upload
+    def alone(self) -> Alone:
+        """What each request takes, with its scatter, on a worker alone on its node."""
+        shape = (len(self.requests), self.cluster.n_flavors)
+        transcode = np.array(self._work).reshape(shape)
+        upload = np.array(self._upload)
+        error, luck = self.profile.faults.transcode_error, np.array(self._luck)
         if error > 0.0:
-            service = np.where(luck < error, download + work * (luck / error), service)
-        return service
+            fails = luck < error
+            transcode = np.where(fails[:, None], transcode * (luck[:, None] / error), transcode)
+            upload = np.where(fails, 0.0, upload)
+        load = np.round(np.array(self._speedup).reshape(shape) * MILLI) / MILLI
+        return Alone(np.array(self._download), transcode, upload, load)
 
     def constants(self) -> tuple[object, ...]:
         """What never changes in a run: a copy of the simulator may share it."""

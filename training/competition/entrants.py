@@ -13,6 +13,7 @@ from agents.frozen import CARD_FILE, NETWORK_FILE
 from agents.registry import NAIVE, is_model, policy_class, policy_names, split_spec
 from agents.tuned import tuned_specs
 from env.errors import DaCircoError
+from training.tuning.space import RELATIVE_TO_PREFERENCE
 
 GRACE_PERIOD: Final = "grace-period"
 MINIMIZE_WORKERS: Final = "minimize-workers"
@@ -88,11 +89,7 @@ def heeds_preference(spec: str) -> bool:
     name = spec.partition(":")[0]
     if is_model(name):
         return True
-    return name in _HEED
-
-
-_HEED: Final = frozenset({"break-even", "square-root-staffing", "adaptive-flavor"})
-"""Rules whose parameters are relative to the preference."""
+    return name in RELATIVE_TO_PREFERENCE
 
 
 def identity(spec: str) -> str:

@@ -28,8 +28,11 @@ _DIGITS: Final = 3
 _FEWEST: Final = 3
 """Fewer workers than this cannot carry half a load on the shipped data centres."""
 
+RELATIVE_TO_PREFERENCE: Final = frozenset({"break-even", "square-root-staffing", "adaptive-flavor"})
+"""Rules that may do different things at different preferences."""
+
 _HEED_PREFERENCE: Final = frozenset({"break-even"})
-"""Rules that, at the settings tuned here, do different things at different preferences."""
+"""Those of them that do so at the settings tuned here."""
 
 _Scale = Literal["linear", "log", "from zero"]
 

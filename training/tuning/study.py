@@ -24,7 +24,7 @@ from scipy.stats import wilcoxon
 
 from env.config import load_profile
 from env.errors import DaCircoError
-from training.tuning.space import Space
+from training.tuning.space import RELATIVE_TO_PREFERENCE, Space
 from training.tuning.yardstick import Yardstick, tuning_episodes
 
 Floats = NDArray[np.float64]
@@ -115,7 +115,7 @@ def tune(
         while search.judged < total:
             kept.add_trial(search.step())
             on_trial()
-        tuned += search.best(episodes)
+        tuned += search.best()
     return tuned
 
 
@@ -215,22 +215,28 @@ class _Search:
             values.append(best.mean() + max(worse, 1e-9))
         return np.array(values)
 
-    def best(self, episodes: Sequence[Any]) -> list[Tuned]:
+    def _whole(self, spec: str) -> Floats:
+        """The cost ratio of a setting that was not tuned, at each preference."""
+        if self._space.rule not in RELATIVE_TO_PREFERENCE:
+            return self._yardstick.ratios(spec)
+        return np.array([self._yardstick.at(w).ratios(spec)[0] for w in self._preferences])
+
+    def best(self) -> list[Tuned]:
         """The best setting at each preference; the rule's defaults are candidates too."""
         start = self._space.spec(self._space.start())
+        at_start, at_default = self._whole(start), self._whole(self._space.rule)
         complete = self._complete()
         tuned = []
         for i, w in enumerate(self._preferences):
-            alone = Yardstick(episodes, [w])
             found = [(float(self._ratios[t][:, i].mean()), self._specs[t]) for t in complete]
-            value, spec = min([*found, (float(np.log(alone.ratios(start)[0])), start)])
+            value, spec = min([*found, (float(np.log(at_start[i])), start)])
             tuned.append(
                 Tuned(
                     rule=self._space.rule,
                     preference=w,
                     spec=spec,
                     cost=float(np.exp(value)),
-                    default_cost=float(alone.ratios(self._space.rule)[0]),
+                    default_cost=float(at_default[i]),
                     judged=self.judged,
                     given_up=self.judged - len(complete),
                 )

@@ -55,26 +55,37 @@ class Yardstick:
         episodes: the jobs, the same for every setting (common random numbers).
         preferences: what a setting is judged at. Its runs are told the first: a setting
             that heeds the preference must be judged at that one only.
+        baseline: what the episodes cost under the baseline, if that is known.
     """
 
-    def __init__(self, episodes: Sequence[Episode], preferences: Sequence[float]) -> None:
+    def __init__(
+        self,
+        episodes: Sequence[Episode],
+        preferences: Sequence[float],
+        baseline: Sequence[CostVector] | None = None,
+    ) -> None:
         self._episodes = list(episodes)
         self._preferences = tuple(preferences)
-        self._baseline = [self._log_costs(episode, BASELINE) for episode in self._episodes]
+        told = self._preferences[0]
+        self._baseline = baseline or [cost_vector(e, told, BASELINE) for e in self._episodes]
+
+    def at(self, preference: float) -> Yardstick:
+        """The same for one preference."""
+        return Yardstick(self._episodes, [preference], self._baseline)
 
     @property
     def episodes(self) -> int:
         """How many."""
         return len(self._episodes)
 
-    def _log_costs(self, episode: Episode, spec: str) -> NDArray[np.float64]:
-        vector = cost_vector(episode, self._preferences[0], spec)
+    def _log_costs(self, vector: CostVector) -> NDArray[np.float64]:
         return np.log([vector.weighed(w) for w in self._preferences])
 
     def log_ratios(self, spec: str) -> Iterator[NDArray[np.float64]]:
         """Logarithm of the cost ratio at each preference, on one episode after another."""
         for episode, baseline in zip(self._episodes, self._baseline, strict=True):
-            yield self._log_costs(episode, spec) - baseline
+            ours = cost_vector(episode, self._preferences[0], spec)
+            yield self._log_costs(ours) - self._log_costs(baseline)
 
     def ratios(self, spec: str) -> NDArray[np.float64]:
         """Geometric mean over the episodes of the cost ratio, at each preference."""
