@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,9 @@ _SDK_WARNINGS = tuple(
 )
 
 _HERE = Path(__file__).parent
+
+# The storage's contract, the worker's harness and the scripted controller are shared.
+sys.path.insert(0, str(_HERE.parent / "deploy"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import base64
 import json
 import random
+import shutil
 import sys
 import threading
 import time
@@ -249,10 +250,12 @@ class Kubelet:
                 raise
 
     def _forget(self, pod: Any) -> None:
-        """The pod was deleted by force: its container goes at once."""
-        container = Container.found(self._pod_folder(pod))
+        """The pod is gone: so is its container, also after a deletion by force, and its disk."""
+        folder = self._pod_folder(pod)
+        container = Container.found(folder)
         if container is not None:
             container.kill()
+        shutil.rmtree(folder / "disk", ignore_errors=True)
 
     def _report(self, pod: Any, phase: str, state: dict[str, Any], **extra: str) -> None:
         running = phase == "Running"

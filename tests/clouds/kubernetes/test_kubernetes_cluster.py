@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kubernetes import client, config
+from scripted_controller import ScriptedController
 from urllib3.exceptions import HTTPError
+from worker_process import make_clip
 
+from deploy.ffmpeg import probe
+from deploy.grpc_api import dacirco_pb2 as pb
 from tests.clouds.kubernetes.cluster import IMAGE, NODES, KubernetesCluster, Pod
 from tests.clouds.waiting import wait_for
 
@@ -108,6 +113,41 @@ def test_a_pod_runs_on_a_node_and_ends_when_deleted(cluster: KubernetesCluster, 
     wait_for(lambda: gone(core, "one"), "the pod's end")
     assert "told to end" in pod.log
     assert not pod.container.alive
+
+
+def test_our_worker_transcodes_in_a_pod(
+    cluster: KubernetesCluster, core: Any, tmp_path: Path
+) -> None:
+    cluster.reset_behaviour()
+    (tmp_path / "input-videos").mkdir()
+    make_clip(tmp_path / "input-videos" / "clip.mp4")
+    with ScriptedController() as controller:
+        worker_id = str(uuid.uuid4())
+        variables = {
+            "TCWORKER_GRPC_SERVER": "127.0.0.1",
+            "TCWORKER_GRPC_PORT": str(controller.port),
+            "TCWORKER_NAME": "in-a-pod",
+            "TCWORKER_ID": worker_id,
+            "TCWORKER_STORAGE": f"dir://{tmp_path}",
+        }
+        environment = [{"name": key, "value": value} for key, value in variables.items()]
+        pod = cluster.pod(create(core, "in-a-pod", env=environment))
+        wait_for(lambda: controller.registered, "the worker", timeout_s=120)
+        controller.send(
+            pb.TCTask(
+                input_video="clip.mp4",
+                output_video="out-clip.mp4",
+                bitrate=500,
+                speed="ultrafast",
+                request_id="request",
+                worker_id=worker_id,
+                task_id="task",
+            )
+        )
+        controller.wait_for("task", "FILE_UPLOADED")
+        core.delete_namespaced_pod("in-a-pod", NAMESPACE)
+        wait_for(lambda: not (pod.folder / "disk").exists(), "the disk's end")
+    assert probe(tmp_path / "output-videos" / "out-clip.mp4").video == "hevc"
 
 
 def test_a_pod_that_fits_nowhere_stays_pending(cluster: KubernetesCluster, core: Any) -> None:

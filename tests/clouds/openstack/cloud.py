@@ -45,7 +45,7 @@ class Guest:
         server: the server's id.
         host: its compute node.
         pid: the guest's process: killing it is a crash of the VM; none without a guest.
-        alive: whether the guest runs.
+        created: when that process started, by the kernel's clock.
         folder: its disk, user data and log.
     """
 
@@ -53,8 +53,13 @@ class Guest:
     name: str
     host: str
     pid: int | None
-    alive: bool
+    created: float | None
     folder: Path
+
+    @property
+    def alive(self) -> bool:
+        """Whether the guest runs now."""
+        return self.pid is not None and is_alive(self.pid, self.created or 0.0)
 
     @property
     def log(self) -> str:
@@ -64,9 +69,8 @@ class Guest:
     def kill(self) -> None:
         """End the guest and all it runs at once, as a VM that crashes."""
         assert self.pid is not None, f"{self.name} has no guest"
-        process = psutil.Process(self.pid)
-        process.kill()
-        process.wait(30)
+        psutil.Process(self.pid).kill()
+        wait_for(lambda: not self.alive, f"the end of guest {self.name}")
 
     def kill_worker(self) -> None:
         """End the worker at once and leave the VM running."""
@@ -181,7 +185,7 @@ class OpenStackCloud(Cloud):
                 name=record["name"],
                 host=record["host"],
                 pid=record["pid"],
-                alive=_alive(record),
+                created=record["created"],
                 folder=path.parent,
             )
         return found
@@ -298,8 +302,3 @@ class OpenStackCloud(Cloud):
             ports=json.loads((self.state / "ports.json").read_text()),
             password=clouds[ADMIN]["auth"]["password"],
         )
-
-
-def _alive(record: Mapping[str, Any]) -> bool:
-    """Whether the guest's process is the one that the hypervisor started, and runs."""
-    return record["pid"] is not None and is_alive(record["pid"], record["created"])

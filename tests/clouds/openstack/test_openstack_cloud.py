@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,11 @@ import psutil
 import pytest
 from keystoneauth1.exceptions import ConnectFailure, ConnectTimeout
 from openstack import exceptions
+from scripted_controller import ScriptedController
+from worker_process import make_clip
 
+from deploy.ffmpeg import probe
+from deploy.grpc_api import dacirco_pb2 as pb
 from tests.clouds.openstack.cloud import OWNER, Guest, OpenStackCloud
 from tests.clouds.openstack.layout import COMPUTES
 from tests.clouds.openstack.seed import FLAVORS, IMAGE, KEY_PAIR, NETWORK, SECURITY_GROUP
@@ -33,7 +38,7 @@ exec sleep 600
 """
 
 
-def boot(owner: Any, name: str, flavor: str = "s10.tiny", **options: Any) -> Any:
+def boot(owner: Any, name: str, flavor: str = "s10.tiny", user_data: str = USER_DATA) -> Any:
     return owner.compute.create_server(
         name=name,
         image_id=owner.image.find_image(IMAGE, ignore_missing=False).id,
@@ -41,8 +46,7 @@ def boot(owner: Any, name: str, flavor: str = "s10.tiny", **options: Any) -> Any
         networks=[{"uuid": owner.network.find_network(NETWORK, ignore_missing=False).id}],
         key_name=KEY_PAIR,
         security_groups=[{"name": SECURITY_GROUP}],
-        user_data=base64.b64encode(USER_DATA.encode()).decode(),
-        **options,
+        user_data=base64.b64encode(user_data.encode()).decode(),
     )
 
 
@@ -88,6 +92,43 @@ def test_a_server_of_each_flavor_runs_its_user_data_and_worker(cloud: OpenStackC
         owner.compute.wait_for_delete(server, interval=0.3, wait=60)
     assert cloud.leaks() == []
     wait_for(lambda: not any(process.is_running() for process in processes), "the plug's pull")
+
+
+def test_our_worker_transcodes_in_a_guest(openstack_cloud: OpenStackCloud, tmp_path: Path) -> None:
+    (tmp_path / "input-videos").mkdir()
+    make_clip(tmp_path / "input-videos" / "clip.mp4")
+    with ScriptedController() as controller:
+        worker_id = str(uuid.uuid4())
+        variables = {
+            "TCWORKER_GRPC_SERVER": "127.0.0.1",
+            "TCWORKER_GRPC_PORT": str(controller.port),
+            "TCWORKER_NAME": "in-a-guest",
+            "TCWORKER_ID": worker_id,
+            "TCWORKER_STORAGE": f"dir://{tmp_path}",
+            "TCWORKER_LOG_FILE": "/var/log/tc-worker.log",
+        }
+        lines = "\n".join(f"{key}={value}" for key, value in variables.items())
+        owner = openstack_cloud.connect(OWNER)
+        script = f"#!/bin/bash\ncat > /etc/dacirco/environment <<'END'\n{lines}\nEND\n"
+        server = active(owner, boot(owner, "in-a-guest", user_data=script))
+        wait_for(lambda: controller.registered, "the worker", timeout_s=120)
+        controller.send(
+            pb.TCTask(
+                input_video="clip.mp4",
+                output_video="out-clip.mp4",
+                bitrate=500,
+                speed="ultrafast",
+                request_id="request",
+                worker_id=worker_id,
+                task_id="task",
+            )
+        )
+        controller.wait_for("task", "FILE_UPLOADED")
+        guest = guest_of(openstack_cloud, server)
+        owner.compute.delete_server(server)
+        owner.compute.wait_for_delete(server, interval=0.3, wait=60)
+        wait_for(lambda: not (guest.folder / "disk").exists(), "the disk's end")
+    assert probe(tmp_path / "output-videos" / "out-clip.mp4").video == "hevc"
 
 
 def test_a_full_cluster_finds_no_valid_host(cloud: OpenStackCloud) -> None:
