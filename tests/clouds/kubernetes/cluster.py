@@ -63,7 +63,6 @@ class Pod:
     def kill(self) -> None:
         """The container crashes: phase Failed, reason Error, exit code 137."""
         self.container.kill()
-        wait_for(lambda: not self.container.alive, "the container's end")
 
     def kill_for_memory(self) -> None:
         """As if the kernel had killed the container for its limit: reason OOMKilled."""

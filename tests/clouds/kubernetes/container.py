@@ -116,3 +116,4 @@ class Container:
         with contextlib.suppress(psutil.NoSuchProcess):
             if self.alive:
                 psutil.Process(self.pid).kill()  # and --kill-child does the rest
+        wait_for(lambda: not self.alive, f"the end of container {self.folder.name}")

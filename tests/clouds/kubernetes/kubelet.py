@@ -239,9 +239,7 @@ class Kubelet:
             deadline = time.monotonic() + (pod.metadata.deletion_grace_period_seconds or 0)
             while container.alive and time.monotonic() < deadline:
                 time.sleep(0.05)
-            while container.alive:
-                container.kill()
-                time.sleep(0.05)
+            container.kill()
         body = {"gracePeriodSeconds": 0, "preconditions": {"uid": pod.metadata.uid}}
         try:
             self._core.delete_namespaced_pod(pod.metadata.name, pod.metadata.namespace, body=body)
