@@ -7,7 +7,9 @@ on are ours, and readers that do not know them skip them.
 For `deploy.replay` to rebuild every state exactly, all that one event brings about has the same
 ``time``, in the order in which the cluster took it in; a decision's line (EV20) tells the cluster's
 own time without rounding (``cluster_time``); and the line of the controller's start (EV26) holds
-the data centre (``profile``, ``catalog``, ``boot_s``, see `deploy.eventlog.world`).
+the data centre (``profile``, ``catalog``, ``boot_s``, see `deploy.eventlog.world`). Of what an
+earlier life left, EV35 and EV36 follow it (see `deploy.eventlog.restored`); times in them are the
+cluster's, below 0.
 """
 
 from __future__ import annotations
@@ -55,6 +57,8 @@ class EventCode(StrEnum):
     WORKER_PLACED = "EV32"  # worker_id, node (told by the cloud after EV2)
     WORKER_DRAINING = "EV33"  # worker_id (ordered to end; EV8 follows when it is gone)
     SHADOW_COST = "EV34"  # policy, against, ratio, low, high, requests (simulated, relative)
+    JOB_RESTORED = "EV35"  # request_id, input_video, bitrate, speed, arrival, attempts
+    WORKER_RESTORED = "EV36"  # name, worker_id, flavor, node, spawned_at, registered, draining
 
 
 _TASK: Final = ("request_id", "worker_id", "task_id")
@@ -94,6 +98,23 @@ EVENT_KEYS: Final[Mapping[EventCode, tuple[str, ...]]] = {
     EventCode.PREFERENCE_CHANGED: ("preference",),
     EventCode.WORKER_PLACED: ("worker_id", "node"),
     EventCode.WORKER_DRAINING: ("worker_id",),
+    EventCode.JOB_RESTORED: (
+        "request_id",
+        "input_video",
+        "bitrate",
+        "speed",
+        "arrival",
+        "attempts",
+    ),
+    EventCode.WORKER_RESTORED: (
+        "name",
+        "worker_id",
+        "flavor",
+        "node",
+        "spawned_at",
+        "registered",
+        "draining",
+    ),
     EventCode.SHADOW_COST: ("policy", "against", "ratio", "low", "high", "requests"),
 }
 """The keys that a line of each code has, in their order; other keys may follow on our codes."""

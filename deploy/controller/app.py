@@ -240,6 +240,7 @@ async def running_controller(
         _log_start(
             conductor, settings, store, policy, preference, restored.jobs, restored.workers, world
         )
+        conductor.note(*restored.lines)
         reports.go_to(conductor.of_manager)
 
         controller = Controller(

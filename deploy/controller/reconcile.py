@@ -15,7 +15,8 @@ from typing import Final
 
 from deploy.controller.conductor import Conductor, task_message
 from deploy.controller.estimates import Estimates
-from deploy.controller.journal import Keys
+from deploy.controller.journal import Keys, Line
+from deploy.eventlog.restored import job_keys, worker_keys
 from deploy.managers.base import FoundWorker, ManagerError, WorkerManager, WorkerPlaced
 from deploy.scheduler import Progress, RestoredJob, RestoredTask, RestoredWorker
 from deploy.store.records import (
@@ -42,10 +43,11 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What the store remembered: how many jobs and workers."""
+    """What the store remembered: how many jobs and workers, and what the event log tells of it."""
 
     jobs: int
     workers: int
+    lines: tuple[Line, ...] = ()
 
 
 async def restore(conductor: Conductor, store: Store, estimates: Estimates) -> Restored:
@@ -56,6 +58,7 @@ async def restore(conductor: Conductor, store: Store, estimates: Estimates) -> R
     flavors = {flavor.name for flavor in scheduler.cluster.flavors}
     on_worker = {job.worker_id: job for job in jobs if job.state is JobState.STARTED}
     changes: list[Change] = []
+    lines: list[Line] = []
     running: set[str] = set()
     for worker in workers:
         job = on_worker.get(worker.worker_id)
@@ -71,28 +74,30 @@ async def restore(conductor: Conductor, store: Store, estimates: Estimates) -> R
             if task.progress is Progress.ASSIGNED:
                 message = task_message(job, worker.worker_id, task.task_id)
                 conductor.streams.deliver(message)
-        scheduler.restore_worker(
-            conductor.now,
-            RestoredWorker(
-                worker_id=worker.worker_id,
-                name=worker.name,
-                flavor=worker.flavor,
-                node=worker.node,
-                spawned_at=worker.time_created - conductor.start,
-                registered=worker.state is not WorkerStatus.BOOTING,
-                draining=draining,
-                task=task,
-            ),
+        restored = RestoredWorker(
+            worker_id=worker.worker_id,
+            name=worker.name,
+            flavor=worker.flavor,
+            node=worker.node,
+            spawned_at=worker.time_created - conductor.start,
+            registered=worker.state is not WorkerStatus.BOOTING,
+            draining=draining,
+            task=task,
         )
+        scheduler.restore_worker(conductor.now, restored)
+        told = worker_keys(restored, scheduler.cluster.now)
+        lines.append((EventCode.WORKER_RESTORED, told))
     for job in jobs:
         conductor.jobs[job.request_id] = job
         if job.request_id not in running:
-            scheduler.restore_job(conductor.now, _job(job, conductor, estimates))
+            waiting = _job(job, conductor, estimates)
+            scheduler.restore_job(conductor.now, waiting)
+            lines.append((EventCode.JOB_RESTORED, job_keys(waiting, scheduler.cluster.now)))
             if job.state is JobState.STARTED:
                 changes.append(JobChange(job.request_id, {"state": JobState.WAITING}))
     if changes:
         conductor.note(changes=changes)
-    return Restored(len(jobs), len(workers))
+    return Restored(len(jobs), len(workers), tuple(lines))
 
 
 async def reconcile(
@@ -153,8 +158,9 @@ def _adopt(conductor: Conductor, found: FoundWorker) -> None:
 
 def _remove(conductor: Conductor, orphan: FoundWorker) -> None:
     """End what carries our mark and nobody knows; it holds its resources until it is gone."""
-    conductor.note((EventCode.ORPHAN_REMOVED, {"name": orphan.name, "worker_id": orphan.worker_id}))
     now = conductor.now
+    keys: Keys = {"name": orphan.name, "worker_id": orphan.worker_id, "flavor": orphan.flavor}
+    conductor.note((EventCode.ORPHAN_REMOVED, keys | {"node": orphan.node or ""}))
     try:
         conductor.scheduler.restore_worker(
             now,

@@ -164,7 +164,8 @@ def read_history(
             "policy kept; neither reasons nor observations are known"
         )
     inherited = int(_number(head, "jobs", 0)), int(_number(head, "workers", 0))
-    if any(inherited):
+    told_of = sum(event["code"] in _RESTORED for _, event in lines)
+    if any(inherited) and not told_of:
         doubts.append(
             f"{inherited[0]} jobs and {inherited[1]} workers came from an earlier life: of those "
             "the log does not tell all, so states are not rebuilt exactly"
@@ -189,6 +190,9 @@ def _assumed(profile_name: str) -> World:
 
 
 _KNOWN: Final = frozenset(str(code) for code in EventCode)
+_RESTORED: Final = frozenset((EventCode.JOB_RESTORED, EventCode.WORKER_RESTORED))
+_EXACT: Final = _RESTORED | {EventCode.DECISION}
+"""Lines that tell the cluster's own time."""
 
 
 def _number(keys: Mapping[str, str], key: str, default: float) -> float:
@@ -203,7 +207,7 @@ def _entries(lines: Sequence[tuple[int, Event]]) -> list[Entry]:
     exact = [_exact(event) for _, event in lines]
     moments = [_moment(number, event) for number, event in lines]
     known = [(m, e) for m, e in zip(moments, exact, strict=True) if e is not None]
-    start = known[0][0] - known[0][1] if known else moments[0]
+    start = min((m - e for m, e in known), default=moments[0])
     entries: list[Entry] = []
     at = 0.0
     for i, (number, event) in enumerate(lines):
@@ -219,7 +223,7 @@ def _entries(lines: Sequence[tuple[int, Event]]) -> list[Entry]:
 
 
 def _exact(event: Event) -> float | None:
-    if event["code"] != EventCode.DECISION or "cluster_time" not in event:
+    if event["code"] not in _EXACT or "cluster_time" not in event:
         return None
     try:
         time_s = float(event["cluster_time"])

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deploy.controller.estimates import Estimates
+from deploy.eventlog.restored import read_job, read_worker
 from deploy.replay.history import Entry, request_of
+from deploy.scheduler import Progress, RestoredJob, RestoredWorker
 from env.cluster import Cluster
 from env.errors import DaCircoError, IllegalEventError
 from env.event_log import EventCode
@@ -130,17 +132,46 @@ class Rebuilder:
                     cluster.worker_draining(at, keys["worker_id"])
             case EventCode.WORKER_DESTROYED:
                 self._gone(keys["worker_id"])
-            case EventCode.WORKER_ADOPTED if keys["worker_id"] not in cluster.workers:
-                cluster.restore_worker(
-                    at,
+            case EventCode.JOB_RESTORED:
+                cluster.restore_job(at, self._restored(read_job(keys, self._estimates)))
+            case EventCode.WORKER_RESTORED:
+                self._restore(read_worker(keys, self._estimates))
+            case EventCode.ORPHAN_REMOVED:
+                orphan = RestoredWorker(
                     keys["worker_id"],
-                    self._flavors[keys["flavor"]],
-                    self._nodes.get(keys["node"], 0),
+                    keys["name"],
+                    keys.get("flavor", ""),
+                    keys.get("node"),
                     at,
+                    registered=True,
+                    draining=True,
                 )
-                cluster.worker_ready(at, keys["worker_id"])
+                self._restore(orphan)
             case _:
                 pass  # changes nothing in the cluster
+
+    def _restored(self, job: RestoredJob) -> Job:
+        arrival = min(job.request.arrival_s, self.cluster.now)
+        return Job(job.job_id, job.request, job.estimate.service_s, arrival, job.attempts)
+
+    def _restore(self, worker: RestoredWorker) -> None:
+        """As `Scheduler.restore_worker` does."""
+        cluster, at, worker_id = self.cluster, self.cluster.now, worker.worker_id
+        flavor = self._flavors.get(worker.flavor, -1)
+        node = self._nodes.get(worker.node or "", 0)
+        cluster.restore_worker(at, worker_id, flavor, node, min(at, worker.spawned_at))
+        if worker.registered or worker.draining:
+            cluster.worker_ready(at, worker_id)
+        task = worker.task
+        if worker.draining:
+            cluster.worker_draining(at, worker_id)
+        elif task is not None:
+            assigned = min(at, task.assigned_at)
+            cluster.restore_task(at, worker_id, self._restored(task.job), assigned)
+            if task.progress >= Progress.DOWNLOADED:
+                self._downloaded(worker_id)
+            if task.progress >= Progress.TRANSCODED:
+                cluster.transcoding_completed(at, worker_id)
 
     def _worker_of(self, job_id: str) -> Hashable:
         for worker in self.cluster.workers.values():

@@ -16,12 +16,20 @@ import pytest
 from agents.loading import live_policy
 from deploy.controller.estimates import Estimates
 from deploy.controller.journal import lines_of
+from deploy.eventlog.restored import job_keys, worker_keys
 from deploy.eventlog.world import world_keys
 from deploy.eventlog.writer import EventLog
 from deploy.replay.__main__ import main
 from deploy.replay.compare import Report, replay
 from deploy.replay.history import History, read_history
-from deploy.scheduler import Progress, Scheduler, TaskError
+from deploy.scheduler import (
+    Progress,
+    RestoredJob,
+    RestoredTask,
+    RestoredWorker,
+    Scheduler,
+    TaskError,
+)
 from deploy.steps import Step
 from env.catalog import load_catalog
 from env.config import load_profile
@@ -38,7 +46,9 @@ START = 1_790_000_000.123456
 class Recorder:
     """A scheduler to which random things happen, with the log that a controller writes of it."""
 
-    def __init__(self, folder: Path, policy: str, fallback: str, seed: int) -> None:
+    def __init__(
+        self, folder: Path, policy: str, fallback: str, seed: int, inherits: bool = False
+    ) -> None:
         self.random = random.Random(seed)
         self.log = EventLog(folder)
         profile = load_profile("openstack")
@@ -60,11 +70,61 @@ class Recorder:
             fallback=fallback,
             mode="active",
             preference="0.4",
-            jobs=0,
-            workers=0,
+            jobs=8 * inherits,
+            workers=7 * inherits,
             **world_keys(profile, "bbb", self.estimates.boot_s, self.policy.discipline),
         )
+        if inherits:
+            self.inherit()
         self.took(self.scheduler.resume(self.now))
+
+    def inherit(self) -> None:
+        """What an earlier life left: waiting jobs, and a worker in each state."""
+
+        def job(ago: float) -> RestoredJob:
+            movie = self.random.choice(self.movies)
+            request = Request(-ago, movie, 3000, "fast")
+            estimate = self.estimates.of(movie, 3000, "fast")
+            return RestoredJob(self.new_id(), request, estimate, self.random.randint(0, 2))
+
+        def worker(flavor: str, **changes: Any) -> RestoredWorker:
+            worker_id, ago = self.new_id(), self.random.uniform(100.0, 200.0)
+            node = self.random.choice(["compute1", "compute3", None])
+            given = {"registered": True, **changes}
+            return RestoredWorker(worker_id, f"w-{worker_id}", flavor, node, -ago, **given)
+
+        workers = [
+            worker("s10.tiny", registered=False),
+            worker("s10.small"),
+            worker("s10.tiny", draining=True),
+            worker("s10.tiny"),
+        ]
+        for progress in (Progress.ASSIGNED, Progress.DOWNLOADED, Progress.TRANSCODED):
+            task = RestoredTask(job(90.0), self.new_id(), progress, -30.1, started=True)
+            workers.append(worker("s10.tiny", task=task))
+        for each in workers:
+            self.now += 0.0123
+            self.scheduler.restore_worker(self.now, each)
+            keys = worker_keys(each, self.scheduler.cluster.now)
+            self.write(EventCode.WORKER_RESTORED, **keys)
+        for ago in (300.0, 70.5, 12.25, 3.125, 0.01):
+            self.now += 0.0123
+            waiting = job(ago)
+            self.scheduler.restore_job(self.now, waiting)
+            self.write(EventCode.JOB_RESTORED, **job_keys(waiting, self.scheduler.cluster.now))
+        self.now += 0.5
+        self.took(self.scheduler.gone(self.now, workers[3].worker_id, "gone meanwhile"))
+        self.took(self.scheduler.gone(self.now, workers[5].worker_id, "gone meanwhile"))
+        orphan = worker("s10.tiny", draining=True)
+        self.now += 0.5
+        self.write(
+            EventCode.ORPHAN_REMOVED,
+            name=orphan.name,
+            worker_id=orphan.worker_id,
+            flavor=orphan.flavor,
+            node=orphan.node or "",
+        )
+        self.scheduler.restore_worker(self.now, orphan)
 
     def write(self, code: EventCode, **keys: str | int | float) -> None:
         self.log.write(code, moment=START + self.now, **keys)
@@ -172,8 +232,9 @@ def record(
     fallback: str = "grace-period:max_idle_time=20",
     seed: int = 0,
     steps: int = 250,
+    inherits: bool = False,
 ) -> Path:
-    recorder = Recorder(folder, policy, fallback, seed)
+    recorder = Recorder(folder, policy, fallback, seed, inherits)
     for _ in range(steps):
         recorder.step()
     recorder.log.close()
@@ -206,6 +267,28 @@ def test_every_state_and_decision_is_reproduced(tmp_path: Path, policy: str, see
     assert report.states() == (len(report.decisions), 0, 0)
     assert [c for c in report.decisions if c.recorded != c.replayed] == []
     assert report.exact
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_life_that_began_with_jobs_and_workers_is_reproduced(
+    tmp_path: Path, policy: str, seed: int
+) -> None:
+    history, report = of_log(record(tmp_path, policy, seed=seed, steps=120, inherits=True))
+    assert (history.inherited, history.doubts) == ((8, 7), [])
+    assert report.skipped == []
+    assert report.exact
+
+
+@pytest.mark.parametrize("code", ["EV35", "EV36"])
+def test_a_damaged_inheritance_is_told_of(tmp_path: Path, code: str) -> None:
+    path = record(tmp_path, "minimize-workers", steps=20, inherits=True)
+    text = path.read_text(encoding="utf-8")
+    broken = text.replace('"speed": "fast"', '"speed": "warp"')
+    broken = broken.replace('"spawned_at": "-1', '"spawned_at": "x')
+    path.write_text(broken, encoding="utf-8")
+    _, report = of_log(path)
+    assert code in {skipped.code for skipped in report.skipped}
+    assert not report.exact
 
 
 def test_the_logs_hold_all_that_can_happen(tmp_path: Path) -> None:
