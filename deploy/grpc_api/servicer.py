@@ -17,6 +17,7 @@ from deploy.controller.service import RejectedError, Service
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.grpc_api import dacirco_pb2_grpc as rpc
 from deploy.grpc_api.reasons import REASON_KEY
+from deploy.grpc_api.unreadable import Unreadable
 from deploy.scheduler import Progress, TaskError
 from deploy.store.records import JobState, WorkerStatus
 from env.errors import IllegalEventError
@@ -232,6 +233,7 @@ async def _read(read: Callable[[], Awaitable[T]], context: Context) -> T:
 def make_server() -> grpc.aio.Server:
     """A gRPC server with our limits; without ports, answering nothing yet."""
     return grpc.aio.server(
+        interceptors=(Unreadable(),),
         options=(
             ("grpc.max_receive_message_length", MOST_RECEIVED),
             ("grpc.max_send_message_length", MOST_SENT),
