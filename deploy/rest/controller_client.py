@@ -38,6 +38,7 @@ _READS: Final = (
     "get_worker",
     "get_worker_status",
 )
+_NOBODYS_JOB: Final = "00000000-0000-0000-0000-000000000000"
 _SERVICE: Final = "dacirco_grpc_service.DaCircogRPCService"
 _OPTIONS: Final = (
     # Only reads are tried again: a job that was submitted twice would be done twice.
@@ -118,6 +119,14 @@ class ControllerClient:
     async def close(self) -> None:
         """Close the channel; calls that are under way are cancelled."""
         await self._channel.close(None)
+
+    async def ping(self) -> None:
+        """See whether it answers, by asking for a job that nobody has.
+
+        Raises:
+            ControllerError: it does not.
+        """
+        await self.job_state(_NOBODYS_JOB)
 
     async def submit(self, video: str, bitrate: int, speed: str) -> str:
         """Hand over a job and return its id.

@@ -20,5 +20,5 @@ async def health() -> Status:
 @router.get("/ready", summary="Can the Job API take jobs?", responses=documented(502, 503, 504))
 async def ready(controller: Controller) -> Status:
     """Answers 200 if the controller answers too."""
-    await controller.worker_ids()
+    await controller.ping()
     return Status(status="ready")
