@@ -68,9 +68,12 @@ best ones that change at given times only, by a linear program (HiGHS), rounds t
 the minimum over S is where S, S + s_jf or a phase of the job meets one of them, or at r_j. The
 program's own tolerance therefore cannot make the bound too large, only too small.
 
+**Links.** `agents.bound_links` has a second bound with the same theta, in which workers are whole
+but capacity and congestion have no price. The larger of the two counts.
+
 What the bound leaves out, and so how much of its distance from real policies nobody can win
-back: the load and the room of booting workers, stops, nodes as separate bins, and what
-fractions of workers can do.
+back: the load and the room of booting workers, stops, nodes as separate bins, and that workers
+are whole and meet one another at the same time.
 """
 
 from __future__ import annotations
@@ -82,6 +85,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.bound_links import best_links
 from agents.bound_prices import Congestion, PricedJobs, best_value
 from env.catalog import Catalog
 from env.cluster import Cluster
@@ -164,7 +168,7 @@ def clairvoyant_bound(
             share=_shares(cluster)[usable],
             boot_s=setup.theta_s,
         )
-        value = best_value(_crowded(profile, jobs) or jobs)
+        value = max(best_value(_crowded(profile, jobs) or jobs), best_links(jobs))
         bound = value - setup.shortfall + setup.copy
         if bound <= many_boots:
             return bound - _SAFETY * abs(bound)

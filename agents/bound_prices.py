@@ -29,7 +29,7 @@ _OPTIONS: Final[dict[str, bool | int | float | str]] = {
 """Interior points: far quicker here than the simplex method, and its prices, which lie in the
 middle of the best ones instead of at a corner, need fewer rounds."""
 
-GRID: Final = 320
+GRID: Final = 450
 """Most times at which prices change."""
 _ROUNDS: Final = 12
 _GOOD: Final = 4e-3
