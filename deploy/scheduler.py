@@ -7,14 +7,12 @@ changes nothing; one that a client repeats, because the reply to it was lost, gi
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
-from typing import Final, Protocol
+from typing import Final
 
-from agents.decision import Decision, Explained, Source
+from deploy.deciding import Deciding, LivePolicy, Observer
 from deploy.steps import (
     Assign,
     Decided,
@@ -32,76 +30,23 @@ from deploy.steps import (
     Transcoded,
     Uploaded,
 )
-from env.actions import KEEP, Action, ActionKind
+from deploy.tasks import (
+    Estimate,
+    Progress,
+    RestoredJob,
+    RestoredWorker,
+    TaskError,
+)
+from env.actions import ActionKind
 from env.cluster import Cluster
 from env.config import Profile
 from env.cost import check_preference
-from env.dispatch import Discipline
 from env.errors import IllegalEventError
 from env.jobs import Job, Request
 from env.worker import Worker, WorkerState
 
 MOST_ORDERS: Final = 16
 """At one decision epoch the policy is asked at most this often."""
-
-_LOGGER = logging.getLogger(__name__)
-
-
-class LivePolicy(Protocol):
-    """What the scheduler needs of a policy."""
-
-    name: str
-    discipline: Discipline
-
-    def reset(self, cluster: Cluster) -> None:
-        """A life begins."""
-
-    def act(self, cluster: Cluster) -> Action:
-        """The next order; asked again at the same epoch until it is keep."""
-
-    def wake_at(self, cluster: Cluster) -> float | None:
-        """When to be asked again though nothing happens, seconds."""
-
-
-class Observer(Protocol):
-    """Looks on at each decision epoch (the shadow mode)."""
-
-    def observe(self, cluster: Cluster, decision: Decision) -> None:
-        """The policy's first decision of the epoch, before it is carried out.
-
-        Waiting jobs are dispatched; nothing may be changed.
-        """
-
-
-class Progress(IntEnum):
-    """How far a task has come, in order."""
-
-    ASSIGNED = 0
-    DOWNLOADED = 1
-    TRANSCODED = 2
-    UPLOADED = 3
-
-
-class TaskError(IntEnum):
-    """Why a worker gives a task up."""
-
-    TRANSCODING_FAILED = 1
-    STORAGE_ERROR = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What the profile expects of a job, one figure for each flavor.
-
-    Attributes:
-        service_s: sojourn on a worker, seconds.
-        used_cores: cores that the transcode keeps busy.
-        used_ram_gib: RAM of the worker while it transcodes, GiB.
-    """
-
-    service_s: tuple[float, ...]
-    used_cores: tuple[float, ...]
-    used_ram_gib: tuple[float, ...]
 
 
 @dataclass(slots=True)
@@ -111,59 +56,6 @@ class _Task:
     progress: Progress = Progress.ASSIGNED
     started: bool = False
     error: TaskError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RestoredJob:
-    """An unfinished job of an earlier life.
-
-    Attributes:
-        job_id: its id.
-        request: what was asked; its `arrival_s` is in this life's time, below 0.
-        estimate: what the profile expects of it.
-        attempts: how many workers have been given it, the present one included.
-    """
-
-    job_id: str
-    request: Request
-    estimate: Estimate
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class RestoredTask:
-    """What a worker of an earlier life was doing."""
-
-    job: RestoredJob
-    task_id: str
-    progress: Progress
-    assigned_at: float
-    started: bool
-
-
-@dataclass(frozen=True, slots=True)
-class RestoredWorker:
-    """A worker of an earlier life.
-
-    Attributes:
-        worker_id: its id.
-        name: its name.
-        flavor: name of its flavor, one that is known.
-        node: where it was; one that is not known counts as the first.
-        spawned_at: when it was ordered, seconds, below 0.
-        registered: whether it had come.
-        draining: whether it was ordered to end.
-        task: what it was doing, if it was busy.
-    """
-
-    worker_id: str
-    name: str
-    flavor: str
-    node: str | None
-    spawned_at: float
-    registered: bool
-    draining: bool = False
-    task: RestoredTask | None = None
 
 
 def _new_id() -> str:
@@ -186,7 +78,6 @@ class Scheduler:
         cluster: the state; only the scheduler changes it.
         paused: while true, nothing is dispatched or decided: what a restart found is not
             complete. A new scheduler is paused until `resume`.
-        wake_at: when to call `tick` at the latest, seconds; none if the policy does not mind.
 
     Raises:
         DaCircoError: the policy cannot serve this cluster.
@@ -206,12 +97,9 @@ class Scheduler:
         self.cluster = Cluster(
             profile, preference=preference, discipline=policy.discipline, boot_s=boot_s
         )
-        policy.reset(self.cluster)
-        self.policy = policy
         self.max_attempts = max_attempts
-        self.observers = list(observers)
         self.paused = True
-        self.wake_at: float | None = None
+        self._deciding = Deciding(policy, self.cluster, observers)
         self._new_id = new_id
         self._names: dict[str, str] = {}
         self._tasks: dict[str, _Task] = {}  # of each busy worker
@@ -221,6 +109,16 @@ class Scheduler:
         self._flavors = {flavor.name: i for i, flavor in enumerate(self.cluster.flavors)}
 
     # -- what may be read -------------------------------------------------------------
+
+    @property
+    def policy_name(self) -> str:
+        """The name of the policy in charge."""
+        return self._deciding.policy.name
+
+    @property
+    def wake_at(self) -> float | None:
+        """When to call `tick` at the latest, seconds; none if the policy does not mind."""
+        return self._deciding.wake_at
 
     def worker(self, worker_id: str) -> Worker | None:
         """A worker that holds resources."""
@@ -494,9 +392,9 @@ class Scheduler:
         asleep = of_tick and not cluster.jobs_in_system and not cluster.n_workers
         self._dispatch(steps)
         for order in range(MOST_ORDERS):
-            decision = self._decide()
+            decision = self._deciding.decide()
             if order == 0:
-                self._show(decision)
+                self._deciding.show(decision)
             action = decision.action
             possible = cluster.can(action)
             keep = action.kind is ActionKind.KEEP
@@ -509,38 +407,8 @@ class Scheduler:
                 if action.kind is ActionKind.SPAWN
                 else self._kill(action.flavor)
             )
-        self._ask_when_to_wake()
+        self._deciding.ask_when_to_wake()
         return steps
-
-    def _show(self, decision: Decision) -> None:
-        for observer in self.observers:
-            try:
-                observer.observe(self.cluster, decision)
-            except Exception:
-                _LOGGER.exception("an observer failed")
-
-    def _ask_when_to_wake(self) -> None:
-        """As in the simulator: a wish holds until it is fulfilled or replaced by another one."""
-        now = self.cluster.now
-        if self.wake_at is not None and self.wake_at <= now:
-            self.wake_at = None
-        try:
-            wake = self.policy.wake_at(self.cluster)
-        except Exception:
-            _LOGGER.exception("the policy cannot tell when to wake it")
-            return
-        if wake is not None and wake > now:
-            self.wake_at = wake
-
-    def _decide(self) -> Decision:
-        policy = self.policy
-        try:
-            if isinstance(policy, Explained):
-                return policy.decide(self.cluster)
-            return Decision(policy.act(self.cluster), Source.POLICY, "policy")
-        except Exception as error:  # the state has changed by now: the steps must get through
-            _LOGGER.exception("the policy failed")
-            return Decision(KEEP, Source.SHIELD, "policy-failed", repr(error)[:200])
 
     def _dispatch(self, steps: list[Step]) -> None:
         cluster = self.cluster

@@ -314,7 +314,7 @@ class Conductor:
         await self._outbox.join()
 
     def _release(self, item: _Item) -> None:
-        cluster, policy = self.scheduler.cluster, self.scheduler.policy.name
+        cluster, policy = self.scheduler.cluster, self.scheduler.policy_name
         for line in item.lines:
             self._log.write(line[0], moment=item.moment, description="", **line[1])
         for step in item.steps:

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from deploy.scheduler import Estimate
+from deploy.tasks import Estimate
 from env.catalog import Catalog
 from env.config import Profile
 from env.jobs import Request, Speed

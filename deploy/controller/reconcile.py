@@ -18,7 +18,6 @@ from deploy.controller.estimates import Estimates
 from deploy.controller.journal import Keys, Line
 from deploy.eventlog.restored import job_keys, worker_keys
 from deploy.managers.base import FoundWorker, ManagerError, WorkerManager, WorkerPlaced
-from deploy.scheduler import Progress, RestoredJob, RestoredTask, RestoredWorker
 from deploy.store.records import (
     Change,
     JobChange,
@@ -29,6 +28,7 @@ from deploy.store.records import (
     WorkerStatus,
 )
 from deploy.store.store import Store
+from deploy.tasks import Progress, RestoredJob, RestoredTask, RestoredWorker
 from env.errors import IllegalEventError
 from env.event_log import EventCode
 from env.jobs import SPEEDS, Request

@@ -14,11 +14,11 @@ from deploy.controller.journal import Keys, Line
 from deploy.controller.streams import Stream
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.names import VideoNameError, check_output_name, check_video_name
-from deploy.scheduler import Progress, TaskError
 from deploy.storage.base import ObjectStorage, StorageError
 from deploy.store.records import JobRecord, JobState, MetaChange, WorkerRecord, WorkerStatus
 from deploy.store.store import PREFERENCE, Store
 from deploy.store.writer import StoreUnavailableError, Writer
+from deploy.tasks import Progress, TaskError
 from env.errors import IllegalEventError
 from env.event_log import EventCode
 from env.jobs import MAX_BITRATE_KBPS, MIN_BITRATE_KBPS, SPEEDS, Request

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from deploy.scheduler import Progress, RestoredJob, RestoredTask, RestoredWorker
+from deploy.tasks import Progress, RestoredJob, RestoredTask, RestoredWorker
 from env.errors import EventLogError
 from env.jobs import SPEEDS, Request
 

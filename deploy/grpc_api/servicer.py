@@ -18,8 +18,8 @@ from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.grpc_api import dacirco_pb2_grpc as rpc
 from deploy.grpc_api.reasons import REASON_KEY
 from deploy.grpc_api.unreadable import Unreadable
-from deploy.scheduler import Progress, TaskError
 from deploy.store.records import JobState, WorkerStatus
+from deploy.tasks import Progress, TaskError
 from env.errors import IllegalEventError
 
 MOST_ID: Final = 64

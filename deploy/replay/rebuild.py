@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from deploy.controller.estimates import Estimates
 from deploy.eventlog.restored import read_job, read_worker
 from deploy.replay.history import Entry, request_of
-from deploy.scheduler import Progress, RestoredJob, RestoredWorker
+from deploy.tasks import Progress, RestoredJob, RestoredWorker
 from env.cluster import Cluster
 from env.errors import DaCircoError, IllegalEventError
 from env.event_log import EventCode

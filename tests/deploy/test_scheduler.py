@@ -15,16 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from agents.decision import Decision, Source
 from agents.registry import make_policy
-from deploy.scheduler import (
-    MOST_ORDERS,
-    Estimate,
-    Progress,
-    RestoredJob,
-    RestoredTask,
-    RestoredWorker,
-    Scheduler,
-    TaskError,
-)
+from deploy.scheduler import MOST_ORDERS, Scheduler
 from deploy.steps import (
     Assign,
     Decided,
@@ -42,6 +33,7 @@ from deploy.steps import (
     Transcoded,
     Uploaded,
 )
+from deploy.tasks import Estimate, Progress, RestoredJob, RestoredTask, RestoredWorker, TaskError
 from env.actions import KEEP, Action, kill, spawn
 from env.cluster import Cluster
 from env.config import Profile, load_profile
@@ -59,7 +51,7 @@ WAITS = st.sampled_from([0.0, 0.0, 0.5, 3.0, 40.0])
 @pytest.fixture(autouse=True, scope="module")
 def without_tracebacks() -> Iterator[None]:
     """The erratic policy fails thousands of times; writing that down takes most of the time."""
-    logger = logging.getLogger("deploy.scheduler")
+    logger = logging.getLogger("deploy.deciding")
     logger.disabled = True
     yield
     logger.disabled = False

@@ -16,8 +16,9 @@ import pytest
 
 from agents.decision import Decision
 from agents.registry import make_policy
-from deploy.scheduler import Estimate, Progress, Scheduler
+from deploy.scheduler import Scheduler
 from deploy.steps import Assign, Decided, Spawn, Step, Stop
+from deploy.tasks import Estimate, Progress
 from env.actions import Action, ActionKind
 from env.catalog import load_catalog
 from env.cluster import Cluster

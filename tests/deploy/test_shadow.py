@@ -17,9 +17,10 @@ from agents.policy import Policy
 from agents.registry import make_policy
 from deploy.eventlog.world import world_keys
 from deploy.eventlog.writer import EventLog
-from deploy.scheduler import Estimate, Scheduler
+from deploy.scheduler import Scheduler
 from deploy.shadow import Shadow, ShadowDecision
 from deploy.shadow_cost import estimate_in_background, known_requests, main, relative_cost
+from deploy.tasks import Estimate
 from env.actions import KEEP, Action, spawn
 from env.catalog import load_catalog
 from env.cluster import Cluster

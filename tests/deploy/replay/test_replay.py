@@ -22,15 +22,9 @@ from deploy.eventlog.writer import EventLog
 from deploy.replay.__main__ import main
 from deploy.replay.compare import Report, replay
 from deploy.replay.history import History, read_history
-from deploy.scheduler import (
-    Progress,
-    RestoredJob,
-    RestoredTask,
-    RestoredWorker,
-    Scheduler,
-    TaskError,
-)
+from deploy.scheduler import Scheduler
 from deploy.steps import Step
+from deploy.tasks import Progress, RestoredJob, RestoredTask, RestoredWorker, TaskError
 from env.catalog import load_catalog
 from env.config import load_profile
 from env.errors import DaCircoError, IllegalEventError
@@ -65,6 +59,7 @@ class Recorder:
         self.now = 0.0
         self.write(
             EventCode.CONTROLLER_STARTED,
+            late=0.3 if inherits else 0.0,  # it is written when all is restored
             controller_id="c",
             policy=policy,
             fallback=fallback,
@@ -126,8 +121,8 @@ class Recorder:
         )
         self.scheduler.restore_worker(self.now, orphan)
 
-    def write(self, code: EventCode, **keys: str | int | float) -> None:
-        self.log.write(code, moment=START + self.now, **keys)
+    def write(self, code: EventCode, *, late: float = 0.0, **keys: str | int | float) -> None:
+        self.log.write(code, moment=START + self.now + late, **keys)
 
     def took(self, steps: list[Step]) -> None:
         for step in steps:

@@ -1,0 +1,92 @@
+"""Jobs and tasks as the scheduler is told of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from env.jobs import Request
+
+
+class Progress(IntEnum):
+    """How far a task has come, in order."""
+
+    ASSIGNED = 0
+    DOWNLOADED = 1
+    TRANSCODED = 2
+    UPLOADED = 3
+
+
+class TaskError(IntEnum):
+    """Why a worker gives a task up."""
+
+    TRANSCODING_FAILED = 1
+    STORAGE_ERROR = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What the profile expects of a job, one figure for each flavor.
+
+    Attributes:
+        service_s: sojourn on a worker, seconds.
+        used_cores: cores that the transcode keeps busy.
+        used_ram_gib: RAM of the worker while it transcodes, GiB.
+    """
+
+    service_s: tuple[float, ...]
+    used_cores: tuple[float, ...]
+    used_ram_gib: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredJob:
+    """An unfinished job of an earlier life.
+
+    Attributes:
+        job_id: its id.
+        request: what was asked; its `arrival_s` is in this life's time, below 0.
+        estimate: what the profile expects of it.
+        attempts: how many workers have been given it, the present one included.
+    """
+
+    job_id: str
+    request: Request
+    estimate: Estimate
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredTask:
+    """What a worker of an earlier life was doing."""
+
+    job: RestoredJob
+    task_id: str
+    progress: Progress
+    assigned_at: float
+    started: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredWorker:
+    """A worker of an earlier life.
+
+    Attributes:
+        worker_id: its id.
+        name: its name.
+        flavor: name of its flavor, one that is known.
+        node: where it was; one that is not known counts as the first.
+        spawned_at: when it was ordered, seconds, below 0.
+        registered: whether it had come.
+        draining: whether it was ordered to end.
+        task: what it was doing, if it was busy.
+    """
+
+    worker_id: str
+    name: str
+    flavor: str
+    node: str | None
+    spawned_at: float
+    registered: bool
+    draining: bool = False
+    task: RestoredTask | None = None
