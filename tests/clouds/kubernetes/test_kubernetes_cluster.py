@@ -40,7 +40,13 @@ def cluster(kubernetes_cluster: KubernetesCluster, tmp_path: Path) -> Kubernetes
     core.create_namespaced_secret(
         NAMESPACE, {"metadata": {"name": "keys"}, "stringData": {"key": "a secret"}}
     )
-    wait_for(lambda: core.list_namespaced_service_account(NAMESPACE).items, "the default account")
+    # Without its token a pod is refused with 500 and asked to come again.
+    wait_for(
+        lambda: any(
+            account.secrets for account in core.list_namespaced_service_account(NAMESPACE).items
+        ),
+        "the default account's token",
+    )
     return kubernetes_cluster
 
 
