@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from tests.clouds import cgroups
-from tests.clouds.machine import CACHE
+from tests.clouds.machine import CACHE, CloudUnavailableError
 from tests.clouds.processes import Processes, marked
 from tests.clouds.waiting import wait_for
 
@@ -65,6 +65,11 @@ class Cloud(ABC):
         Raises:
             CloudUnavailableError: this machine cannot set it up.
         """
+        try:
+            self.cache.mkdir(parents=True, exist_ok=True)
+            (self.cache / "lock").touch()
+        except PermissionError as error:
+            raise CloudUnavailableError(f"{self.cache} is not writable: run it as root") from error
         with _locked(self.cache / "lock"):
             self.install()
 
