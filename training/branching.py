@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from env.actions import ActionKind, action_from_index
+from env.arrivals import MEDIUM
 from env.cluster import Cluster
 from env.cost import cost_so_far
 from env.gym_env import DaCircoEnv
@@ -36,6 +37,11 @@ _CONTESTED: Final = 0.003
 """An action with at least this share is always tried."""
 _LOTTERY: Final = 0.08
 """Chance of any other to be tried, so that no action is given up for good."""
+_USUAL_PACE: Final = 0.6
+"""Decisions a second in a middling run."""
+_GREATEST_PACE: Final = 8.0
+_LEAST_DRAIN: Final = 0.2
+"""A backlog is taken to drain at this share of the workers' speed at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,9 @@ class Branches:
         masks: the actions that were tried, shape (n, actions).
         chosen: what the policy would have done, shape (n,).
         advantages: saving relative to `chosen` in hundreds of seconds of the episode's
-            reference cost; 0 for what was not tried, shape (n, actions).
+            reference cost, times the pace of the decisions relative to a middling run's: a
+            crowded cluster saves little at each of many decisions. 0 for what was not
+            tried, shape (n, actions).
     """
 
     observations: NDArray[np.float32]
@@ -83,11 +91,15 @@ def residual_cost(cluster: Cluster) -> float:
 
     Without it a branch that ends early hides the price of a backlog: fewer workers would
     look like a pure saving. The queue is taken to drain at the present number of workers,
-    all of them of the smallest flavor; later arrivals are left out.
+    all of them of the smallest flavor, less what later arrivals take up beyond the room that
+    is left for more workers: in a crowded cluster a backlog delays all who come after it.
     """
     running = cluster.n_busy * max(0.0, cluster.mean_remaining_s)
     queued = max(0.0, cluster.queued_service_s[0])
-    drain_s = queued / max(1, cluster.n_workers - cluster.n_draining)
+    workers = max(1, cluster.n_workers - cluster.n_draining)
+    room = (cluster.capacity_vcpus - cluster.reserved_vcpus) / cluster.vcpus[0]
+    excess = max(0.0, cluster.arrivals.offered_load(cluster.now, MEDIUM) - room)
+    drain_s = queued / max(_LEAST_DRAIN * workers, workers - excess)
     delay = running + queued + cluster.waiting * drain_s / 2
     cores = (running + queued) * cluster.flavor_cost(0)
     return cluster.preference * delay + (1.0 - cluster.preference) * cores
@@ -96,7 +108,10 @@ def residual_cost(cluster: Cluster) -> float:
 class _Branch:
     """One copy on its way to its horizon, with its discounted cost so far."""
 
-    __slots__ = ("_cost", "_discount_s", "_end", "_start", "observer", "simulator", "spent")
+    __slots__ = (
+        *("_cost", "_discount_s", "_end", "_start"),
+        *("decisions", "observer", "simulator", "spent"),
+    )
 
     def __init__(self, simulator: Simulator, discount_s: float, length_s: float) -> None:
         self.simulator = simulator
@@ -106,9 +121,11 @@ class _Branch:
         self._discount_s = discount_s
         self._cost = cost_so_far(simulator.cluster)
         self.spent = 0.0
+        self.decisions = 0
 
     def take(self, action_index: int, n_flavors: int) -> bool:
         """Carry out an action; False when the branch has come to its end."""
+        self.decisions += 1
         simulator = self.simulator
         action = action_from_index(action_index, n_flavors)
         if action.kind is not ActionKind.KEEP and simulator.apply(action):
@@ -134,7 +151,7 @@ def explore(
     *,
     discount_s: float,
     length_s: float,
-) -> NDArray[np.float64]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Discounted cost of each tried action at each state, following the policy afterwards.
 
     The cost of a branch is that of its length and the residual cost at its end.
@@ -147,10 +164,12 @@ def explore(
         length_s: how long each branch is followed, seconds.
 
     Returns:
-        Costs, shape (states, actions); nan where not tried.
+        Costs, and decisions taken on the way, both of shape (states, actions); nan where
+        not tried.
     """
     n_flavors = states[0].cluster.n_flavors
     costs = np.full(tried.shape, np.nan)
+    decisions = np.full(tried.shape, np.nan)
     branches: list[tuple[int, int, _Branch]] = []
     active: list[_Branch] = []
     for i, state in enumerate(states):
@@ -175,7 +194,8 @@ def explore(
         ]
     for i, action, branch in branches:
         costs[i, action] = branch.spent
-    return costs
+        decisions[i, action] = branch.decisions
+    return costs, decisions
 
 
 def choose_trials(
@@ -255,7 +275,7 @@ def sample_branches(
     if not len(choice):
         return Branches(rows[:0], tried, chosen, np.zeros(tried.shape, dtype=np.float32))
     here = [members[i] for i in choice.tolist()]
-    costs = explore(
+    costs, decisions = explore(
         [member.simulator for member in here],
         tried,
         decide,
@@ -263,6 +283,8 @@ def sample_branches(
         length_s=length_s,
     )
     unit = 100.0 * np.array([member.reference_cost_rate for member in here])
-    own = costs[np.arange(len(choice)), chosen]
-    advantages = np.where(tried, (own[:, None] - costs) / unit[:, None], 0.0)
+    own = np.arange(len(choice)), chosen
+    pace = np.minimum(decisions[own] / length_s / _USUAL_PACE, _GREATEST_PACE)
+    savings = (costs[own][:, None] - costs) / unit[:, None]
+    advantages = np.where(tried, savings * pace[:, None], 0.0)
     return Branches(rows[choice], tried, chosen, advantages.astype(np.float32))

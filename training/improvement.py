@@ -55,7 +55,7 @@ class FitSettings:
     Attributes:
         epochs: passes over the branches.
         batch_size: states of one step.
-        learning_rate: Adam's step size.
+        learning_rate: AdamW's step size at the start; it falls linearly to zero.
         kl_weight: weight of the divergence from the policy before.
         largest_advantage: advantages are clipped to this: beyond it, they are mostly the
             chaos of a crowded cluster.
@@ -172,6 +172,8 @@ def move_actor(
         before = functional.log_softmax(forbid(actor(observations), forbidden), dim=1)
     parameters = list(actor.parameters())
     optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=1e-4)
+    steps = settings.epochs * -(-len(branches) // settings.batch_size)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, total_iters=steps)
     divergence = 0.0
     for _ in range(settings.epochs):
         divergences = []
@@ -187,6 +189,7 @@ def move_actor(
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(parameters, 0.5)
             optimiser.step()
+            schedule.step()
             divergences.append(float(kl.detach()))
         divergence = float(np.mean(divergences))
     return divergence

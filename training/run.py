@@ -213,7 +213,6 @@ class TrainingRun:
     def _move(self, model: MaskablePPO, parts: list[Branches], number: int) -> None:
         settings = self.settings
         actor = Actor(model)
-        fade = 1.0 - 0.9 * number / settings.branch_rounds
         held_out = expected_gain(actor, parts[-1])
         divergence = move_actor(
             actor,
@@ -221,7 +220,7 @@ class TrainingRun:
             FitSettings(
                 epochs=settings.branch_epochs,
                 batch_size=_BRANCH_BATCH,
-                learning_rate=settings.branch_rate * fade,
+                learning_rate=settings.branch_rate,
                 kl_weight=settings.branch_kl,
                 largest_advantage=settings.branch_clip,
             ),
@@ -236,7 +235,7 @@ class TrainingRun:
 
     def _warm_up(self, model: MaskablePPO, progress: Progress) -> None:
         settings = self.settings
-        if settings.warmup_steps and settings.imitation_decisions:
+        if settings.total_steps and settings.warmup_steps and settings.imitation_decisions:
             logger = model.logger
             # Curves of their own: these decisions are not counted with those that follow.
             model.set_logger(configure(str(settings.run_folder / "warm-up"), ["tensorboard"]))

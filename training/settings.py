@@ -44,8 +44,8 @@ class Settings:
     models: Path = option(_MODELS, "Folder of frozen policies.")  # noqa: RUF009
 
     total_steps: int = option(
-        1_500_000,
-        "Decisions of learning by PPO (imitation, branches and critic warm-up not counted).",
+        0,
+        "Decisions of learning by PPO after all else (critic warm-up not counted); 0 skips both.",
     )
     n_envs: int = option(64, "Simulated data centres that run side by side.")
     rollout_steps: int = option(256, "Decisions of each between two updates.")
@@ -70,18 +70,20 @@ class Settings:
         0.03, "Share of the imitation's target spread over all actions that can be carried out."
     )
     branch_rounds: int = option(
-        9, "Rounds of policy improvement on branches after the imitation; 0 skips them."
+        24, "Rounds of policy improvement on branches after the imitation; 0 skips them."
     )
     branch_states: int = option(3_200, "States at which all actions are tried, in each round.")
-    branch_window: int = option(8, "Rounds whose states are learned from together.")
-    branch_epochs: int = option(3, "Passes over them in each round.")
-    branch_rate: float = option(3e-4, "AdamW's step size at the first round; it falls to a tenth.")
-    branch_kl: float = option(0.02, "Weight of the divergence from the policy before the round.")
+    branch_window: int = option(16, "Rounds whose states are learned from together.")
+    branch_epochs: int = option(8, "Passes over them in each round.")
+    branch_rate: float = option(
+        3e-3, "AdamW's step size at the start of a round; it falls linearly to zero within it."
+    )
+    branch_kl: float = option(0.001, "Weight of the divergence from the policy before the round.")
     branch_clip: float = option(0.3, "Advantages are clipped to this.")
     branch_discount_s: float = option(
         2_000.0, "Time constant of the discount in a branch, seconds: far beyond its length."
     )
-    branch_length_s: float = option(240.0, "How long a branch is followed, seconds.")
+    branch_length_s: float = option(180.0, "How long a branch is followed, seconds.")
     processes: int = option(2, "Processes that sample branches; the result does not depend on it.")
     warmup_steps: int = option(
         500_000, "Decisions during which only the critic learns, after the imitation."
@@ -110,7 +112,7 @@ class Settings:
             ConfigError: naming the key, the value and what is allowed.
         """
         positive = (
-            "total_steps n_envs rollout_steps batch_size epochs learning_rate clip target_kl "
+            "n_envs rollout_steps batch_size epochs learning_rate clip target_kl "
             "horizon_s trace_s width evaluate_every imitation_epochs imitation_rate branch_states "
             "branch_window branch_epochs branch_rate branch_clip branch_discount_s "
             "branch_length_s processes"
@@ -122,6 +124,7 @@ class Settings:
             "imitation_decisions",
             "branch_rounds",
             "branch_kl",
+            "total_steps",
             "warmup_steps",
             "validation_episodes",
             "entropy",
@@ -200,13 +203,10 @@ class Settings:
 
 FULL: Final = Settings()
 QUICK: Final = Settings(
-    total_steps=1_000_000,
     imitation_decisions=200_000,
     imitation_epochs=6,
-    branch_rounds=2,
-    branch_states=2_000,
-    warmup_steps=200_000,
-    evaluate_every=500_000,
+    branch_rounds=8,
+    branch_states=2_400,
     validation_episodes=12,
 )
 """A run that a person waits for: under 10 minutes on two cores."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from small_world import short_episodes
 
 from env.actions import KEEP, Action, action_from_index, kill, spawn
+from env.arrivals import ArrivalStatistics
 from env.cost import cost_so_far
 from env.metrics import measure
 from env.observation import Observer, action_mask
@@ -186,9 +187,10 @@ def test_the_cost_of_each_action_is_that_of_its_branch(discount_s: float) -> Non
     for state, mask in zip(states, tried, strict=True):
         action_mask(state.cluster, mask)
     tried[0, 1:] = False
-    costs = explore(states, tried, never, discount_s=discount_s, length_s=100.0)
+    costs, decisions = explore(states, tried, never, discount_s=discount_s, length_s=100.0)
     assert [figures(state) for state in states] == before
-    assert np.isnan(costs).tolist() == (~tried).tolist()
+    assert np.isnan(costs).tolist() == np.isnan(decisions).tolist() == (~tried).tolist()
+    assert (decisions[tried] >= 100.0 / states[0].profile.tick_s).all()
     for state, mask, row in zip(states, tried, costs, strict=True):
         for action in np.flatnonzero(mask).tolist():
             by_hand = cost_by_hand(state, action, discount_s, 100.0)
@@ -217,6 +219,21 @@ def test_what_is_tried_is_what_the_policy_is_not_sure_of() -> None:
 def test_nothing_in_the_system_leaves_nothing_to_pay() -> None:
     simulator = simulation(0)
     assert residual_cost(simulator.cluster) == 0.0
+
+
+def test_a_backlog_leaves_more_to_pay_where_others_will_have_to_wait_behind_it() -> None:
+    simulator = simulation(1, faults=False)
+    while simulator.advance() and simulator.cluster.waiting < 8:
+        if simulator.cluster.fits[2]:
+            simulator.apply(spawn(2))
+    cluster = simulator.cluster
+    assert not cluster.fits[2]
+    assert cluster.waiting
+    cluster.arrivals = ArrivalStatistics()
+    calm = residual_cost(cluster)
+    for _ in range(500):
+        cluster.arrivals.observe(cluster.now, 60.0)
+    assert residual_cost(cluster) > 1.1 * calm
 
 
 def test_a_longer_queue_leaves_more_to_pay() -> None:

@@ -67,20 +67,21 @@ def test_the_help_lists_every_setting_with_its_default(capsys: pytest.CaptureFix
 def test_the_presets_are_valid_and_quick_is_quicker() -> None:
     assert PRESETS == {"full": FULL, "quick": QUICK}
     assert Settings() == FULL
-    assert FULL.total_steps > QUICK.total_steps
+    assert FULL.imitation_decisions > QUICK.imitation_decisions
+    assert FULL.branch_rounds * FULL.branch_states > QUICK.branch_rounds * QUICK.branch_states
 
 
 # -- bad values ---------------------------------------------------------------------------
 
 POSITIVE = [
-    *("total_steps", "n_envs", "rollout_steps", "batch_size", "epochs", "learning_rate", "clip"),
+    *("n_envs", "rollout_steps", "batch_size", "epochs", "learning_rate", "clip"),
     *("target_kl", "horizon_s", "trace_s", "width", "evaluate_every", "imitation_epochs"),
     *("imitation_rate", "branch_states", "branch_window", "branch_epochs", "branch_rate"),
     *("branch_clip", "branch_discount_s", "branch_length_s", "processes"),
 ]
 NOT_NEGATIVE = [
     *("imitation_decisions", "warmup_steps", "validation_episodes", "entropy"),
-    *("branch_rounds", "branch_kl"),
+    *("branch_rounds", "branch_kl", "total_steps"),
 ]
 BAD = [
     *((key, 0) for key in POSITIVE),

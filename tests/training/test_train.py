@@ -260,6 +260,18 @@ def test_stages_before_have_curves_of_their_own(accumulators: dict[str, Any]) ->
     assert [event.step for event in rounds] == [0, 1]
 
 
+@pytest.mark.slow
+def test_without_ppo_the_best_round_is_exported(tmp_path: Path) -> None:
+    code, _, err = finish(start(tmp_path, total_steps=0))
+    assert code == 0, err
+    assert "critic learns" not in err
+    assert "network learns" not in err
+    state = state_of(tmp_path)
+    assert (state["stage"], state["rounds"], state["steps"]) == ("learning", 1, 0)
+    assert card_of(tmp_path)["training"]["rounds"] == state["best_rounds"]
+    assert not (tmp_path / "runs" / "small" / "warm-up").exists()
+
+
 # -- interrupted and resumed --------------------------------------------------------------
 
 
