@@ -24,10 +24,10 @@ from deploy.comparison.live_run import empty_folder, play_live
 from deploy.comparison.predicted import predict
 from deploy.comparison.report import Row, markdown, write_report
 from deploy.embedded.settings import EmbeddedSettings, find_policy
-from deploy.managers.machine import machine_cluster
+from deploy.managers.machine import machine_cluster, with_boot_delay
 from deploy.storage.directory import DirectoryStorage
 from env.catalog import Catalog, load_catalog
-from env.command import CommandParser, run_command, whole_number
+from env.command import CommandParser, positive_seconds, run_command, whole_number
 from env.config import Profile, load_profile
 from env.cost import check_preference
 from env.errors import DaCircoError
@@ -47,6 +47,7 @@ def _run(options: argparse.Namespace) -> None:
     scenario = load_scenario(options.scenario, catalog)
     cluster = machine_cluster(options.cores)
     profile = replace(load_profile(options.profile), cluster=cluster)
+    profile = with_boot_delay(profile, options.boot_delay)
     videos = _videos(options.out, catalog)
     rows = []
     for policy in options.policy or POLICIES:
@@ -61,12 +62,14 @@ def _run(options: argparse.Namespace) -> None:
             catalog=options.catalog,
             profile=options.profile,
             cores=options.cores,
+            boot_delay_s=options.boot_delay,
         )
         rows.append(_compare(settings, scenario, catalog, videos, profile, options))
     facts = {
         "scenario": scenario.name,
         "jobs": len(scenario),
         "preference": options.preference,
+        "boot_delay_s": options.boot_delay,
         "cores": cluster.nodes[0].cores,
         "vcpus_offered": cluster.nodes[0].cores * cluster.vcpu_overcommit,
         "simulations": options.seeds,
@@ -184,6 +187,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--cores", type=whole_number, metavar="N", help="cores to offer; by default all"
+    )
+    parser.add_argument(
+        "--boot-delay",
+        type=positive_seconds,
+        default=0.0,
+        metavar="SECONDS",
+        help="start workers this much later, to imitate the boot of a VM (%(default)s)",
     )
     parser.add_argument(
         "--seeds",

@@ -39,6 +39,7 @@ from deploy.listening import join_host_port
 from deploy.managers.base import ManagerEvent, WorkerManager
 from deploy.managers.environment import WorkerLink
 from deploy.managers.factory import make_manager
+from deploy.managers.machine import with_boot_delay
 from deploy.metrics import Metrics
 from deploy.scheduler import Scheduler
 from deploy.storage.base import ObjectStorage
@@ -193,6 +194,7 @@ async def running_controller(
         cluster = await manager.start(reports)
         stack.push_async_callback(manager.close)
         profile = replace(profile, cluster=_limited(cluster, settings))
+        profile = with_boot_delay(profile, settings.boot_delay_s)
 
         metrics = Metrics()
         switches: list[Switch] = []

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import replace
 from typing import Final
 
 import psutil
 
 from deploy.managers.base import ManagerError
-from env.config import ClusterConfig, FlavorConfig, NodeConfig
+from env.config import ClusterConfig, FlavorConfig, NodeConfig, Profile
 
 FLAVORS: Final = (
     FlavorConfig("s10.tiny", 1, 0.5),
@@ -65,3 +66,10 @@ def machine_cluster(cores: int | None = None, ram_gib: float | None = None) -> C
         flavors=FLAVORS,
         vcpu_overcommit=vcpus / cores,
     )
+
+
+def with_boot_delay(profile: Profile, boot_delay_s: float) -> Profile:
+    """The profile of workers that start this much later than it says, seconds."""
+    boot = profile.timing.boot
+    boot = replace(boot, median_s=boot.median_s + boot_delay_s)
+    return replace(profile, timing=replace(profile.timing, boot=boot))

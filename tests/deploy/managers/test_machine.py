@@ -7,7 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.managers.base import ManagerError
-from deploy.managers.machine import FLAVORS, machine_cluster, usable_cores
+from deploy.managers.machine import (
+    FLAVORS,
+    machine_cluster,
+    usable_cores,
+    with_boot_delay,
+)
 from env.cluster import Cluster
 from env.config import load_profile
 
@@ -39,3 +44,11 @@ def test_two_cores_hold_what_a_node_of_the_data_centre_holds() -> None:
 def test_a_machine_with_too_little_ram_is_refused() -> None:
     with pytest.raises(ManagerError, match=r"has 2\.0 GiB of RAM.*2\.7 GiB are needed"):
         machine_cluster(4, 2.0)
+
+
+def test_a_boot_delay_is_part_of_what_is_expected() -> None:
+    profile = load_profile("local")
+    later = with_boot_delay(profile, 17.0)
+    assert later.timing.boot.median_s == profile.timing.boot.median_s + 17.0
+    assert later.timing.transcode == profile.timing.transcode
+    assert with_boot_delay(profile, 0.0) == profile
