@@ -22,7 +22,8 @@ for what the boots fall short of theta, which `agents.bound` takes off.
 f, right after another job i of that worker, or first. Let d_j >= 0 be its start less r_j; its
 delay costs w (r_j - a_j + d_j + s_jf) or more, the first s_jf seconds on the worker
 kappa_f s_jf, a worker's boot kappa_f theta, and what lies between these seconds of i and the
-start of j (what contention adds to i, and idling) kappa_f (x + d_j - d_i), never negative. Give the share lam of w d_j to the job that follows j, and the
+start of j (what contention adds to i, and idling) kappa_f (x + d_j - d_i), never negative. Give
+the share lam of w d_j to the job that follows j, and the
 rest to j's own place behind i. What j's place costs besides own_jf is then at least the
 least of ``kappa_f (x + d_j - d_i) + lam w d_i + (1 - lam) w d_j`` over d_i, d_j >= 0 with
 x + d_j - d_i >= 0, which is l_ijf. Whoever follows whom in the run is one of the choices.
