@@ -85,14 +85,13 @@ async def restore(conductor: Conductor, store: Store, estimates: Estimates) -> R
             task=task,
         )
         scheduler.restore_worker(conductor.now, restored)
-        told = worker_keys(restored, scheduler.cluster.now)
-        lines.append((EventCode.WORKER_RESTORED, told))
+        lines.append((EventCode.WORKER_RESTORED, worker_keys(restored, scheduler.cluster)))
     for job in jobs:
         conductor.jobs[job.request_id] = job
         if job.request_id not in running:
             waiting = _job(job, conductor, estimates)
             scheduler.restore_job(conductor.now, waiting)
-            lines.append((EventCode.JOB_RESTORED, job_keys(waiting, scheduler.cluster.now)))
+            lines.append((EventCode.JOB_RESTORED, job_keys(waiting, scheduler.cluster)))
             if job.state is JobState.STARTED:
                 changes.append(JobChange(job.request_id, {"state": JobState.WAITING}))
     if changes:

@@ -11,26 +11,27 @@ from env.jobs import SPEEDS, Request
 
 if TYPE_CHECKING:
     from deploy.controller.estimates import Estimates
+    from env.cluster import Cluster
 
 Keys = dict[str, str | int | float]
 
 
-def job_keys(job: RestoredJob, cluster_time: float) -> Keys:
-    """The keys of a waiting job (EV35); `cluster_time` is when it was restored, seconds."""
+def job_keys(job: RestoredJob, cluster: Cluster) -> Keys:
+    """The keys of a waiting job (EV35) that has just been restored."""
     asked = job.request
     return {
         "request_id": job.job_id,
         "input_video": asked.movie,
         "bitrate": asked.bitrate_kbps,
         "speed": asked.speed,
-        "arrival": repr(asked.arrival_s),
+        "arrival": repr(cluster.jobs[job.job_id].arrival_s),
         "attempts": job.attempts,
-        "cluster_time": repr(cluster_time),
+        "cluster_time": repr(cluster.now),
     }
 
 
-def worker_keys(worker: RestoredWorker, cluster_time: float) -> Keys:
-    """The keys of a worker (EV36), with its task and that job if it has one."""
+def worker_keys(worker: RestoredWorker, cluster: Cluster) -> Keys:
+    """The keys of a worker (EV36) that has just been restored, with its task and that job."""
     keys: Keys = {
         "name": worker.name,
         "worker_id": worker.worker_id,
@@ -39,11 +40,11 @@ def worker_keys(worker: RestoredWorker, cluster_time: float) -> Keys:
         "spawned_at": repr(worker.spawned_at),
         "registered": str(worker.registered).lower(),
         "draining": str(worker.draining).lower(),
-        "cluster_time": repr(cluster_time),
+        "cluster_time": repr(cluster.now),
     }
     task = worker.task
     if task is not None:
-        keys |= job_keys(task.job, cluster_time)
+        keys |= job_keys(task.job, cluster)
         keys |= {
             "task_id": task.task_id,
             "progress": task.progress.name.lower(),

@@ -193,6 +193,18 @@ _KNOWN: Final = frozenset(str(code) for code in EventCode)
 _RESTORED: Final = frozenset((EventCode.JOB_RESTORED, EventCode.WORKER_RESTORED))
 _EXACT: Final = _RESTORED | {EventCode.DECISION}
 """Lines that tell the cluster's own time."""
+_REMARKS: Final = frozenset(
+    (
+        EventCode.CONTROLLER_STARTED,
+        EventCode.TASK_STARTED,
+        EventCode.SHADOW_DECISION,
+        EventCode.SHADOW_COST,
+        EventCode.WORKER_ADOPTED,
+        EventCode.EVENT_REFUSED,
+        EventCode.CONTROL_SWITCHED,
+    )
+)
+"""Lines of which the cluster knows nothing: written when they were, they move no time."""
 
 
 def _number(keys: Mapping[str, str], key: str, default: float) -> float:
@@ -217,7 +229,10 @@ def _entries(lines: Sequence[tuple[int, Event]]) -> list[Entry]:
             if same is not None or lines[j][1]["time"] != event["time"]:
                 break
             same = exact[j]
-        at = max(at, moments[i] - start - _BEFORE_S if same is None else same)
+        if same is not None:
+            at = max(at, same)
+        elif event["code"] not in _REMARKS:
+            at = max(at, moments[i] - start - _BEFORE_S)
         entries.append(Entry(number, at, EventCode(event["code"]), event))
     return entries
 

@@ -86,6 +86,27 @@ def test_a_log_of_the_policy_in_charge_is_reproduced(tmp_path: Path) -> None:
     assert {c.recorded.source for c in report.decisions} <= set(Source)
 
 
+def test_a_life_that_began_with_jobs_is_reproduced(tmp_path: Path) -> None:
+    async def begin() -> None:
+        async with running_controller(settings(tmp_path)) as controller:
+            await asyncio.wait_for(controller.ready.wait(), PATIENCE_S)
+            for i in range(3):
+                await controller.service.submit(f"bbb_{i}.mp4", f"o-{i}.mp4", 1000, "fast")
+
+    async def go_on() -> None:
+        async with running_controller(settings(tmp_path)) as controller:
+            async with asyncio.timeout(PATIENCE_S):
+                while controller.conductor.scheduler.cluster.completed < 3:
+                    await asyncio.sleep(0.05)
+
+    asyncio.run(begin())
+    asyncio.run(go_on())
+    history = read_history(tmp_path / "events.txt")  # both lives write to it: the last one counts
+    assert history.inherited[0] == 3
+    assert not history.doubts
+    assert replay(history, history.policy, history.fallback).exact
+
+
 def test_the_cost_is_estimated_again_and_again_and_told(tmp_path: Path) -> None:
     async def life() -> tuple[Any, str]:
         async with running_controller(settings(tmp_path)) as controller:

@@ -100,13 +100,13 @@ class Recorder:
         for each in workers:
             self.now += 0.0123
             self.scheduler.restore_worker(self.now, each)
-            keys = worker_keys(each, self.scheduler.cluster.now)
+            keys = worker_keys(each, self.scheduler.cluster)
             self.write(EventCode.WORKER_RESTORED, **keys)
         for ago in (300.0, 70.5, 12.25, 3.125, 0.01):
             self.now += 0.0123
             waiting = job(ago)
             self.scheduler.restore_job(self.now, waiting)
-            self.write(EventCode.JOB_RESTORED, **job_keys(waiting, self.scheduler.cluster.now))
+            self.write(EventCode.JOB_RESTORED, **job_keys(waiting, self.scheduler.cluster))
         self.now += 0.5
         self.took(self.scheduler.gone(self.now, workers[3].worker_id, "gone meanwhile"))
         self.took(self.scheduler.gone(self.now, workers[5].worker_id, "gone meanwhile"))
