@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import secrets
 import ssl
-import subprocess
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.clouds.cloud import Cloud
+from tests.clouds.kubernetes.build import build_servers
 from tests.clouds.kubernetes.container import Container
+from tests.clouds.kubernetes.pod import Pod
 from tests.clouds.machine import (
     REPOSITORY,
-    CloudUnavailableError,
     free_ports,
     install_packages,
-    require_disk,
     require_root,
 )
 from tests.clouds.waiting import listens, wait_for
@@ -33,46 +30,6 @@ NODES = ("compute1", "compute2", "compute3")
 IMAGE = "dacirco/tc-worker"
 """The one image that the nodes have; with any tag it starts our `dacirco_tc_worker`."""
 WORKER = Path(sys.executable).parent / "dacirco_tc_worker"
-_BUILD = Path(__file__).resolve().parent / "build_from_debian.sh"
-
-
-@dataclass(frozen=True)
-class Pod:
-    """What a node holds of a pod.
-
-    Attributes:
-        uid: of the pod.
-        folder: log and disk of its container.
-    """
-
-    uid: str
-    folder: Path
-
-    @property
-    def log(self) -> str:
-        """What the container printed."""
-        return (self.folder / "log").read_text(errors="replace")
-
-    @property
-    def container(self) -> Container:
-        """Its process."""
-        found = Container.found(self.folder)
-        assert found is not None, f"pod {self.uid} has no container"
-        return found
-
-    def kill(self) -> None:
-        """The container crashes: phase Failed, reason Error, exit code 137."""
-        self.container.kill()
-
-    def kill_for_memory(self) -> None:
-        """As if the kernel had killed the container for its limit: reason OOMKilled."""
-        (self.folder / "oom").touch()
-        self.kill()
-
-    def evict(self) -> None:
-        """The node lacks memory and throws the pod out: phase Failed, reason Evicted."""
-        (self.folder / "evicted").touch()
-        self.kill()
 
 
 class KubernetesCluster(Cloud):
@@ -83,22 +40,7 @@ class KubernetesCluster(Cloud):
     def install(self) -> None:
         require_root()
         install_packages(["etcd-server", "openssl"])
-        if (self.cache / "bin").exists():
-            return
-        require_disk(self.cache, 4)
-        install_packages(["golang-1.19-go", "rsync", "make", "jq"])
-        log = self.cache / "build.log"
-        with log.open("w") as out:
-            code = subprocess.run(
-                ["nice", "-n", "10", _BUILD, self.cache],
-                env={"GOFLAGS": "-p=1", **os.environ},
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                check=False,
-            ).returncode
-        if code:
-            raise CloudUnavailableError(f"Kubernetes cannot be built from Debian's source: {log}")
+        build_servers(self.cache)
 
     def start(self) -> None:
         keys = self.scratch / "keys"

@@ -15,7 +15,8 @@ from worker_process import make_clip
 
 from deploy.ffmpeg import probe
 from deploy.grpc_api import dacirco_pb2 as pb
-from tests.clouds.kubernetes.cluster import IMAGE, NODES, KubernetesCluster, Pod
+from tests.clouds.kubernetes.cluster import IMAGE, NODES, KubernetesCluster
+from tests.clouds.kubernetes.pod import Pod
 from tests.clouds.waiting import wait_for
 
 NAMESPACE = "smoke"
