@@ -9,6 +9,7 @@ import pytest
 from live_controller import TestCloud, until
 
 from deploy.controller.address import workers_address
+from deploy.controller.background import Background
 from deploy.controller.deadlines import Deadlines
 from deploy.controller.estimates import Estimates
 from deploy.controller.streams import Streams
@@ -168,3 +169,22 @@ def test_an_address_is_found_where_all_interfaces_are_listened_on() -> None:
     for bound in ("0.0.0.0", "::"):
         found = workers_address(None, bound)
         assert found not in ("", bound)
+
+
+def test_what_breaks_in_the_background_is_told() -> None:
+    async def broken() -> None:
+        raise RuntimeError("a bug")
+
+    async def story() -> None:
+        background = Background()
+        async with background.running("steady", _for_ever()):
+            await asyncio.sleep(0)
+        assert not background.broken.is_set()
+        async with background.running("weak", broken()):
+            await asyncio.wait_for(background.broken.wait(), 60)
+
+    asyncio.run(story())
+
+
+async def _for_ever() -> None:
+    await asyncio.Event().wait()
