@@ -38,6 +38,7 @@ DEFAULT_SEEDS: Final = 5
 DEFAULT_LAST: Final = 2000
 PERIOD_S: Final = 1800.0
 """How often a controller in shadow mode estimates by default, seconds."""
+LOW_PRIORITY: Final = 10
 _FEWEST_REQUESTS: Final = 5
 
 
@@ -192,10 +193,20 @@ async def estimate_in_background(
     fallback: str = DEFAULT_FALLBACK,
     seeds: int = DEFAULT_SEEDS,
     last: int = DEFAULT_LAST,
+    niceness: int = LOW_PRIORITY,
 ) -> RelativeCost:
-    """Estimate from a log that is being written, in a process of its own at low priority.
+    """Estimate from a log that is being written, in a process of its own.
 
     Cancelling ends the process.
+
+    Args:
+        log_path: the event log.
+        policy: text of the policy.
+        against: of the one in charge.
+        fallback: of the rule that decides where either fails.
+        seeds: simulations of each.
+        last: at most so many of the latest requests.
+        niceness: by how much the process gives way to others.
 
     Raises:
         DaCircoError: the estimate could not be made (yet); the message tells why.
@@ -203,7 +214,7 @@ async def estimate_in_background(
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "deploy.shadow_cost", str(log_path), "--policy", policy),
         *("--against", against, "--fallback", fallback, "--seeds", str(seeds)),
-        *("--last", str(last), "--json", "--nice"),
+        *("--last", str(last), "--nice", str(niceness), "--json"),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -263,7 +274,12 @@ def make_parser() -> CommandParser:
         help="simulate at most the N latest requests (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--nice", action="store_true", help="run at low priority")
+    parser.add_argument(
+        "--nice",
+        type=whole_number,
+        metavar="N",
+        help=f"give way to other programs; a controller in shadow mode takes {LOW_PRIORITY}",
+    )
     return parser
 
 
@@ -274,8 +290,8 @@ def run(arguments: Sequence[str]) -> None:
         DaCircoError: bad input, or too little to go by.
     """
     options = make_parser().parse_args(arguments)
-    if options.nice:
-        os.nice(10)
+    if options.nice is not None:
+        os.nice(options.nice)
     history = read_history(options.log, profile=options.profile, preference=options.preference)
     against = options.against or history.policy
     if not against:

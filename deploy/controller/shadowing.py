@@ -12,7 +12,7 @@ from prometheus_client import Gauge
 from agents.loading import live_policy
 from deploy.controller.journal import decision_keys
 from deploy.shadow import Shadow, ShadowDecision
-from deploy.shadow_cost import PERIOD_S, RelativeCost, estimate_in_background
+from deploy.shadow_cost import LOW_PRIORITY, PERIOD_S, RelativeCost, estimate_in_background
 from deploy.steps import Decided
 from env.errors import DaCircoError
 from env.event_log import EventCode
@@ -79,7 +79,11 @@ class Shadowing:
         conductor.note((EventCode.SHADOW_DECISION, keys | {"agrees": str(heard.agrees).lower()}))
 
     async def keep_estimating(
-        self, log_path: Path, against: str, period_s: float = PERIOD_S
+        self,
+        log_path: Path,
+        against: str,
+        period_s: float = PERIOD_S,
+        niceness: int = LOW_PRIORITY,
     ) -> None:
         """Estimate the relative cost every so often, until cancelled.
 
@@ -87,12 +91,13 @@ class Shadowing:
             log_path: the event log that is being written.
             against: text of the policy in charge.
             period_s: seconds of the wall's time.
+            niceness: by how much the simulations give way to others.
         """
         while True:
             await asyncio.sleep(period_s)
             try:
                 found = await estimate_in_background(
-                    log_path, self.spec, against, fallback=self.fallback
+                    log_path, self.spec, against, fallback=self.fallback, niceness=niceness
                 )
             except DaCircoError as error:
                 _LOGGER.info("no estimate of the cost in the shadow: %s", error)
