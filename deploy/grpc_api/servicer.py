@@ -148,7 +148,7 @@ class Servicer(rpc.DaCircogRPCServiceServicer):
         """A worker has booted."""
         if not _is_id(request.id):
             return self._refused("register_worker", request.id, "", "the id is not one")
-        return await _reply(self._service.register(request.id))
+        return await _reply(self._service.register(request.id), context)
 
     async def get_tasks(self, request: pb.WorkerDesc, context: Context) -> None:
         """The tasks of a worker, until it is stopped or opens another stream."""
@@ -183,7 +183,7 @@ class Servicer(rpc.DaCircogRPCServiceServicer):
             return self._refused("submit_event", worker_id, task_id, "there is no such event type")
         if not _is_id(task_id):
             return self._refused("submit_event", worker_id, task_id, "the task's id is not one")
-        return await _reply(self._service.progress(worker_id, task_id, progress))
+        return await _reply(self._service.progress(worker_id, task_id, progress), context)
 
     async def submit_error(
         self, request: pb.GrpcErrorEvent, context: Context
@@ -195,7 +195,8 @@ class Servicer(rpc.DaCircogRPCServiceServicer):
             return self._refused("submit_error", worker_id, task_id, "an id is not one")
         if error is None:
             return self._refused("submit_error", worker_id, task_id, "there is no such error type")
-        return await _reply(self._service.failure(worker_id, task_id, error, request.error_message))
+        failure = self._service.failure(worker_id, task_id, error, request.error_message)
+        return await _reply(failure, context)
 
     def _refused(self, event: str, worker_id: str, task_id: str, why: str) -> pb.gRPCServiceReply:
         self._service.refuse(event, worker_id, task_id, why)
@@ -210,14 +211,15 @@ def _failure(why: str) -> pb.gRPCServiceReply:
     return pb.gRPCServiceReply(success=False, error_message=why)
 
 
-async def _reply(event: Awaitable[None]) -> pb.gRPCServiceReply:
+async def _reply(event: Awaitable[None], context: Context) -> pb.gRPCServiceReply:
+    """Whether the event was taken; a failure of ours is no refusal: the worker tells it again."""
     try:
         await event
     except IllegalEventError as error:
         return _failure(error.state)
     except Exception:
         _LOGGER.exception("a worker's event failed")
-        return _failure("the controller failed")
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "the controller failed, try again")
     return pb.gRPCServiceReply(success=True)
 
 

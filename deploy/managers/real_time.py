@@ -51,7 +51,9 @@ class RealTime:
             ahead = self.env.peek() - (self._clock.time() - self._start)
             timeout = None if ahead == inf else max(0.0, ahead) / self._clock.speed_up
             try:
-                await asyncio.wait_for(self._changed.wait(), timeout)
+                # Not `wait_for`: before Python 3.12 it swallows a cancellation at times.
+                async with asyncio.timeout(timeout):
+                    await self._changed.wait()
             except TimeoutError:
                 continue
 
