@@ -40,16 +40,22 @@ class LiveController:
         options: of `dacirco_controller`, beside ports, storage and catalog.
         environment: further variables (credentials).
         storage: folder with the videos; shared by controllers beside each other.
+        movies: the catalog, as text.
     """
 
     def __init__(
-        self, folder: Path, options: Sequence[str], environment: Mapping[str, str], storage: Path
+        self,
+        folder: Path,
+        options: Sequence[str],
+        environment: Mapping[str, str],
+        storage: Path,
+        movies: str = MOVIES,
     ) -> None:
         self.folder = folder
         # Fixed, so that workers find the next life where the last one was.
         self.port, http_port = free_ports(2)
         catalog = folder / "movies.csv"
-        catalog.write_text(MOVIES)
+        catalog.write_text(movies)
         store = DirectoryStorage(storage)
         store.prepare()
         fill(store, load_catalog(str(catalog)))
@@ -108,19 +114,20 @@ class LiveController:
 
     def submit(self, count: int, first: int = 0) -> list[str]:
         """Submit so many jobs, each with an output of its own."""
-        ids = []
+        return [
+            self.submit_one(f"bbb_{n % 10}.mp4", f"out-{n}.mp4", 500, "ultrafast")
+            for n in range(first, first + count)
+        ]
+
+    def submit_one(self, video: str, output: str, bitrate_kbps: int, speed: str) -> str:
+        """Submit a job and return its id."""
+        request = pb.TCRequest(
+            input_video=video, output_video=output, bitrate=bitrate_kbps, speed=speed
+        )
         with self._stub() as stub:
-            for n in range(first, first + count):
-                request = pb.TCRequest(
-                    input_video=f"bbb_{n % 10}.mp4",
-                    output_video=f"out-{n}.mp4",
-                    bitrate=500,
-                    speed="ultrafast",
-                )
-                reply = stub.submit_request(request, timeout=60)
-                assert reply.success, reply.error_message
-                ids.append(str(reply.request_id))
-        return ids
+            reply = stub.submit_request(request, timeout=60)
+        assert reply.success, reply.error_message
+        return str(reply.request_id)
 
     def states(self, ids: Sequence[str]) -> list[int]:
         """State of each job, as the contract numbers it."""
