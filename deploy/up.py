@@ -33,7 +33,9 @@ def run(chosen: EmbeddedSettings) -> None:
     """
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stop.set())
+        # Under nohup the end of the terminal is not meant to end the service.
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: stop.set())
     if chosen.preference is not None:
         check_preference(chosen.preference)
     load_profile(chosen.profile)
