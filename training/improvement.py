@@ -30,6 +30,10 @@ _RANDOM_SHARE: Final = 0.03
 _TASK_STATES: Final = 800
 """States of one task: small enough for even progress, large enough to pay the start."""
 
+_LARGEST_LOGIT: Final = 16.0
+"""Beyond it float32 is too coarse for the exported network to agree with the trained one to
+`training.export.TOLERANCE`, and a policy so sure learns no more."""
+
 
 @dataclass(frozen=True, slots=True)
 class BranchSettings:
@@ -192,4 +196,14 @@ def move_actor(
             schedule.step()
             divergences.append(float(kl.detach()))
         divergence = float(np.mean(divergences))
+    limit_logits(actor, observations, _LARGEST_LOGIT)
     return divergence
+
+
+def limit_logits(actor: Actor, observations: torch.Tensor, largest: float) -> None:
+    """Scale the last layer so that no logit there exceeds `largest`; no decision changes."""
+    with torch.no_grad():
+        scale = largest / float(actor(observations).abs().max())
+        if scale < 1.0:
+            actor.head.weight.mul_(scale)
+            actor.head.bias.mul_(scale)

@@ -16,6 +16,7 @@ from training.improvement import (
     FitSettings,
     branch_sampler,
     expected_gain,
+    limit_logits,
     move_actor,
 )
 from training.network import Actor, masked_argmax, standardiser
@@ -90,6 +91,19 @@ def test_large_advantages_are_clipped() -> None:
     rows = torch.as_tensor(recorded()[:100])
     with torch.no_grad():
         assert torch.equal(networks[0](rows), networks[1](rows))
+
+
+def test_limited_logits_decide_the_same() -> None:
+    actor, branches = fresh_actor(), invented()
+    rows = torch.as_tensor(branches.observations)
+    before = choices(actor, branches)
+    with torch.no_grad():
+        free = actor(rows)
+        limit_logits(actor, rows, 1e6)
+        assert torch.equal(actor(rows), free)
+        limit_logits(actor, rows, 1e-3)
+        assert float(actor(rows).abs().max()) == pytest.approx(1e-3)
+    assert (choices(actor, branches) == before).all()
 
 
 def test_the_same_seed_moves_it_the_same() -> None:
