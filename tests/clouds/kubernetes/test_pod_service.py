@@ -88,7 +88,8 @@ def test_pods_that_die_cost_no_job(site: Site) -> None:
             die(pod)
         controller.await_completed(ids)
         controller.check_each_job_ended_once(ids)
-        controller.await_event("EV23", 2)
+        codes = controller.codes()
+        assert codes["EV22"] + codes["EV23"] == 2  # a pod may die before it has registered
 
 
 def test_a_node_that_goes_down_costs_no_job(site: Site) -> None:
