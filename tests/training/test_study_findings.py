@@ -16,6 +16,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from agents.break_even import BreakEven
 from agents.network_policy import NetworkPolicy
+from agents.registry import make_policy
 from env.actions import Action, action_index, n_actions
 from env.catalog import Catalog, Movie, load_catalog
 from env.cluster import Cluster
@@ -31,13 +32,15 @@ from training.findings.duel import SAME, duel
 from training.findings.naive import break_even_s
 from training.findings.readable import readable, readable_names
 from training.findings.surrogate import (
+    Fidelity,
     TreePolicy,
     fit_tree,
     predict,
+    readable_size,
     shuffled_importance,
     tree_text,
 )
-from training.findings.visits import Decisions, Diary, Recorder
+from training.findings.visits import Corrected, Decisions, Diary, Recorder
 from training.findings.world import GRACE, MINIMIZE, QUICK, Effort, World, seconds_by_state
 
 T = TypeVar("T")
@@ -267,6 +270,36 @@ def test_branches_that_end_alike_are_folded() -> None:
     assert tree.get_n_leaves() > 2
     lines = tree_text(tree, ["first", "second"], ["keep", "go"]).splitlines()
     assert lines == ["first <= 0.5: KEEP  (100%)", "first > 0.5: GO  (80%)"]
+
+
+@pytest.mark.parametrize(
+    ("ratios", "shown"),
+    [
+        ({8: 40.0, 16: 1.05, 32: 1.01, 256: 1.0}, 16),
+        ({8: 40.0, 16: 9.0, 32: 3.0, 256: 1.01}, 32),  # what fits is too large to read
+        ({8: 40.0, 16: 9.0}, 16),
+    ],
+)
+def test_the_smallest_tree_that_costs_little_is_shown(ratios: dict[int, float], shown: int) -> None:
+    sizes = {n: Fidelity(n, 3, 0.9, 0.5, ratio, ratio, ()) for n, ratio in ratios.items()}
+    assert readable_size(sizes) == shown
+
+
+def test_a_pupil_acts_and_the_network_corrects() -> None:
+    here = world()
+    network = here.policy(MODEL)
+    assert isinstance(network, NetworkPolicy)
+    diary = Diary()
+    requests = here.requests(Poisson(here.rate(0.2)), 0, 0.1)
+    pupil = f"{GRACE}:discipline=sjf"  # as the network
+    alone = here.simulate(requests, pupil)
+    run = here.simulate(requests, Corrected(network, diary, make_policy(pupil)))
+    assert run.ended_s == alone.ended_s
+    table = diary.table()
+    assert table.masks[np.arange(len(table)), table.actions].all()
+    logits = np.where(table.masks, network.logits(table.observations), -np.inf)
+    assert (logits.argmax(axis=1) == table.actions).all()
+    assert len(table.joined(table)) == 2 * len(table)
 
 
 class Watcher(TreePolicy):

@@ -158,7 +158,7 @@ def pushes(world: World, rows: Sequence[Capacity], track: Track) -> list[Push]:
 
 def check_hours(world: World) -> float:
     """Length of the runs of `pushes`, hours."""
-    return min(_CHECK_HOURS, 4 * world.effort.hours)
+    return min(_CHECK_HOURS, 2 * world.effort.hours)
 
 
 def _push(world: World, policy: str, flavor: str, per_hour: float, share: float) -> Push:

@@ -148,6 +148,7 @@ def cold_start_plot(found: ColdStart) -> Figure:
     axes.plot(jobs, found.cold_s, "o-", color="#D55E00", label="no node holds the image")
     axes.plot(jobs, found.cached_s, "o-", color="#009E73", label="all nodes hold it")
     axes.fill_between(jobs, found.cached_s, found.cold_s, color="#D55E00", alpha=0.15, linewidth=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("job, in order of arrival")
     axes.set_ylabel("mean delay, s")
     axes.set_ylim(bottom=0)

@@ -99,6 +99,8 @@ def tree_plot(found: Surrogate) -> Figure:
     right.plot(leaves, [one.cost_ratio for one in found.sizes], "o-", label="geometric mean")
     right.plot(leaves, [one.worst for one in found.sizes], "s--", label="worst episode")
     right.axhline(1, color="0.5", linewidth=0.8, linestyle=":")
+    right.set_yscale("log", base=2)
+    right.yaxis.set_major_formatter("{x:g}")
     right.set_ylabel("cost relative to the network", fontsize=SMALL)
     for axes in (left, right):
         axes.set_xscale("log", base=2)

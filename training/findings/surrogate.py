@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from env.cost import cost_so_far
 from env.dispatch import Discipline
 from env.observation import action_mask, features
 from training.findings.readable import readable, readable_names
-from training.findings.visits import Decisions, Visits, action_names
+from training.findings.visits import Corrected, Decisions, Diary, Visits, action_names
 from training.findings.world import Track, World
 
 _LEAF_STATES = 20
@@ -27,6 +27,15 @@ _SHUFFLED = 4000
 """Most held-out decisions that a feature is shuffled over."""
 
 _LISTED = 12
+
+_PUPILS = (32, 128)
+"""Leaves of the trees that act while the network corrects them."""
+
+_READABLE = 32
+"""Most leaves that a person will read."""
+
+_CLOSE = 1.1
+"""A tree that costs less than this times the network's cost is close enough to be shown."""
 
 
 class TreePolicy(Policy):
@@ -105,6 +114,7 @@ class Surrogate:
 
     Attributes:
         sizes: fidelity of each tree, small to large.
+        corrections: decisions that were added in states that pupils got into.
         shown: fidelity of the printed one.
         text: the printed tree.
         actions: its fidelity for each action.
@@ -115,6 +125,7 @@ class Surrogate:
     """
 
     sizes: tuple[Fidelity, ...]
+    corrections: int
     shown: Fidelity
     text: str
     actions: tuple[ActionFidelity, ...]
@@ -129,18 +140,21 @@ def surrogate(world: World, visits: Visits, track: Track) -> Surrogate:
     if not isinstance(network, NetworkPolicy):
         raise TypeError(f"{world.frozen} is not a network")
     names = action_names(world.flavors)
-    trees = {leaves: fit_tree(visits.fit, leaves) for leaves in world.effort.leaves}
+    lessons = taught(world, visits, network, track)
+    trees = {leaves: fit_tree(lessons, leaves) for leaves in world.effort.leaves}
     sizes = {}
     for leaves, tree in track(list(trees.items()), "surrogate trees"):
         sizes[leaves] = _judge(world, visits, tree, TreePolicy(tree, network.discipline))
-    shown = trees[world.effort.shown_leaves]
+    size = readable_size(sizes)
+    shown = trees[size]
     largest = trees[max(trees)]
     figures = readable_names(world.flavors)
     gains = sorted(zip(figures, largest.feature_importances_, strict=True), key=lambda x: -x[1])
     commonest = np.bincount(visits.fit.actions).argmax()
     return Surrogate(
         tuple(sizes.values()),
-        sizes[world.effort.shown_leaves],
+        len(lessons) - len(visits.fit),
+        sizes[size],
         tree_text(shown, figures, names),
         tuple(_by_action(shown, visits.held_out, names)),
         float((visits.held_out.actions == commonest).mean()),
@@ -149,14 +163,53 @@ def surrogate(world: World, visits: Visits, track: Track) -> Surrogate:
     )
 
 
+def taught(world: World, visits: Visits, network: NetworkPolicy, track: Track) -> Decisions:
+    """The network's decisions, also in states that only a pupil gets into.
+
+    A tree that is fitted on the network's own path does not know what to do beside it, and one
+    wrong order leads there. So pupils act in the fitting episodes and the network says what it
+    would have done (DAgger: Ross, Gordon, Bagnell, AISTATS 2011; for trees VIPER: Bastani, Pu,
+    Solar-Lezama, NeurIPS 2018).
+    """
+    lessons = visits.fit
+    limit_s = 2 * 3600.0 * world.effort.visit_hours  # a pupil that starts nobody must not wait on
+    for leaves in _PUPILS:
+        pupil = TreePolicy(fit_tree(lessons, leaves), network.discipline)
+        diary = Diary()
+        for lesson in track(visits.lessons, f"pupil of {leaves} leaves"):
+            world.simulate(
+                lesson.requests,
+                Corrected(network, diary, pupil),
+                seed=lesson.seed,
+                preference=lesson.preference,
+                limit_s=limit_s,
+            )
+        lessons = lessons.joined(diary.table())
+    return lessons
+
+
+def readable_size(sizes: Mapping[int, Fidelity]) -> int:
+    """The smallest tree that costs little more than the network; else the largest readable one."""
+    within = [size for size, one in sizes.items() if one.cost_ratio < _CLOSE]
+    return min(min(within, default=_READABLE), max(s for s in sizes if s <= _READABLE))
+
+
 def fit_tree(decisions: Decisions, leaves: int) -> DecisionTreeClassifier:
-    """A tree of at most so many leaves, the same for the same decisions."""
+    """A tree of at most so many leaves, the same for the same decisions.
+
+    Rare orders weigh more (each by the root of its share): a spawn that is missed costs far more
+    than a keep, of which there are many.
+    """
+    counts = np.bincount(decisions.actions)
     tree = DecisionTreeClassifier(
         max_leaf_nodes=leaves,
         min_samples_leaf=min(_LEAF_STATES, max(1, len(decisions) // 50)),
         random_state=0,
     )
-    tree.fit(decisions.figures, decisions.actions)
+    weights = 1.0 / np.sqrt(counts[decisions.actions])
+    tree.fit(
+        decisions.figures, decisions.actions, sample_weight=weights * len(weights) / weights.sum()
+    )
     return tree
 
 
@@ -172,7 +225,8 @@ def predict(tree: DecisionTreeClassifier, decisions: Decisions) -> NDArray[np.in
 def tree_text(tree: DecisionTreeClassifier, figures: Sequence[str], actions: Sequence[str]) -> str:
     """The tree as text; branches that all end in the same order are folded into one.
 
-    Each end tells the share of the fitted decisions there that are the order given.
+    Each end tells the share (by weight, see `fit_tree`) of the fitted decisions there that are
+    the order given.
     """
     inner = tree.tree_
     left, right = inner.children_left.tolist(), inner.children_right.tolist()

@@ -63,6 +63,15 @@ class Decisions:
     def __len__(self) -> int:
         return len(self.actions)
 
+    def joined(self, other: Decisions) -> Decisions:
+        """These decisions and the others."""
+        return Decisions(
+            np.concatenate([self.figures, other.figures]),
+            np.concatenate([self.observations, other.observations]),
+            np.concatenate([self.masks, other.masks]),
+            np.concatenate([self.actions, other.actions]),
+        )
+
 
 class Recorder(Policy):
     """Does what a network does, and writes it down."""
@@ -88,6 +97,28 @@ class Recorder(Policy):
             self._diary.masks.append(mask.copy())
             self._diary.actions.append(action_index(action, cluster.n_flavors))
         return action
+
+
+class Corrected(Recorder):
+    """Does what a pupil does, and writes down what the network would have done."""
+
+    def __init__(self, network: NetworkPolicy, diary: Diary, pupil: Policy) -> None:
+        super().__init__(network, diary)
+        self._pupil = pupil
+
+    def reset(self, cluster: Cluster) -> None:
+        """Prepare to serve this cluster."""
+        super().reset(cluster)
+        self._pupil.reset(cluster)
+
+    def act(self, cluster: Cluster) -> Action:
+        """The pupil's order."""
+        super().act(cluster)
+        return self._pupil.act(cluster)
+
+    def wake_at(self, cluster: Cluster) -> float | None:
+        """When the pupil wants to be asked again."""
+        return self._pupil.wake_at(cluster)
 
 
 @dataclass(frozen=True)
@@ -130,7 +161,8 @@ class Visits:
 
     Attributes:
         fit, held_out: decisions to fit trees on, and to judge them on.
-        episodes: the held-out ones.
+        lessons: the episodes of the former.
+        episodes: those of the latter.
         costs: of the policy on these, in order.
         habits: one for each preference.
         losses: to a naive algorithm, the largest first.
@@ -139,6 +171,7 @@ class Visits:
 
     fit: Decisions
     held_out: Decisions
+    lessons: tuple[Watched, ...]
     episodes: tuple[Watched, ...]
     costs: NDArray[np.float64]
     habits: tuple[Habits, ...]
@@ -203,6 +236,7 @@ def watch(world: World, track: Track) -> Visits:
     return Visits(
         fit.table(),
         held.table(),
+        tuple(first),
         tuple(episodes),
         costs,
         tuple(_habits(world, episodes, ours, spawned, naive)),

@@ -50,7 +50,6 @@ class Effort:
         visit_loads: offered loads of these.
         preferences: w at which it is watched.
         leaves: sizes of the decision trees that imitate it.
-        shown_leaves: size of the tree that is printed.
     """
 
     seeds: int = 5
@@ -65,7 +64,6 @@ class Effort:
     visit_loads: tuple[float, ...] = (0.05, 0.2, 0.4, 0.65)
     preferences: tuple[float, ...] = (0.1, 0.33, 0.5, 0.67, 0.9)
     leaves: tuple[int, ...] = (8, 16, 32, 64, 256)
-    shown_leaves: int = 16
 
 
 FULL: Final = Effort()
@@ -82,7 +80,6 @@ QUICK: Final = Effort(
     visit_loads=(0.3,),
     preferences=(0.1, 0.5, 0.9),
     leaves=(8, 16),
-    shown_leaves=16,
 )
 
 
