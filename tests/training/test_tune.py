@@ -1,0 +1,172 @@
+"""``python -m training.tune`` as a user runs it, and the space that it searches."""
+
+from __future__ import annotations
+
+import sqlite3
+import tomllib
+from pathlib import Path
+
+import optuna
+import pytest
+
+from agents.heuristic import Heuristic
+from agents.parameters import describe_parameters
+from agents.registry import make_policy, policy_class, policy_names
+from env.config import load_profile
+from env.episodes import Episode
+from training import tune as command
+from training.tuning import study as study_module
+from training.tuning.space import RELATIVE_TO_PREFERENCE, Space
+from training.tuning.yardstick import BASELINE, Yardstick, cost_vector, tuning_episodes
+
+HOME = load_profile("openstack")
+
+
+@pytest.fixture
+def few_jobs(monkeypatch: pytest.MonkeyPatch) -> list[Episode]:
+    """The first jobs of six training scenarios."""
+    episodes = [
+        Episode(e.profile, e.requests[:8], e.catalog, e.preference, e.seed, e.horizon_s)
+        for e in tuning_episodes(0, 0, "openstack")[:6]
+    ]
+    monkeypatch.setattr(study_module, "tuning_episodes", lambda *_: episodes)
+    return episodes
+
+
+@pytest.mark.parametrize("rule", policy_names())
+def test_every_parameter_of_every_rule_is_tuned_or_fixed(rule: str) -> None:
+    space = Space(rule, HOME)
+    infos = describe_parameters(policy_class(rule).parameters_type)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    for _ in range(20):
+        values = space.choose(study.ask())
+        assert set(values) == {info.name for info in infos}
+        policy = make_policy(space.spec(values))
+        assert isinstance(policy, Heuristic)
+        assert policy.discipline == "sjf"
+        assert all(
+            getattr(policy.parameters, name) is not None or text == "none"
+            for name, text in values.items()
+        )
+    assert set(space.free) >= {"max_workers"}
+
+
+def test_the_defaults_are_the_start_but_for_the_discipline() -> None:
+    space = Space("grace-period", HOME)
+    assert space.spec(space.start()) == "grace-period:discipline=sjf"
+
+
+def test_a_rule_without_ranges_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.tuning.space._RANGES", {})
+    with pytest.raises(ValueError, match="grace-period: no range to tune max_idle_time in"):
+        Space("grace-period", HOME)
+
+
+@pytest.mark.parametrize("rule", sorted(set(policy_names()) - RELATIVE_TO_PREFERENCE))
+def test_one_run_tells_the_costs_at_all_preferences(rule: str, few_jobs: list[Episode]) -> None:
+    vectors = {cost_vector(few_jobs[0], w, rule) for w in (0.1, 0.5, 0.9)}
+    assert len(vectors) == 1
+
+
+@pytest.mark.parametrize("rule", sorted(RELATIVE_TO_PREFERENCE - {"break-even"}))
+def test_tuned_settings_do_not_heed_the_preference(rule: str, few_jobs: list[Episode]) -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=3))
+    space = Space(rule, HOME)
+    for _ in range(3):
+        spec = space.spec(space.choose(study.ask()))
+        assert len({cost_vector(few_jobs[0], w, spec) for w in (0.1, 0.5, 0.9)}) == 1
+
+
+def test_the_baseline_is_its_own_measure(few_jobs: list[Episode]) -> None:
+    yardstick = Yardstick(few_jobs, [0.1, 0.9])
+    assert yardstick.ratios(BASELINE) == pytest.approx([1.0, 1.0])
+    one = yardstick.at(0.9)
+    assert one.ratios("break-even") == pytest.approx(
+        Yardstick(few_jobs, [0.9]).ratios("break-even")
+    )
+
+
+def run(folder: Path, *more: str) -> int:
+    return command.main(
+        [
+            *("--preference", "0.9", "--preference", "0.1", "--random-episodes", "0"),
+            *("--storage", str(folder / "trials.sqlite"), "--output", str(folder / "out.toml")),
+            *more,
+        ]
+    )
+
+
+@pytest.mark.usefixtures("few_jobs")
+def test_writes_the_best_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rivals = ("--rival", "grace-period", "--rival", "break-even")
+    assert run(tmp_path, *rivals, "--trials", "3") == 0
+    table = tomllib.loads((tmp_path / "out.toml").read_text(encoding="utf-8"))
+    assert table["made"]["trials"] == 3
+    assert table["made"]["command"].startswith("python -m training.tune --rival grace-period")
+    assert list(table["rules"]) == ["grace-period", "break-even"]
+    for rule, by_preference in table["rules"].items():
+        assert list(by_preference) == ["0.1", "0.9"]
+        for entry in by_preference.values():
+            assert make_policy(entry["spec"]).discipline == "sjf"
+            assert entry["cost"] <= entry["default_cost"] + 1e-4
+            assert entry["judged"] == (6 if rule == "grace-period" else 3)
+    assert table["rules"]["grace-period"]["0.1"]["default_cost"] == 1.0
+    assert "w = 0.9" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("few_jobs")
+def test_an_interrupted_search_ends_as_one_that_was_not(tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for folder in (whole, parts):
+        folder.mkdir()
+    rule = ("--rival", "grace-period")
+    assert run(whole, *rule, "--trials", "4") == 0
+    assert run(parts, *rule, "--trials", "2") == 0
+    assert run(parts, *rule, "--trials", "4") == 0
+    one, two = (
+        tomllib.loads((folder / "out.toml").read_text(encoding="utf-8"))["rules"]
+        for folder in (whole, parts)
+    )
+    assert one == two
+    assert run(parts, *rule, "--trials", "2") == 0  # what is kept beyond does not count
+    kept = sqlite3.connect(parts / "trials.sqlite").execute("select count(*) from trials")
+    assert kept.fetchone() == (8,)
+    less = tomllib.loads((parts / "out.toml").read_text(encoding="utf-8"))["rules"]
+    assert less["grace-period"]["0.1"]["judged"] == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rival", "grace-perid"], "unknown policy 'grace-perid': did you mean 'grace-period'?"),
+        (["--preference", "2"], "preference 2.0 is outside [0.1, 0.9]"),
+        (["--trials", "0"], "'0' is not a whole number of 1 or more"),
+        (["--random-episodes", "-1"], "'-1' is not a whole number of 0 or more"),
+        (["--profile", "nowhere"], "unknown profile 'nowhere'"),
+        (["--output", "missing/x.toml"], "the folder missing does not exist"),
+        (["--storage", "."], "cannot keep the trials in .: it is not a file"),
+    ],
+)
+def test_bad_input_is_one_line(
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command.main(["--output", "out.toml", *arguments]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "out.toml").exists()
+
+
+@pytest.mark.usefixtures("few_jobs")
+def test_a_storage_that_is_no_database_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "trials.sqlite").write_text("not a database, but long enough to be one" * 9)
+    assert run(tmp_path, "--rival", "grace-period", "--trials", "1") == 2
+    assert "cannot use" in capsys.readouterr().err
+    assert not (tmp_path / "out.toml").exists()
