@@ -19,7 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m agents",
         description="List the rule-based policies, or show some of them in full.",
-        epilog="Use one as NAME:key=value,key=value, e.g. grace-period:max_idle_time=30",
+        epilog="Use one as NAME:key=value,key=value, e.g. grace-period:max_idle_time=30, or as it "
+        "was tuned for each preference, tuned:NAME",
     )
     parser.add_argument("name", nargs="*", help="show these policies in full")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")

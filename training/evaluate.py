@@ -54,8 +54,14 @@ def make_parser() -> CommandParser:
         action="append",
         default=[],
         metavar="SPEC",
-        help="NAME[:key=value,...], models/NAME or the folder of a frozen policy; repeatable "
-        f"(default: {SHIPPED_POLICY.as_posix()} if it is there, and every rule)",
+        help="NAME[:key=value,...], tuned:NAME, models/NAME or the folder of a frozen policy; "
+        f"repeatable (default: {SHIPPED_POLICY.as_posix()} if it is there, every rule as it was "
+        "tuned for each preference, and the naive ones at their defaults)",
+    )
+    parser.add_argument(
+        "--untuned",
+        action="store_true",
+        help="without --policy: every rule at its defaults instead of tuned",
     )
     parser.add_argument(
         "--preference",
@@ -146,6 +152,7 @@ def run(arguments: Sequence[str]) -> None:
         profile=options.profile,
         catalog=options.catalog,
         baseline=options.baseline,
+        tuned=not options.untuned,
     )
     records, summary = evaluate(plan, options.jobs)
     if options.json is not None:

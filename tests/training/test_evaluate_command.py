@@ -16,7 +16,7 @@ import pytest
 from evaluation_world import ROOT, ROWS, run_module, write_frozen, write_rows
 
 from agents.frozen import CARD_FILE, NETWORK_FILE
-from agents.registry import policy_names
+from agents.registry import NAIVE, policy_names
 from training.evaluate import main
 from training.evaluation.summary import MEANS
 
@@ -191,8 +191,12 @@ def test_in_a_fresh_clone_every_rule_takes_part(
 ) -> None:
     assert main(["--scenario", "busy.csv", "--seeds", "1", "--json", "x.json"]) == 0
     results = json.loads((here / "x.json").read_text(encoding="utf-8"))["results"]
+    tuned = [f"tuned:{rule}" for rule in policy_names()]
+    assert [result["policy"] for result in results] == [*tuned, *NAIVE]
+    assert "tuned:adaptive-flavor" in capsys.readouterr().out
+    assert main(["--scenario", "busy.csv", "--untuned", "--seeds", "1", "--json", "x.json"]) == 0
+    results = json.loads((here / "x.json").read_text(encoding="utf-8"))["results"]
     assert [result["policy"] for result in results] == policy_names()
-    assert "adaptive-flavor" in capsys.readouterr().out
 
 
 def test_a_run_in_which_no_job_is_done_has_nulls(here: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from evaluation_world import ROWS, small_plan, write_frozen, write_rows
 
-from agents.registry import policy_names
+from agents.registry import NAIVE, policy_names
 from env.errors import DaCircoError
 from env.scenario import scenario_names
 from training.evaluation.plan import default_policies, make_plan
@@ -20,10 +20,13 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_by_default_every_rule_on_the_test_scenarios() -> None:
+TUNED = [f"tuned:{rule}" for rule in policy_names()]
+
+
+def test_by_default_every_rule_as_tuned_on_the_test_scenarios() -> None:
     plan = make_plan()
     assert [scenario.name for scenario in plan.scenarios] == scenario_names("test")
-    assert list(plan.policies) == policy_names()
+    assert list(plan.policies) == [*TUNED, *NAIVE]
     assert plan.preferences == (0.5,)
     assert plan.profile.name == "openstack"
     assert plan.baseline == "grace-period"
@@ -32,7 +35,8 @@ def test_by_default_every_rule_on_the_test_scenarios() -> None:
 
 def test_the_shipped_policy_comes_first_where_it_is_there(tmp_path: Path) -> None:
     write_frozen(tmp_path / "models" / "dacirco")
-    assert default_policies() == ["models/dacirco", *policy_names()]
+    assert default_policies() == ["models/dacirco", *TUNED, *NAIVE]
+    assert default_policies(tuned=False) == ["models/dacirco", *policy_names()]
     assert make_plan(scenarios=["near-idle"]).frozen == ("models/dacirco",)
 
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from agents.by_preference import ByPreference
 from agents.heuristic import Heuristic
-from agents.registry import MODELS, make_policy, policy_names
+from agents.registry import MODELS, NAIVE, make_policy, policy_names
+from agents.tuned import tuned_name, tuned_specs
 from env.catalog import DEFAULT_CATALOG, Catalog, load_catalog
 from env.cluster import Cluster
 from env.config import Profile, load_profile
@@ -77,10 +79,17 @@ class Plan:
                         yield Task(policy, preference, scenario, seed)
 
 
-def default_policies() -> list[str]:
-    """The frozen policy that ships, where it is there, and every rule at its defaults."""
+def default_policies(*, tuned: bool = True) -> list[str]:
+    """The frozen policy that ships, where it is there, and every rule.
+
+    Args:
+        tuned: the rules as they were tuned for each preference, and besides these the naive
+            ones at their defaults; else every rule at its defaults.
+    """
     shipped = [SHIPPED_POLICY.as_posix()] if SHIPPED_POLICY.is_dir() else []
-    return [*shipped, *policy_names()]
+    if not tuned:
+        return [*shipped, *policy_names()]
+    return [*shipped, *(tuned_name(rule) for rule in tuned_specs()), *NAIVE]
 
 
 def make_plan(
@@ -92,6 +101,7 @@ def make_plan(
     profile: str | Path = DEFAULT_PROFILE,
     catalog: str | Path = DEFAULT_CATALOG,
     baseline: str | None = None,
+    tuned: bool = True,
 ) -> Plan:
     """Look up all names, read all files and check that they go together.
 
@@ -105,6 +115,7 @@ def make_plan(
         catalog: name or CSV file.
         baseline: a policy, which is added if it is not among them; default: the naive
             ``grace-period`` if it is among them, else the first policy.
+        tuned: what the default policies are, see `default_policies`.
 
     Raises:
         DaCircoError: a name is unknown, a file or a value is not valid, or a policy cannot
@@ -113,7 +124,9 @@ def make_plan(
     data_centre = load_profile(profile)
     movies = load_catalog(catalog)
     chosen = _load_scenarios(scenarios or ["test"], movies)
-    specs = _unique([*(policies or default_policies()), *([baseline] if baseline else [])])
+    specs = _unique(
+        [*(policies or default_policies(tuned=tuned)), *([baseline] if baseline else [])]
+    )
     made = {spec: make_policy(spec) for spec in specs}
     for policy in made.values():
         policy.reset(Cluster(data_centre))
@@ -131,7 +144,11 @@ def make_plan(
         ),
         seeds=tuple(range(seeds)),
         baseline=baseline.strip(),
-        frozen=tuple(s for s, policy in made.items() if not isinstance(policy, Heuristic)),
+        frozen=tuple(
+            spec
+            for spec, policy in made.items()
+            if not isinstance(policy, (Heuristic, ByPreference))
+        ),
     )
 
 
