@@ -69,7 +69,22 @@ def machine_cluster(cores: int | None = None, ram_gib: float | None = None) -> C
 
 
 def with_boot_delay(profile: Profile, boot_delay_s: float) -> Profile:
-    """The profile of workers that start this much later than it says, seconds."""
-    boot = profile.timing.boot
-    boot = replace(boot, median_s=boot.median_s + boot_delay_s)
-    return replace(profile, timing=replace(profile.timing, boot=boot))
+    """The profile of workers that start this much later than it says, seconds.
+
+    To wait takes no CPU time and neither scatters nor slows down on a crowded machine.
+    """
+    if not boot_delay_s:
+        return profile
+    timing = profile.timing
+    boot = timing.boot
+    median_s = boot.median_s + boot_delay_s
+    at_work = boot.median_s / median_s
+    return replace(
+        profile,
+        timing=replace(
+            timing,
+            boot=replace(boot, median_s=median_s, sigma=boot.sigma * at_work, crowd_slope=0.0),
+            contention=replace(timing.contention, boot_load=timing.contention.boot_load * at_work),
+            usage=replace(timing.usage, boot_cores=timing.usage.boot_cores * at_work),
+        ),
+    )

@@ -46,9 +46,15 @@ def test_a_machine_with_too_little_ram_is_refused() -> None:
         machine_cluster(4, 2.0)
 
 
-def test_a_boot_delay_is_part_of_what_is_expected() -> None:
+def test_a_boot_delay_is_expected_and_is_no_work() -> None:
     profile = load_profile("local")
     later = with_boot_delay(profile, 17.0)
-    assert later.timing.boot.median_s == profile.timing.boot.median_s + 17.0
+    boot, delayed = profile.timing.boot, later.timing.boot
+    assert delayed.median_s == boot.median_s + 17.0
+    assert delayed.median_s * delayed.sigma == pytest.approx(boot.median_s * boot.sigma)
+    work = boot.median_s * profile.timing.usage.boot_cores
+    assert delayed.median_s * later.timing.usage.boot_cores == pytest.approx(work)
+    load = boot.median_s * profile.timing.contention.boot_load
+    assert delayed.median_s * later.timing.contention.boot_load == pytest.approx(load)
     assert later.timing.transcode == profile.timing.transcode
-    assert with_boot_delay(profile, 0.0) == profile
+    assert with_boot_delay(profile, 0.0) is profile
