@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import jinja2
 
-from agents.frozen import NETWORK_FILE, sha256
+from agents.frozen import NETWORK_FILE, FrozenPolicy
 from agents.grace_period import GracePeriod, GracePeriodParameters
 from agents.registry import make_policy
 from env.cluster import Cluster
@@ -110,6 +110,13 @@ def _pictures(world: World, found: Findings) -> dict[str, bytes]:
     }
 
 
+def network_hash(world: World) -> str:
+    """The sha256 of the network that was studied, be the file replaced since or not."""
+    policy = world.policy(world.frozen)
+    assert isinstance(policy, FrozenPolicy)
+    return str(policy.card["files"][NETWORK_FILE]["sha256"])
+
+
 def naive_defaults() -> GracePeriodParameters:
     """What the naive algorithms run with: flavor and grace period."""
     policy = make_policy(GRACE)
@@ -132,7 +139,7 @@ def _contents(world: World, found: Findings, source: str, command: str) -> dict[
             "date": datetime.now(UTC).strftime("%Y-%m-%d"),
             "revision": (git_revision() or "unknown")[:10],
             "policy": world.frozen,
-            "sha256": sha256(Path(world.frozen) / NETWORK_FILE),
+            "sha256": network_hash(world),
             "profile": world.profile.name,
         },
         "cores": world.cores,
