@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -156,15 +156,20 @@ class Runner:
             on_batch()
         if not left:
             return
+        paths = {batch: self._path(batch) for batch in left}
+        for batch, outcome in self._outcomes(left):
+            if self._path(batch) != paths[batch]:
+                raise DaCircoError(f"{batch.policy} was changed while it competed: start again")
+            self._keep(batch, outcome)
+            on_batch()
+
+    def _outcomes(self, batches: Sequence[Batch]) -> Iterator[tuple[Batch, Outcome]]:
+        jobs = [(self._course, batch) for batch in batches]
         if self._processes == 1:
-            for batch in left:
-                self._keep(batch, carry_out(self._course, batch))
-                on_batch()
+            yield from map(_work, jobs)
             return
-        with worker_pool(min(self._processes, len(left))) as pool:
-            for batch, outcome in pool.imap(_work, [(self._course, batch) for batch in left]):
-                self._keep(batch, outcome)
-                on_batch()
+        with worker_pool(min(self._processes, len(jobs))) as pool:
+            yield from pool.imap(_work, jobs)
 
     def outcome(self, batch: Batch) -> Outcome:
         """Of a batch that was carried out."""
