@@ -102,7 +102,7 @@ def test_writes_the_best_settings(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert run(tmp_path, *rivals, "--trials", "3") == 0
     table = tomllib.loads((tmp_path / "out.toml").read_text(encoding="utf-8"))
     assert table["made"]["trials"] == 3
-    assert table["made"]["command"].startswith("python -m training.tune --rival grace-period")
+    assert table["made"]["command"].startswith("python -m training.tune --preference 0.9")
     assert list(table["rules"]) == ["grace-period", "break-even"]
     for rule, by_preference in table["rules"].items():
         assert list(by_preference) == ["0.1", "0.9"]
