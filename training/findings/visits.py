@@ -132,6 +132,9 @@ class Habits:
         to_minimize, to_grace: cost relative to each naive algorithm, geometric mean.
         delay_to_grace, p95_to_grace, core_to_grace: mean delay, 95th percentile of the delay
             and reserved core-seconds relative to grace-period, likewise.
+        helped, to_helped: the naive algorithm that does best at this preference when it serves as
+            the policy does and has the best flavor (see `helped_naive`), and the cost
+            relative to it, likewise.
     """
 
     preference: float
@@ -143,6 +146,8 @@ class Habits:
     delay_to_grace: float
     p95_to_grace: float
     core_to_grace: float
+    helped: str
+    to_helped: float
 
 
 @dataclass(frozen=True)
@@ -179,6 +184,13 @@ class Visits:
     jobs: int
 
 
+def helped_naive(flavors: Sequence[str]) -> list[str]:
+    """Both naive algorithms with each flavor and the policy's queue discipline."""
+    return [
+        f"{name}:flavor={flavor},discipline=sjf" for name in (MINIMIZE, GRACE) for flavor in flavors
+    ]
+
+
 def families(world: World) -> dict[str, ArrivalFamily]:
     """The arrival processes of the watched episodes by name."""
     found: dict[str, ArrivalFamily] = {
@@ -211,7 +223,9 @@ def watch(world: World, track: Track) -> Visits:
     first = watched_episodes(world, FIT_SEED)
     ours: list[EpisodeMetrics] = []
     spawned: list[tuple[int, ...]] = []
-    naive: dict[str, list[EpisodeMetrics]] = {MINIMIZE: [], GRACE: []}
+    naive: dict[str, list[EpisodeMetrics]] = {
+        name: [] for name in (MINIMIZE, GRACE, *helped_naive(world.flavors))
+    }
     for episode in track([*first, *episodes], "frozen policy"):
         judged = episode.seed >= HELD_OUT_SEED
         diary = held if judged else fit
@@ -261,6 +275,7 @@ def _habits(
             pairs = [(getattr(ours[i], figure), getattr(naive[rival][i], figure)) for i in mine]
             return float(np.exp(np.mean([np.log(one / other) for one, other in pairs])))
 
+        helped = max(helped_naive(world.flavors), key=lambda rival: ratio(rival, "cost"))
         rows.append(
             Habits(
                 w,
@@ -274,6 +289,8 @@ def _habits(
                 ratio(GRACE, "delay_mean_s"),
                 ratio(GRACE, "delay_p95_s"),
                 ratio(GRACE, "core_seconds"),
+                helped,
+                ratio(helped, "cost"),
             )
         )
     return rows
@@ -286,8 +303,8 @@ def _losses(
 ) -> list[Loss]:
     found = [
         Loss(episode.name, episode.preference, name, one.cost / other.cost)
-        for name, theirs in naive.items()
-        for episode, one, other in zip(episodes, ours, theirs, strict=True)
+        for name in (MINIMIZE, GRACE)
+        for episode, one, other in zip(episodes, ours, naive[name], strict=True)
         if one.cost > other.cost
     ]
     return sorted(found, key=lambda loss: -loss.ratio)
