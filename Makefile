@@ -9,7 +9,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 CLOUDS := openstack kubernetes s3 prometheus
-.PHONY: help venv up train train-full evaluate tune compete bench test lint clean \
+.PHONY: help venv up train train-full evaluate tune compete study bench test lint clean \
 	$(addprefix test-,$(CLOUDS))
 
 help: ## List the targets
@@ -42,6 +42,9 @@ tune: $(STAMP) ## Tune the rivals on the training scenarios
 
 compete: $(STAMP) ## The competition: docs/competition.md made anew
 	$(BIN)/python -m training.compete $(ARGS)
+
+study: $(STAMP) ## The study: docs/study.md and its pictures made anew
+	$(BIN)/python -m training.study $(ARGS)
 
 bench: $(STAMP) ## Measure the speed of the simulator and of training
 	$(BIN)/python -m training.bench $(ARGS)
