@@ -205,5 +205,5 @@ def limit_logits(actor: Actor, observations: torch.Tensor, largest: float) -> No
     with torch.no_grad():
         scale = largest / float(actor(observations).abs().max())
         if scale < 1.0:
-            actor.head.weight.mul_(scale)
-            actor.head.bias.mul_(scale)
+            for parameter in actor.head.parameters():
+                parameter.mul_(scale)
