@@ -88,14 +88,14 @@ def make_parser() -> CommandParser:
         type=whole_number,
         default=3,
         metavar="N",
-        help="seeds of the simulator on the profile as it is (default: %(default)s)",
+        help="seeds of the simulator at home and with faults (default: %(default)s)",
     )
     parser.add_argument(
         "--seeds-elsewhere",
         type=whole_number,
         default=1,
         metavar="N",
-        help="seeds in the worlds off the profile (default: %(default)s)",
+        help="seeds in the other worlds (default: %(default)s)",
     )
     parser.add_argument(
         "--seeds-bound",

@@ -17,9 +17,9 @@ _OFF: Final = 0.3
 """By how much boots, transcodes and arrivals are off the profile."""
 _SIZES: Final = (2, 6, 12)
 _SPAWN_FAILURE: Final = 0.05
-_LOST_PER_HOUR: Final = 1.2
-"""At this rate two workers in a hundred or more are lost over their lives, which last from
-one minute to some (the report tells how many were)."""
+_LOST_PER_HOUR: Final = 0.7
+"""At this rate about two workers in a hundred are lost over their lives, which last from one
+minute to some (the page tells how many were)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter
 
 from training.competition.front import Point, pareto_front
 from training.competition.results import Away, Home
@@ -59,21 +59,14 @@ def preference_plot(home: Home) -> Figure:
     for rule in dict.fromkeys(rival.rule for rival in home.entry.rivals):
         tuned = home.of_tuned(rule)
         ratios = [home.match(tuned, best, w).ratio.value for w in range(len(preferences))]
-        axes.plot(preferences, ratios, "-", color=_RIVAL, linewidth=0.8, alpha=0.6)
-        axes.annotate(
-            rule,
-            (preferences[-1], ratios[-1]),
-            fontsize=6,
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            color=_RIVAL,
-        )
+        first = rule == home.entry.rivals[0].rule
+        label = "every rule, tuned for each preference" if first else None
+        axes.plot(preferences, ratios, "-", color=_RIVAL, linewidth=0.8, alpha=0.6, label=label)
     _ratio_axis(axes)
     axes.axhline(1, color="0.4", linewidth=0.8)
     axes.set_xlabel("preference w (lean to fast)")
     axes.set_ylabel("cost relative to the best tuned rule")
-    axes.legend(frameon=False, fontsize=8, loc="upper left")
+    axes.legend(frameon=False, fontsize=8, loc="upper right")
     return figure
 
 
@@ -124,6 +117,7 @@ def dial_plot(home: Home) -> Figure:
     axes.set_xscale("log")
     axes.set_yscale("log")
     for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0)))
         axis.set_major_formatter("{x:.0f}")
         axis.set_minor_formatter(NullFormatter())
     shown = [*pareto_front(points), *curve]

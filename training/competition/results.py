@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from training.competition.conditions import AT_HOME, ELSEWHERE, Condition
+from training.competition.conditions import AT_HOME, ELSEWHERE, FAULTS, Condition
 from training.competition.entrants import (
     Rival,
     scaled,
@@ -37,8 +37,8 @@ class Entry:
         rivals: every rule with every setting.
         scenarios: names.
         preferences: w.
-        seeds: of the simulator, at home. seeds_elsewhere: off the profile. seeds_bound: of
-            the clairvoyant bound.
+        seeds: of the simulator, at home and with faults. seeds_elsewhere: in other worlds.
+            seeds_bound: of the clairvoyant bound.
         home_nodes: nodes of the home profile.
     """
 
@@ -55,6 +55,10 @@ class Entry:
     def shipped(self) -> str:
         """The policy whose targets are checked."""
         return self.learned[0]
+
+    def seeds_in(self, condition: Condition) -> int:
+        """How many; faults are chance themselves, so they get as many as home."""
+        return self.seeds if condition == FAULTS else self.seeds_elsewhere
 
     def at_home(self) -> list[Batch]:
         """The runs on the profile as it is."""
@@ -168,7 +172,7 @@ class Home:
         """The runs off the profile."""
         entry = self.entry
         return [
-            batch_for(spec, w, condition, entry.seeds_elsewhere)
+            batch_for(spec, w, condition, entry.seeds_in(condition))
             for condition in ELSEWHERE
             for w in entry.preferences
             for spec in (entry.shipped, *(r.spec for r in self.contestants(condition, w)))
@@ -268,11 +272,11 @@ def away(home: Home, runner: Runner, condition: Condition) -> Away:
     entry = home.entry
     ours, theirs, rivals, outcomes = [], [], [], []
     for w in entry.preferences:
-        outcome = runner.outcome(batch_for(entry.shipped, w, condition, entry.seeds_elsewhere))
+        outcome = runner.outcome(batch_for(entry.shipped, w, condition, entry.seeds_in(condition)))
         outcomes.append(outcome)
         ours.append(outcome.cost_per_job(w))
         met = [
-            (rival, runner.outcome(batch_for(rival.spec, w, condition, entry.seeds_elsewhere)))
+            (rival, runner.outcome(batch_for(rival.spec, w, condition, entry.seeds_in(condition))))
             for rival in home.contestants(condition, w)
         ]
         rival, best = min(met, key=lambda pair: float(np.log(pair[1].cost_per_job(w)).mean()))
