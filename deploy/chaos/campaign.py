@@ -121,8 +121,10 @@ class Campaign:
 
     def _start(self) -> None:
         command = [sys.executable, "-m", "deploy.up", "--data", str(self._data.path)]
-        for port in ("--rest-port", "--grpc-port", "--http-port"):
-            command += [port, "0"]
+        # Free ports at first, and then the same ones: workers outlive the service and call back.
+        ports = self._data.read_state().get("ports", {})
+        for name in ("rest", "grpc", "http"):
+            command += [f"--{name}-port", str(ports.get(name, 0))]
         command += ["--catalog", str(self._catalog), "--max-attempts", "1000"]
         command += ["--most-restarts", "1000", *self._plan.options]
         variables = environment(self._data)

@@ -15,6 +15,9 @@ REST_MODULE: Final = "deploy.rest.command"
 SERVICE_VARIABLE: Final = "DACIRCO_SERVICE"
 """Carried by every process of an embedded service, its workers too: the path of its data folder."""
 
+BOOT_PATIENCE_S: Final = 60.0
+"""A local worker that has not registered after this time never will."""
+
 _ROOT: Final = Path(__file__).resolve().parents[2]
 
 
@@ -44,6 +47,7 @@ def controller_command(settings: EmbeddedSettings, data: DataFolder) -> list[str
         "--storage": data.storage_url,
         "--workers-folder": data.workers,
         "--max-attempts": settings.max_attempts,
+        "--boot-timeout": BOOT_PATIENCE_S + settings.boot_delay_s,
     }
     optional = {
         "--preference": settings.preference,

@@ -143,6 +143,11 @@ class EmbeddedService:
                 "controller": self._controller.pid,
                 "rest_api": self._rest.pid,
                 "restarts": self._controller.restarts + self._rest.restarts,
+                "ports": {
+                    "rest": self.settings.rest_port,
+                    "grpc": self.settings.grpc_port,
+                    "http": self.settings.http_port,
+                },
                 "rest_url": self.rest_url,
                 "controller_url": self.controller_url,
             }
