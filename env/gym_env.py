@@ -62,9 +62,10 @@ class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
     | 5   | kill longest-idle s10.small           |
     | 6   | kill longest-idle s10.medium          |
 
-    `action_masks()` tells which can be carried out: a spawn needs room on a node, a kill an
-    idle worker. An action that cannot is counted in `info["invalid_actions"]` and otherwise
-    taken as keep.
+    `action_masks()` tells which may be ordered: a spawn needs room on a node, a kill an idle
+    worker, and keep is not offered while a job waits that no worker is there or booting for,
+    though one would fit. A spawn or kill that cannot be carried out is counted in
+    `info["invalid_actions"]` and otherwise taken as keep.
 
     ## Observation Space
 

@@ -204,5 +204,12 @@ class Observer:
 
 
 def action_mask(cluster: Cluster, mask: NDArray[np.bool_]) -> None:
-    """Fill `mask`, shape (1 + 2 * flavors,): which actions can be carried out now."""
-    mask[:] = [True, *cluster.fits, *map(bool, cluster.idle)]
+    """Fill `mask`, shape (1 + 2 * flavors,): which actions may be ordered now.
+
+    A spawn needs room, a kill an idle worker. To keep is always possible but while a job waits,
+    no worker is there or booting that could ever serve it, and one fits: a policy that kept then
+    would let the job wait until the next event, and without arrivals there is none.
+    """
+    fits = cluster.fits
+    served = not cluster.waiting or cluster.n_busy or cluster.n_booting or cluster.n_idle
+    mask[:] = [bool(served) or not any(fits), *fits, *map(bool, cluster.idle)]

@@ -207,6 +207,33 @@ def test_mask_and_observation_agree_on_what_fits() -> None:
     assert mask.tolist() == [True, True, True, False, False, True, False]
 
 
+def test_nobody_may_keep_while_a_job_waits_for_nobody() -> None:
+    cluster = Cluster(make_profile(nodes=[(4, 16.0)]))
+    mask = np.zeros(7, dtype=np.bool_)
+
+    def may_keep() -> bool:
+        action_mask(cluster, mask)
+        return bool(mask[0])
+
+    assert may_keep()
+    cluster.job_arrived(0.0, job("a", 30.0, 20.0, 10.0))
+    assert not may_keep()
+    cluster.worker_spawned(1.0, "w", 2)
+    assert may_keep()  # one boots
+    cluster.worker_ready(2.0, "w")
+    cluster.task_assigned(2.0, "a", "w")
+    cluster.job_arrived(3.0, job("b", 30.0, 20.0, 10.0))
+    assert may_keep()  # one is busy
+    cluster.worker_lost(4.0, "w")
+    assert not may_keep()
+    cluster.worker_spawned(5.0, "x", 2)
+    cluster.worker_ready(5.0, "x")
+    cluster.worker_draining(5.0, "x")
+    assert may_keep()  # nothing fits until it is gone
+    cluster.worker_stopped(6.0, "x")
+    assert not may_keep()
+
+
 # -- bounds -----------------------------------------------------------------------------
 
 
