@@ -87,6 +87,8 @@ def collect(
             # What cannot be carried out is ignored, so the rule in effect keeps.
             label = action_index(order if member.simulator.cluster.can(order) else KEEP, n_flavors)
             labels[turn, i] = label
+            # A rule may keep where the mask does not offer it (KEDA's waits for its next poll).
+            masks[turn, i, label] = True
         chosen = labels[turn] if student is None else student(observations[turn], masks[turn])
         lots = rng.random(len(members))
         for i, (member, teacher) in enumerate(zip(members, teachers, strict=True)):
