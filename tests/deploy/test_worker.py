@@ -199,7 +199,8 @@ def test_a_controller_that_is_restarted_in_the_middle(
     wait_until(lambda: "no tasks from the controller" in worker.log, "a broken stream")
     controller.start()
     controller.wait_for("task-1", "FILE_UPLOADED")
-    assert controller.kinds("task-1") == ["FILE_DOWNLOADED", *STEPS]
+    # Told again until it is answered: how often depends on when the connection broke.
+    assert list(dict.fromkeys(controller.kinds("task-1"))) == STEPS
     assert len(controller.registered) == 1
     wait_until(lambda: controller.streams == 2, "a new stream")
     controller.send(task(worker, "two.mp4", task_id="next"))

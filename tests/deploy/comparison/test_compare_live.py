@@ -113,24 +113,25 @@ def test_a_comparison_runs_for_real_and_writes_its_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    clips = make_clips(out / "videos/input-videos", 3, 0, Random(0))
+    clips = make_clips(out / "videos/input-videos", 8, 0, Random(0))
     write_catalog(tmp_path / "clips.csv", clips)
+    # Long enough that some of the samples, one a second, see a worker at work.
     requests = tuple(
         Request(float(i), clip.name, 500 + i, "ultrafast") for i, clip in enumerate(clips)
     )
-    write_scenario(tmp_path / "three.csv", Scenario("three", requests))
-    arguments = ["--scenario", str(tmp_path / "three.csv"), "--out", str(out), "--seeds", "2"]
+    write_scenario(tmp_path / "eight.csv", Scenario("eight", requests))
+    arguments = ["--scenario", str(tmp_path / "eight.csv"), "--out", str(out), "--seeds", "2"]
     arguments += ["--catalog", str(tmp_path / "clips.csv"), "--policy", "minimize-workers"]
     assert compare_live.main([*arguments, "--cores", "2"]) == 0
     data = json.loads((out / "comparison.json").read_text())
     policy = data["policies"]["minimize-workers"]
-    assert policy["measured"]["jobs"] == 3
+    assert policy["measured"]["jobs"] == 8
     assert policy["failed"] == 0
     assert len(policy["simulations"]) == 2
     assert policy["measured"]["cpu_used_mean"] > 0
     assert policy["measured"]["ram_used_mean"] > 0
     assert sum(policy["decisions"].values()) > 0
-    assert data["facts"]["jobs"] == 3
+    assert data["facts"]["jobs"] == 8
     table = (out / "comparison.md").read_text()
     assert "| minimize-workers | measured |" in table
     assert table in capsys.readouterr().out
