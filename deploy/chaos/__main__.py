@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -26,11 +27,16 @@ def _run(options: argparse.Namespace) -> None:
         mean_gap_s=options.mean_gap,
         patience_s=options.patience,
     )
-    with tempfile.TemporaryDirectory(prefix="dacirco-chaos-") as folder:
-        verdict = Campaign(plan, options.data or Path(folder)).run()
+    folder = options.data or Path(tempfile.mkdtemp(prefix="dacirco-chaos-"))
+    try:
+        verdict = Campaign(plan, folder).run()
+    except ChaosError as error:
+        raise ChaosError(f"{error}; see {folder}") from None
     print("\n".join(verdict.lines()))
     if verdict.faults:
-        raise ChaosError(f"{len(verdict.faults)} faults")
+        raise ChaosError(f"{len(verdict.faults)} faults; see {folder}")
+    if options.data is None:
+        shutil.rmtree(folder)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,7 +80,8 @@ def _parser() -> argparse.ArgumentParser:
         "--data",
         type=Path,
         metavar="FOLDER",
-        help="an empty folder to keep the service's data in; by default a temporary one",
+        help="an empty folder to keep the service's data in; by default a temporary one, which is "
+        "kept only if something is wrong",
     )
     return parser
 
