@@ -31,6 +31,9 @@ _SDK_WARNINGS = tuple(
 
 _HERE = Path(__file__).parent
 
+# Their asserts are the tests'.
+pytest.register_assert_rewrite("tests.clouds.service_scenes", "tests.clouds.live")
+
 # The storage's contract, the worker's harness and the scripted controller are shared.
 sys.path.insert(0, str(_HERE.parent / "deploy"))
 

@@ -29,6 +29,11 @@ MOVIES = "video,duration_s,width,height\n" + "".join(
 )
 """Ten clips that a busy machine transcodes in a second or two."""
 
+LONG_MOVIES = "video,duration_s,width,height\n" + "".join(
+    f"bbb_{n}.mp4,30,640,360\n" for n in range(3)
+)
+"""Three clips that keep a worker of one vCPU busy for seven seconds or more at speed fast."""
+
 COMPLETED, ERROR = pb.REQUEST_STATUS_COMPLETED, pb.REQUEST_STATUS_ERROR
 
 
@@ -112,10 +117,10 @@ class LiveController:
 
     # -- jobs -------------------------------------------------------------------------
 
-    def submit(self, count: int, first: int = 0) -> list[str]:
+    def submit(self, count: int, first: int = 0, speed: str = "ultrafast") -> list[str]:
         """Submit so many jobs, each with an output of its own."""
         return [
-            self.submit_one(f"bbb_{n % 10}.mp4", f"out-{n}.mp4", 500, "ultrafast")
+            self.submit_one(f"bbb_{n % 10}.mp4", f"out-{n}.mp4", 500, speed)
             for n in range(first, first + count)
         ]
 
@@ -161,6 +166,28 @@ class LiveController:
     def codes(self) -> Counter[str]:
         """How often each code was logged."""
         return Counter(event["code"] for event in self.events())
+
+    def await_transcoding(self, least: int) -> list[str]:
+        """Wait until so many workers transcode at the same time; their names."""
+
+        def busy() -> list[str] | None:
+            state: dict[str, bool] = {}
+            for event in self.events():
+                if event["code"] in {"EV5", "EV6", "EV8", "EV23"}:
+                    state[event["worker_id"]] = event["code"] == "EV5"
+            names = self._names()
+            found = sorted(names[worker_id] for worker_id, holds in state.items() if holds)
+            return found if len(found) >= least else None
+
+        return wait_for(busy, f"{least} transcodes", timeout_s=PATIENCE_S)
+
+    def lost(self) -> list[str]:
+        """Names of the workers that vanished or fell silent, in order."""
+        names = self._names()
+        return [names[event["worker_id"]] for event in self.events() if event["code"] == "EV23"]
+
+    def _names(self) -> dict[str, str]:
+        return {e["worker_id"]: e["name"] for e in self.events() if e["code"] == "EV2"}
 
     def check_each_job_ended_once(self, ids: Sequence[str]) -> None:
         """Every job was delivered once, and its video is whole."""

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def wait_for(
-    probe: Callable[[], T | None], what: str, *, timeout_s: float = 60.0, every_s: float = 0.2
+    probe: Callable[[], T | None], what: str, *, timeout_s: float = 180.0, every_s: float = 0.2
 ) -> T:
     """The first truthy answer of `probe`.
 

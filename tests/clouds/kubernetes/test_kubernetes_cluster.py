@@ -139,7 +139,7 @@ def test_our_worker_transcodes_in_a_pod(
         }
         environment = [{"name": key, "value": value} for key, value in variables.items()]
         pod = cluster.pod(create(core, "in-a-pod", env=environment))
-        wait_for(lambda: controller.registered, "the worker", timeout_s=120)
+        wait_for(lambda: controller.registered, "the worker")
         controller.send(
             pb.TCTask(
                 input_video="clip.mp4",
@@ -265,8 +265,8 @@ def test_a_service_account_has_only_the_rights_it_was_given(
 ) -> None:
     core.create_namespaced_service_account(NAMESPACE, {"metadata": {"name": "reader"}})
     path = cluster.account_kubeconfig("reader", NAMESPACE, tmp_path / "kubeconfig")
-    limited = client.CoreV1Api(config.new_client_from_config(str(path)))
-    with pytest.raises(client.ApiException) as forbidden:
-        limited.list_namespaced_pod(NAMESPACE)
+    with config.new_client_from_config(str(path)) as api:
+        limited = client.CoreV1Api(api)
+        with pytest.raises(client.ApiException) as forbidden:
+            limited.list_namespaced_pod(NAMESPACE)
     assert forbidden.value.status == 403
-    limited.api_client.close()

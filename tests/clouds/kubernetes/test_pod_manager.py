@@ -58,7 +58,7 @@ class Watched:
         await self.manager.spawn(SpawnOrder(worker_id, f"tc-{worker_id[:8]}", flavor))
         return worker_id
 
-    async def event(self, worker_id: str, timeout_s: float = 60.0) -> ManagerEvent:
+    async def event(self, worker_id: str, timeout_s: float = 180.0) -> ManagerEvent:
         """The next event about a worker, taken from the list."""
         async with asyncio.timeout(timeout_s):
             while True:
@@ -112,7 +112,7 @@ async def started(cluster: KubernetesCluster, **changes: Any) -> AsyncIterator[W
         await watched.manager.close()
 
 
-async def until(holds: Callable[[], bool], timeout_s: float = 60.0) -> None:
+async def until(holds: Callable[[], bool], timeout_s: float = 180.0) -> None:
     async with asyncio.timeout(timeout_s):
         while not await asyncio.to_thread(holds):
             await asyncio.sleep(0.2)

@@ -80,7 +80,6 @@ def seed_resources(admin: Any, owner: Any) -> None:
     wait_for(
         lambda: {host.name for host in admin.compute.hypervisors()} == set(COMPUTES),
         "the three hypervisors",
-        timeout_s=180,
     )
 
 

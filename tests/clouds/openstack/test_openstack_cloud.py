@@ -89,7 +89,7 @@ def test_a_server_of_each_flavor_runs_its_user_data_and_worker(cloud: OpenStackC
     for server in servers:
         owner.compute.delete_server(server)
     for server in servers:
-        owner.compute.wait_for_delete(server, interval=0.3, wait=60)
+        owner.compute.wait_for_delete(server, interval=0.3, wait=180)
     assert cloud.leaks() == []
     wait_for(lambda: not any(process.is_running() for process in processes), "the plug's pull")
 
@@ -111,7 +111,7 @@ def test_our_worker_transcodes_in_a_guest(openstack_cloud: OpenStackCloud, tmp_p
         owner = openstack_cloud.connect(OWNER)
         script = f"#!/bin/bash\ncat > /etc/dacirco/environment <<'END'\n{lines}\nEND\n"
         server = active(owner, boot(owner, "in-a-guest", user_data=script))
-        wait_for(lambda: controller.registered, "the worker", timeout_s=120)
+        wait_for(lambda: controller.registered, "the worker")
         controller.send(
             pb.TCTask(
                 input_video="clip.mp4",
@@ -126,7 +126,7 @@ def test_our_worker_transcodes_in_a_guest(openstack_cloud: OpenStackCloud, tmp_p
         controller.wait_for("task", "FILE_UPLOADED")
         guest = guest_of(openstack_cloud, server)
         owner.compute.delete_server(server)
-        owner.compute.wait_for_delete(server, interval=0.3, wait=60)
+        owner.compute.wait_for_delete(server, interval=0.3, wait=180)
         wait_for(lambda: not (guest.folder / "disk").exists(), "the disk's end")
     assert probe(tmp_path / "output-videos" / "out-clip.mp4").video == "hevc"
 
@@ -175,7 +175,7 @@ def test_a_slow_boot_can_be_deleted_while_building(cloud: OpenStackCloud) -> Non
         lambda: owner.compute.get_server(server.id).task_state == "spawning", "the host's build"
     )
     owner.compute.delete_server(server)
-    owner.compute.wait_for_delete(server, interval=0.3, wait=60)
+    owner.compute.wait_for_delete(server, interval=0.3, wait=180)
     wait_for(lambda: not cloud.leaks(), "an empty project")
 
 
@@ -205,7 +205,7 @@ def test_a_compute_node_goes_down_and_comes_back(cloud: OpenStackCloud) -> None:
     cloud.await_compute(host, state="up")
     wait_for(lambda: owner.compute.get_server(server.id).status == "SHUTOFF", "SHUTOFF")
     owner.compute.delete_server(server)
-    owner.compute.wait_for_delete(server, interval=0.3, wait=60)
+    owner.compute.wait_for_delete(server, interval=0.3, wait=180)
     assert cloud.leaks() == []
 
 
