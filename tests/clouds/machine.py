@@ -47,6 +47,32 @@ def require_disk(path: Path, gib: float) -> None:
         raise CloudUnavailableError(f"{path} has {free:.1f} GiB free, and {gib:g} are needed")
 
 
+def require_namespaces(*, overlays: bool = False) -> None:
+    """The processes that stand in for VMs and pods have process and mount namespaces.
+
+    Args:
+        overlays: they also have folders of their own above the machine's.
+
+    Raises:
+        CloudUnavailableError: this machine (a container, perhaps) does not let them.
+    """
+    script = "mount -t tmpfs tmpfs /var/log"
+    if overlays:
+        script += (
+            " && mkdir /var/log/upper /var/log/work"
+            " && mount -t overlay -o lowerdir=/etc,upperdir=/var/log/upper,workdir=/var/log/work"
+            " o /etc"
+        )
+    words = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    except OSError as error:
+        raise CloudUnavailableError(f"namespaces need unshare: {error}") from None
+    if done.returncode:
+        reason = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+        raise CloudUnavailableError(f"namespaces and mounts are not to be had: {reason}")
+
+
 def install_packages(packages: Sequence[str]) -> None:
     """Install the Debian packages that are missing, without starting their services.
 

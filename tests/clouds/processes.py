@@ -202,12 +202,17 @@ def is_alive(pid: int, created: float) -> bool:
 
 
 def marked(folder: Path) -> list[psutil.Process]:
-    """The living processes that carry the marker of the control plane of `folder`."""
+    """The living processes that carry the marker of the control plane of `folder`.
+
+    Not this one, nor those that wait for it: they run the tests.
+    """
+    ours = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     found = []
     for process in psutil.process_iter():
         try:
             if (
-                process.environ().get(MARKER) == str(folder)
+                process.pid not in ours
+                and process.environ().get(MARKER) == str(folder)
                 and process.status() != psutil.STATUS_ZOMBIE
             ):
                 found.append(process)

@@ -1,22 +1,25 @@
 """Sets up the real control planes, runs their tests, tears them down.
 
 python -m tests.clouds.run NAME...             run the tests of these control planes
-python -m tests.clouds.run --where-possible NAME...   the same; one loud line where one cannot be
+python -m tests.clouds.run --where-possible --within 60 NAME...   as continuous integration does
 python -m tests.clouds.run NAME up|down|status|prepare
 
-Exit code: 0 passed, 1 a test failed, 2 bad usage, 3 the machine cannot set the control plane up.
+Exit code: 0 passed, 1 a test failed, 2 bad usage, 3 the control plane cannot be set up.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import subprocess
+import math
+import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 
 from tests.clouds.cloud import Cloud
-from tests.clouds.machine import REPOSITORY, CloudUnavailableError
+from tests.clouds.machine import CloudUnavailableError
+from tests.clouds.trial import Limits, Trial, Verdict
 
 CLOUDS: Mapping[str, str] = {
     "s3": "tests.clouds.s3.ceph:CephS3",
@@ -24,7 +27,8 @@ CLOUDS: Mapping[str, str] = {
     "openstack": "tests.clouds.openstack.cloud:OpenStackCloud",
     "kubernetes": "tests.clouds.kubernetes.cluster:KubernetesCluster",
 }
-CANNOT = 3
+ACTIONS = ("up", "down", "status", "prepare")
+FAILED, CANNOT = 1, 3
 
 
 def make(name: str) -> Cloud:
@@ -35,56 +39,82 @@ def make(name: str) -> Cloud:
     return cloud
 
 
-def test(name: str, arguments: Sequence[str]) -> int:
-    """Run the tests of one control plane; pytest's fixtures set it up and tear it down."""
-    make(name).prepare()
-    command = [sys.executable, "-m", "pytest", f"tests/clouds/{name}", f"--clouds={name}"]
-    return subprocess.run([*command, *arguments], cwd=REPOSITORY, check=False).returncode
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.clouds.run",
         description="Run the tests against real control planes on this machine.",
-        epilog="exit code 3: the machine cannot set the control plane up",
+        epilog="exit code 3: a control plane cannot be set up",
     )
-    parser.add_argument("names", nargs="+", choices=[*CLOUDS, "up", "down", "status", "prepare"])
+    parser.add_argument("names", nargs="+", choices=[*CLOUDS, *ACTIONS])
     parser.add_argument(
         "--where-possible",
         action="store_true",
-        help="print one line and go on where the machine cannot set a control plane up",
+        help="go on, with one loud line, where a control plane cannot be set up or its tests do "
+        "not end in time; run tests that fail once more by themselves",
+    )
+    parser.add_argument(
+        "--within",
+        type=float,
+        default=math.inf,
+        metavar="MINUTES",
+        help="leave out the control planes that would not be done by then",
     )
     arguments, pytest_arguments = parser.parse_known_args()
     names: list[str] = arguments.names
-    action = names.pop() if names[-1] not in CLOUDS else "test"
+    action = names.pop() if names[-1] in ACTIONS else None
     if not names or not set(names) <= set(CLOUDS):
         parser.error("name the control planes first, then at most one action")
-    actions: dict[str, Callable[[str], int]] = {
-        "up": lambda name: _show(make(name), "up"),
-        "down": lambda name: _show(make(name), "down"),
-        "status": lambda name: _show(make(name), "status"),
-        "prepare": lambda name: _show(make(name), "prepare"),
-        "test": lambda name: test(name, pytest_arguments),
-    }
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # nothing stays
+    if action is not None:
+        return max(_act(name, action) for name in names)
+    deadline = time.monotonic() + 60 * arguments.within
     worst = 0
     for name in names:
-        try:
-            worst = max(worst, actions[action](name))
-        except CloudUnavailableError as error:
-            skip = arguments.where_possible
-            verdict = "SKIPPED" if skip else "cannot run"
-            print(f"*** {name} tests {verdict}: {error} ***", file=sys.stderr, flush=True)
-            worst = worst if skip else max(worst, CANNOT)
+        verdict, why = _try(name, pytest_arguments, deadline, patient=arguments.where_possible)
+        line = f"{name} tests {verdict.value}: {why}"
+        quiet = verdict is Verdict.PASSED
+        print(line if quiet else f"*** {line} ***", file=sys.stderr, flush=True)
+        if verdict is Verdict.FAILED:
+            worst = max(worst, FAILED)
+        elif verdict is Verdict.NOT_RUN and not arguments.where_possible:
+            worst = max(worst, CANNOT)
     return worst
 
 
-def _show(cloud: Cloud, action: str) -> int:
+def _try(
+    name: str, pytest_arguments: Sequence[str], deadline: float, *, patient: bool
+) -> tuple[Verdict, str]:
+    """Run one control plane's tests, if there is time for them."""
+    limits = Limits().within(deadline - time.monotonic())
+    if limits is None:
+        return Verdict.NOT_RUN, "too little time is left for them"
+    try:
+        trial = Trial(
+            make(name),
+            [sys.executable, "-m", "tests.clouds.run", name, "up"],
+            [f"tests/clouds/{name}", f"--clouds={name}", *pytest_arguments],
+            limits=limits,
+            patient=patient,
+        )
+        return trial.run()
+    except Exception as error:
+        if not patient:
+            raise
+        return Verdict.NOT_RUN, f"the harness broke: {error!r}"
+
+
+def _act(name: str, action: str) -> int:
     """Do one step by hand and print where the control plane stands."""
-    left = getattr(cloud, action)() if action != "status" else None
+    cloud = make(name)
+    try:
+        left = getattr(cloud, action)() if action != "status" else None
+    except CloudUnavailableError as error:
+        print(error, file=sys.stderr, flush=True)
+        return CANNOT
     print(cloud.status())
     if action == "down" and left:
         print("left behind:", *left)
-        return 1
+        return FAILED
     return 0
 
 

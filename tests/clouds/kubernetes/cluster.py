@@ -22,6 +22,7 @@ from tests.clouds.machine import (
     REPOSITORY,
     free_ports,
     install_packages,
+    require_namespaces,
     require_root,
 )
 from tests.clouds.waiting import listens, wait_for
@@ -39,6 +40,7 @@ class KubernetesCluster(Cloud):
 
     def install(self) -> None:
         require_root()
+        require_namespaces()
         install_packages(["etcd-server", "openssl"])
         build_servers(self.cache)
 
@@ -86,7 +88,7 @@ class KubernetesCluster(Cloud):
         for node in NODES:
             self.start_node(node)
         core = self.core()
-        wait_for(lambda: self._ready(core) == set(NODES), "three ready nodes", timeout_s=120)
+        wait_for(lambda: self._ready(core) == set(NODES), "three ready nodes")
         wait_for(
             lambda: core.list_namespaced_service_account("default").items, "the default account"
         )
@@ -190,7 +192,7 @@ class KubernetesCluster(Cloud):
             if container is not None:
                 container.kill()
 
-    def await_node(self, node: str, *, ready: bool, timeout_s: float = 90) -> None:
+    def await_node(self, node: str, *, ready: bool, timeout_s: float = 180) -> None:
         """Wait until Kubernetes believes that the node is ready, or not."""
         core = self.core()
         wait_for(
@@ -248,7 +250,7 @@ class KubernetesCluster(Cloud):
 
         for name in extra():
             core.delete_namespace(name)
-        wait_for(lambda: not extra() and not self.pods(), "an empty cluster", timeout_s=120)
+        wait_for(lambda: not extra() and not self.pods(), "an empty cluster")
 
     @property
     def _ports(self) -> dict[str, int]:

@@ -20,6 +20,7 @@ from tests.clouds.machine import (
     free_ports,
     install_packages,
     require_disk,
+    require_namespaces,
     require_root,
 )
 from tests.clouds.openstack.configurations import write_configurations
@@ -87,6 +88,7 @@ class OpenStackCloud(Cloud):
 
     def install(self) -> None:
         require_root()
+        require_namespaces(overlays=True)
         require_disk(self.cache, 2)
         install_packages(["rabbitmq-server", "postgresql"])
         install_services(self.cache)
@@ -218,7 +220,7 @@ class OpenStackCloud(Cloud):
                 if guest.host == host and guest.alive:
                     guest.kill()
 
-    def await_compute(self, host: str, *, state: str, timeout_s: float = 90) -> None:
+    def await_compute(self, host: str, *, state: str, timeout_s: float = 180) -> None:
         """Wait until Nova believes that the host is `up` or `down`."""
         compute = self.connect(ADMIN).compute
 
@@ -287,7 +289,7 @@ class OpenStackCloud(Cloud):
         for server in servers:
             admin.compute.delete_server(server, ignore_missing=True)
         for server in servers:
-            admin.compute.wait_for_delete(server, interval=0.5, wait=120)
+            admin.compute.wait_for_delete(server, interval=0.5, wait=180)
         for group in admin.compute.server_groups(all_projects=True):
             admin.compute.delete_server_group(group, ignore_missing=True)
 
