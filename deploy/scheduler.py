@@ -339,6 +339,12 @@ class Scheduler:
             for progress in range(Progress.DOWNLOADED, task.progress + 1):
                 self.progressed(now, worker_id, task.task_id, Progress(progress))
 
+    def restore_image(self, node: str) -> None:
+        """A worker of an earlier life has booted on a node, which need not be there any more."""
+        index = self._nodes.get(node)
+        if index is not None:
+            self.cluster.restore_image(index)
+
     def resume(self, now: float) -> list[Step]:
         """What was found is complete: dispatch and decide from now on."""
         self.paused = False

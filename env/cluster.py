@@ -427,6 +427,8 @@ class Cluster:
         self._reserve_on(now, left, -millicores, -mib, -1)
         self._reserve_on(now, found, millicores, mib, 1)
         worker.node = node
+        if worker.state in (WorkerState.IDLE, WorkerState.BUSY):  # it has booted there
+            self._hold_image(found)
         self._update_fits()
 
     def worker_ready(self, now: float, worker_id: Hashable) -> None:
@@ -436,9 +438,7 @@ class Cluster:
         node = self.nodes[worker.node]
         self.registered_of[worker.flavor] += 1
         self._end_boot(worker, node)
-        if not node.image_cached:
-            node.image_cached = True
-            self.nodes_cached += 1
+        self._hold_image(node)
         self._become_idle(now, worker)
         self._use_idle(now, worker)
 
@@ -542,6 +542,12 @@ class Cluster:
         self._pass(now, "restore_worker", worker_id)
         return self._boot(now, Worker(worker_id, flavor, node, spawned_at))
 
+    def restore_image(self, node: int) -> None:
+        """A worker of an earlier life has booted on this node: its next boot is no first one."""
+        if not 0 <= node < len(self.nodes):
+            raise IllegalEventError("restore_image", node, f"there is no node {node}")
+        self._hold_image(self.nodes[node])
+
     def restore_task(self, now: float, worker_id: Hashable, job: Job, assigned_at: float) -> None:
         """An idle worker has in fact had this job since `assigned_at`; it downloads.
 
@@ -561,6 +567,11 @@ class Cluster:
         self._pass(now, "tick", now)
 
     # -- how they are carried out -----------------------------------------------------
+
+    def _hold_image(self, node: Node) -> None:
+        if not node.image_cached:
+            node.image_cached = True
+            self.nodes_cached += 1
 
     def _check_past(self, now: float, then: float, event: str, subject: Hashable) -> None:
         if not -inf < then <= now:

@@ -198,8 +198,14 @@ async def running_controller(
             known_videos=frozenset(catalog) if settings.runner_type == "simulated" else None,
             max_queue=settings.max_queue,
         )
-        restored = await restore(conductor, store, estimates)
-        world = world_keys(profile, catalog_name(settings), estimates.boot_s, policy.discipline)
+        restored = await restore(conductor, store, estimates, settings.worker_image)
+        world = world_keys(
+            profile,
+            catalog_name(settings),
+            estimates.boot_s,
+            policy.discipline,
+            restored.image_nodes,
+        )
         _log_start(
             conductor, settings, store, policy, preference, restored.jobs, restored.workers, world
         )

@@ -9,6 +9,7 @@ nobody knows is removed. Then the scheduler resumes.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from dataclasses import dataclass
 from typing import Final
@@ -23,11 +24,12 @@ from deploy.store.records import (
     JobChange,
     JobRecord,
     JobState,
+    MetaChange,
     WorkerChange,
     WorkerRecord,
     WorkerStatus,
 )
-from deploy.store.store import Store
+from deploy.store.store import IMAGE, Store
 from deploy.tasks import Progress, RestoredJob, RestoredTask, RestoredWorker
 from env.errors import IllegalEventError
 from env.event_log import EventCode
@@ -43,15 +45,32 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What the store remembered: how many jobs and workers, and what the event log tells of it."""
+    """What the store remembered: how many jobs and workers, and what the event log tells of it.
+
+    Attributes:
+        image_nodes: where workers of this image have booted.
+    """
 
     jobs: int
     workers: int
     lines: tuple[Line, ...] = ()
+    image_nodes: tuple[str, ...] = ()
 
 
-async def restore(conductor: Conductor, store: Store, estimates: Estimates) -> Restored:
-    """Bring the store's jobs and workers back into the scheduler."""
+async def restore(
+    conductor: Conductor, store: Store, estimates: Estimates, image: str | None = None
+) -> Restored:
+    """Bring the store's jobs, workers and knowledge of the nodes back into the scheduler.
+
+    Args:
+        conductor: of the new life.
+        store: of all lives.
+        estimates: what the profile expects of jobs.
+        image: see `Settings.worker_image`.
+    """
+    image_nodes = () if image is None else await _image_nodes(conductor, store, image)
+    for node in image_nodes:
+        conductor.scheduler.restore_image(node)
     jobs = await asyncio.to_thread(store.unfinished_jobs)
     workers = await asyncio.to_thread(store.living_workers)
     scheduler = conductor.scheduler
@@ -96,7 +115,17 @@ async def restore(conductor: Conductor, store: Store, estimates: Estimates) -> R
                 changes.append(JobChange(job.request_id, {"state": JobState.WAITING}))
     if changes:
         conductor.note(changes=changes)
-    return Restored(len(jobs), len(workers), tuple(lines))
+    return Restored(len(jobs), len(workers), tuple(lines), image_nodes)
+
+
+async def _image_nodes(conductor: Conductor, store: Store, image: str) -> tuple[str, ...]:
+    """Where workers have booted since the operator chose this image."""
+    chosen = await asyncio.to_thread(store.setting, IMAGE)
+    before, since = json.loads(chosen) if chosen is not None else ("", 0.0)
+    if before != image:
+        since = conductor.start if chosen is not None else 0.0  # older stores do not tell
+        conductor.note(changes=[MetaChange(IMAGE, json.dumps([image, since]))])
+    return tuple(await asyncio.to_thread(store.booted_nodes, since))
 
 
 async def reconcile(

@@ -106,3 +106,11 @@ class Settings:
     openstack: OpenStackSettings = field(default_factory=OpenStackSettings)
     pod: PodSettings = field(default_factory=PodSettings)
     minio: MinioSettings = field(default_factory=MinioSettings)
+
+    @property
+    def worker_image(self) -> str | None:
+        """What nodes must hold before a worker boots quickly; none if they forget it each life."""
+        images = {"vm": self.openstack.image, "pod": self.pod.image or "default"}
+        if self.runner_type == "simulated":
+            return None
+        return f"{self.runner_type} {images.get(self.runner_type, '')}".strip()

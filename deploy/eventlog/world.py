@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +16,7 @@ from env.errors import ConfigError
 
 _PROFILE: Final = TypeAdapter(Profile)
 _DISCIPLINE: Final[TypeAdapter[Discipline]] = TypeAdapter(Discipline)
+_NAMES: Final = TypeAdapter(tuple[str, ...])
 _FOR_PEOPLE: Final = {"description", "provenance"}
 
 
@@ -29,6 +30,7 @@ class World:
         catalog_name: as it is loaded, a name or a path.
         boot_s: expected boot time, seconds.
         discipline: in which order waiting jobs are served.
+        image_nodes: nodes that have held the worker image since an earlier life.
     """
 
     profile: Profile
@@ -36,10 +38,15 @@ class World:
     catalog_name: str
     boot_s: float
     discipline: Discipline
+    image_nodes: tuple[str, ...] = ()
 
 
 def world_keys(
-    profile: Profile, catalog_name: str, boot_s: float, discipline: Discipline
+    profile: Profile,
+    catalog_name: str,
+    boot_s: float,
+    discipline: Discipline,
+    image_nodes: Sequence[str] = (),
 ) -> dict[str, str]:
     """The keys that `read_world` reads, for the event log."""
     plain = _PROFILE.dump_python(profile, mode="json", exclude=_FOR_PEOPLE)
@@ -48,6 +55,7 @@ def world_keys(
         "catalog": catalog_name,
         "boot_s": repr(boot_s),
         "discipline": discipline,
+        "image_nodes": json.dumps(list(image_nodes), separators=(",", ":")),
     }
 
 
@@ -68,6 +76,7 @@ def read_world(keys: Mapping[str, str], source: str) -> World | None:
         plain = json.loads(keys["profile"])
         catalog_name, boot_s = keys["catalog"], float(keys["boot_s"])
         discipline = _DISCIPLINE.validate_python(keys["discipline"])
+        image_nodes = _NAMES.validate_json(keys.get("image_nodes", "[]"))
     except (ValueError, KeyError) as error:
         raise ConfigError(
             f"{source}: what it tells of the data centre is damaged: {error!r}"
@@ -80,4 +89,5 @@ def read_world(keys: Mapping[str, str], source: str) -> World | None:
         catalog_name,
         boot_s,
         discipline,
+        image_nodes,
     )

@@ -53,6 +53,9 @@ class Rebuilder:
         self._estimates = Estimates(world.profile, world.catalog)
         self._flavors = {flavor.name: i for i, flavor in enumerate(self.cluster.flavors)}
         self._nodes = {node.config.name: node.index for node in self.cluster.nodes}
+        for name in world.image_nodes:
+            if name in self._nodes:
+                self.cluster.restore_image(self._nodes[name])
         self._storage_errors: set[str] = set()  # tasks
         self._leaving: dict[str, EventCode] = {}  # workers that failed, before they are gone
 

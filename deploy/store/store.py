@@ -41,6 +41,7 @@ from env.errors import DaCircoError
 
 CONTROLLER_ID: Final = "controller_id"
 PREFERENCE: Final = "preference"
+IMAGE: Final = "image"
 _SCHEMA: Final = "schema_version"
 _BUSY_TIMEOUT_MS: Final = 10_000
 _UNFINISHED: Final = (JobState.WAITING, JobState.STARTED)
@@ -150,6 +151,12 @@ class Store:
             query = select(workers).where(workers.c.state != WorkerStatus.STOPPED)
             rows = connection.execute(query.order_by(workers.c.number)).mappings()
             return [_worker(row) for row in rows]
+
+    def booted_nodes(self, since: float = 0.0) -> list[str]:
+        """The nodes on which a worker has registered, ever or since a time of the epoch."""
+        query = select(workers.c.node).where(workers.c.time_registered >= since).distinct()
+        with self._engine.connect() as connection:
+            return sorted(connection.execute(query).scalars())
 
     def setting(self, key: str) -> str | None:
         """A setting that outlives the controller."""

@@ -5,6 +5,7 @@ The controller, the workers and ffmpeg are real; a `Site` is the cloud below the
 
 from __future__ import annotations
 
+import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -171,6 +172,10 @@ class ServiceScenes:
             lives = [e["controller_id"] for e in controller.events() if e["code"] == "EV26"]
             assert len(lives) == 3
             assert len(set(lives)) == 1
+            # The last life knows from the start where workers have booted.
+            (*_, told) = (e["image_nodes"] for e in controller.events() if e["code"] == "EV26")
+            assert json.loads(told)
+            assert set(json.loads(told)) <= set(site.nodes)
             created = [e["worker_id"] for e in controller.events() if e["code"] == "EV2"]
             assert len(created) == len(set(created))
             # What runs is what the controller knows: no worker of a forgotten order.

@@ -14,7 +14,7 @@ import grpc
 import pytest
 from live_controller import Running, TestCloud, controller_in, until
 
-from deploy.controller.settings import Patience
+from deploy.controller.settings import OpenStackSettings, Patience
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.grpc_api.servicer import REASON_KEY
 from deploy.managers.base import SpawnError, SpawnFailed, SpawnOrder, WorkerGone, WorkerPlaced
@@ -455,6 +455,40 @@ def test_the_next_life_adopts_requeues_and_removes(tmp_path: Path) -> None:
             assert task.request_id in {*jobs, late}
             ids = (await running.stub.get_requests(pb.Empty())).request_ids
             assert ids == [*jobs, late]
+
+    asyncio.run(story())
+
+
+def test_the_next_life_knows_which_nodes_have_held_the_image(tmp_path: Path) -> None:
+    async def story() -> None:
+        cloud = TestCloud()
+
+        async def life(image: str) -> tuple[list[str], set[str]]:
+            names = OpenStackSettings(image=image)
+            async with controller_in(
+                tmp_path, cloud, runner_type="vm", bind="127.0.0.1", openstack=names
+            ) as running:
+                nodes = running.controller.conductor.scheduler.cluster.nodes
+                held = {node.config.name for node in nodes if node.image_cached}
+                await running.controller.ready.wait()
+                # A worker boots somewhere else than planned, and is gone before the life ends.
+                await running.submit()
+                await until(lambda: cloud.workers)
+                worker = next(iter(cloud.workers))
+                cloud.tell(WorkerPlaced(worker, "compute2"))
+                assert await running.register(worker)
+                cloud.tell(WorkerGone(worker, "crashed"))
+                del cloud.workers[worker]
+                await running.logged("EV8", worker_id=worker)
+                started = [event for event in running.log() if event["code"] == "EV26"]
+            return json.loads(started[-1]["image_nodes"]), held
+
+        assert await life("one") == ([], set())
+        assert await life("one") == (["compute2"], {"compute2"})
+        assert await life("another") == ([], set())
+        assert await life("another") == (["compute2"], {"compute2"})
+        async with controller_in(tmp_path, cloud, runner_type="simulated") as running:
+            assert running.controller.conductor.scheduler.cluster.nodes_cached == 0
 
     asyncio.run(story())
 

@@ -466,6 +466,15 @@ def test_a_restart_goes_on_where_it_was(progress: Progress) -> None:
     assert steps[0] == Uploaded("j", "busy", "t", 102.0)
 
 
+def test_nodes_that_held_the_image_are_remembered_as_far_as_they_are_there() -> None:
+    scheduler = scheduler_of()
+    for node in ("compute2", "gone", "compute2", ""):
+        scheduler.restore_image(node)
+    cluster = scheduler.cluster
+    assert [n.config.name for n in cluster.nodes if n.image_cached] == ["compute2"]
+    assert cluster.nodes_cached == 1
+
+
 def test_the_last_attempt_ends_in_error() -> None:
     scheduler = scheduler_of(max_attempts=2)
     scheduler.resume(0.0)

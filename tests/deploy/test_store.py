@@ -111,6 +111,20 @@ def test_what_a_restart_needs(store: Store) -> None:
     assert alive == [status for status in WorkerStatus if status is not WorkerStatus.STOPPED]
 
 
+def test_where_workers_have_booted(store: Store) -> None:
+    store.apply(
+        [
+            worker("never came", node="compute1"),
+            worker("early", node="compute3", time_registered=1700000010.5),
+            worker("gone", node="compute2", state=WorkerStatus.STOPPED, time_registered=17e8 + 20),
+            worker("again", node="compute2", time_registered=17e8 + 30),
+        ]
+    )
+    assert store.booted_nodes() == ["compute2", "compute3"]
+    assert store.booted_nodes(17e8 + 20) == ["compute2"]
+    assert store.booted_nodes(17e8 + 31) == []
+
+
 def test_all_changes_or_none(store: Store) -> None:
     store.apply([job("a")])
     with pytest.raises(Exception, match=r"(?i)unique"):

@@ -427,6 +427,14 @@ class ClusterMachine(RuleBasedStateMachine):
         self.cluster.worker_placed(self.wait(wait), entry.worker_id, node)
         if node != entry.node:
             entry.node, self.orderly = node, False
+            if entry.state in (WorkerState.IDLE, WorkerState.BUSY):
+                self.cached.add(node)
+
+    @rule(twist=PICKS)
+    def restore_image(self, twist: int) -> None:
+        node = twist % len(self.config.nodes)
+        self.cluster.restore_image(node)
+        self.cached.add(node)
 
     @rule(wait=WAITS, ago=WAITS, services=st.lists(QUARTERS, min_size=3, max_size=3), pick=PICKS)
     def restore_job(self, wait: float, ago: float, services: list[float], pick: int) -> None:
@@ -498,6 +506,7 @@ class ClusterMachine(RuleBasedStateMachine):
             known_id = next(iter(self.workers))
             nowhere = (-1, len(self.config.nodes))[pick % 2]
             refused(cluster, lambda: cluster.worker_placed(now, known_id, nowhere))
+            refused(cluster, lambda: cluster.restore_image(nowhere))
 
     # -- illegal events -------------------------------------------------------------------
 

@@ -57,6 +57,9 @@ class Recorder:
             profile, self.policy, preference=0.4, boot_s=self.estimates.boot_s, new_id=self.new_id
         )
         self.now = 0.0
+        image_nodes = ("compute2", "gone") if inherits else ()
+        for node in image_nodes:
+            self.scheduler.restore_image(node)
         self.write(
             EventCode.CONTROLLER_STARTED,
             late=0.3 if inherits else 0.0,  # it is written when all is restored
@@ -67,7 +70,9 @@ class Recorder:
             preference="0.4",
             jobs=8 * inherits,
             workers=7 * inherits,
-            **world_keys(profile, "bbb", self.estimates.boot_s, self.policy.discipline),
+            **world_keys(
+                profile, "bbb", self.estimates.boot_s, self.policy.discipline, image_nodes
+            ),
         )
         if inherits:
             self.inherit()
