@@ -72,6 +72,7 @@ class Checkpoints:
         self.folder = run_folder / "checkpoints"
         self.latest = self.folder / "latest.zip"
         self.best = self.folder / "best.zip"
+        self.imitation = self.folder / "imitation.zip"
         self._state = self.folder / "state.json"
         self._settings = run_folder / "settings.json"
         self._observations = self.folder / "observations.npy"
@@ -85,7 +86,7 @@ class Checkpoints:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for path in (
-                *(self.latest, self.best, self._state, self._observations),
+                *(self.latest, self.best, self.imitation, self._state, self._observations),
                 *self.folder.glob("branches-*.npz"),
                 *self.run_folder.rglob("events.out.tfevents.*"),
             ):
@@ -107,6 +108,10 @@ class Checkpoints:
         """Save the model as the best one so far."""
         self._save_model(model, self.best)
 
+    def save_imitation(self, model: MaskablePPO) -> None:
+        """Save the model as what every round of improvement begins from."""
+        self._save_model(model, self.imitation)
+
     def _save_model(self, model: MaskablePPO, path: Path) -> None:
         draft = path.with_name(f".draft-{path.name}")
         model.save(draft)
@@ -127,6 +132,21 @@ class Checkpoints:
                 with np.load(path, allow_pickle=False) as arrays:
                     found.append(Branches(**arrays))
         return found
+
+    def load_all_branches(self) -> list[Branches]:
+        """The branches of all rounds that are kept.
+
+        Raises:
+            ConfigError: there are none.
+        """
+        paths = self.folder.glob("branches-*.npz")
+        numbers = sorted(int(path.stem.removeprefix("branches-")) for path in paths)
+        if not numbers:
+            raise ConfigError(
+                f"{self.run_folder}: no states to learn from: train this run first, with "
+                "branch_rounds above 0"
+            )
+        return self.load_branches(numbers)
 
     def drop_branches(self, number: int) -> None:
         """Forget the branches of a round."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,11 @@ class TrainingRun:
         """
         settings, state = self.settings, self.state
         check_replaceable(settings.model_folder)
+        others = [
+            part
+            for name in settings.teachers
+            for part in Checkpoints(settings.runs / name).load_all_branches()
+        ]
         batch = training_batch(settings)
         if state.stage == IMITATING:
             self.checkpoints.start(settings)
@@ -110,10 +116,11 @@ class TrainingRun:
             try:
                 if state.stage == IMITATING:
                     self._imitate(model, progress)
+                    self.checkpoints.save_imitation(model)
                     state.stage = IMITATED
                     self.checkpoints.save(model, state)
                 if state.stage == IMITATED:
-                    self._improve(model, evaluator, progress)
+                    self._improve(model, others, evaluator, progress)
                     self._warm_up(model, progress)
                     model.num_timesteps = 0
                     state.stage = LEARNING
@@ -174,7 +181,13 @@ class TrainingRun:
                 model, Decisions.join([first, second]), rng, progress, "network imitates again"
             )
 
-    def _improve(self, model: MaskablePPO, evaluator: Evaluator, progress: Progress) -> None:
+    def _improve(
+        self,
+        model: MaskablePPO,
+        others: list[Branches],
+        evaluator: Evaluator,
+        progress: Progress,
+    ) -> None:
         settings, state = self.settings, self.state
         if state.rounds >= settings.branch_rounds:
             return
@@ -193,7 +206,13 @@ class TrainingRun:
         bar = progress.add_task("all actions tried", total=states)
         window = settings.branch_window
         parts = self.checkpoints.load_branches(range(state.rounds - window + 1, state.rounds))
+        for part in others:
+            state.widen(part.observations)
         actor = Actor(model)
+        imitation = Actor(MaskablePPO.load(self.checkpoints.imitation, device="cpu")).state_dict()
+        if others and state.rounds == 0:
+            self._fit(model, imitation, others, 0)
+            evaluator.evaluate(model, 0, "the states of other runs")
         with branch_sampler(settings.processes, sampling) as sample:
             for number in range(state.rounds, settings.branch_rounds):
                 seed = int(np.random.SeedSequence([settings.seed, 2, number]).generate_state(1)[0])
@@ -204,24 +223,37 @@ class TrainingRun:
                 self.checkpoints.save_branches(number, fresh)
                 self.checkpoints.drop_branches(number - window)
                 parts = [*parts, fresh][-window:]
-                self._move(model, parts, number)
+                self._fit(model, imitation, [*others, *parts], number)
                 state.rounds = number + 1
                 evaluator.evaluate(model, state.rounds, f"round {state.rounds}")
         model.logger.close()
         model.set_logger(logger)
 
-    def _move(self, model: MaskablePPO, parts: list[Branches], number: int) -> None:
+    def _fit(
+        self,
+        model: MaskablePPO,
+        imitation: Mapping[str, torch.Tensor],
+        parts: list[Branches],
+        number: int,
+    ) -> None:
+        """Fit the actor to all states so far.
+
+        It begins anew from the imitation: a fit that goes on from the last one keeps what that
+        one has learned of the noise, and the next states are sampled where that leads.
+        """
         settings = self.settings
         actor = Actor(model)
         held_out = expected_gain(actor, parts[-1])
+        actor.load_state_dict(imitation)
+        branches = Branches.join(parts)
         divergence = move_actor(
             actor,
-            Branches.join(parts),
+            branches,
             FitSettings(
                 epochs=settings.branch_epochs,
                 batch_size=_BRANCH_BATCH,
                 learning_rate=settings.branch_rate,
-                kl_weight=settings.branch_kl,
+                kl_weight=settings.branch_prior * settings.branch_clip / len(branches),
                 largest_advantage=settings.branch_clip,
             ),
             np.random.default_rng([settings.seed, 3, number]),

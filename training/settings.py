@@ -70,20 +70,25 @@ class Settings:
         0.03, "Share of the imitation's target spread over all actions that can be carried out."
     )
     branch_rounds: int = option(
-        24, "Rounds of policy improvement on branches after the imitation; 0 skips them."
+        30, "Rounds of policy improvement on branches after the imitation; 0 skips them."
     )
-    branch_states: int = option(3_200, "States at which all actions are tried, in each round.")
-    branch_window: int = option(16, "Rounds whose states are learned from together.")
+    branch_states: int = option(4_000, "States at which all actions are tried, in each round.")
+    branch_window: int = option(30, "Rounds whose states are learned from together.")
     branch_epochs: int = option(8, "Passes over them in each round.")
     branch_rate: float = option(
         3e-3, "AdamW's step size at the start of a round; it falls linearly to zero within it."
     )
-    branch_kl: float = option(0.001, "Weight of the divergence from the policy before the round.")
-    branch_clip: float = option(0.3, "Advantages are clipped to this.")
+    branch_prior: float = option(
+        500.0, "Weight of the divergence from the imitation, as much as that of so many states."
+    )
+    branch_clip: float = option(0.05, "Advantages are clipped to this.")
     branch_discount_s: float = option(
         2_000.0, "Time constant of the discount in a branch, seconds: far beyond its length."
     )
     branch_length_s: float = option(180.0, "How long a branch is followed, seconds.")
+    learn_from: str = option(
+        "", "Earlier runs under RUNS, NAME,..., whose states are learned from as well; empty: none."
+    )
     processes: int = option(2, "Processes that sample branches; the result does not depend on it.")
     warmup_steps: int = option(
         500_000, "Decisions during which only the critic learns, after the imitation."
@@ -123,7 +128,7 @@ class Settings:
         for key in (
             "imitation_decisions",
             "branch_rounds",
-            "branch_kl",
+            "branch_prior",
             "total_steps",
             "warmup_steps",
             "validation_episodes",
@@ -151,11 +156,15 @@ class Settings:
                 f"batch_size is {self.batch_size}: it would leave a minibatch of one of the "
                 f"n_envs * rollout_steps = {decisions} decisions; choose another"
             )
-        if not _PLAIN_NAME.fullmatch(self.name):
-            raise ConfigError(
-                f"name is {self.name!r}: it must be a plain folder name "
-                "of letters, digits, dots, dashes and underscores"
-            )
+        for key, names in (("name", (self.name,)), ("learn_from", self.teachers)):
+            for name in names:
+                if not _PLAIN_NAME.fullmatch(name):
+                    raise ConfigError(
+                        f"{key} is {name!r}: it must be a plain folder name "
+                        "of letters, digits, dots, dashes and underscores"
+                    )
+        if self.name in self.teachers:
+            raise ConfigError(f"learn_from has {self.name!r}, this run: name earlier runs")
 
     @property
     def profile_shares(self) -> tuple[tuple[str, float], ...]:
@@ -177,6 +186,11 @@ class Settings:
                 )
             found.append((name.strip(), value))
         return tuple(found)
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """The names of the runs to learn from."""
+        return tuple(name.strip() for name in self.learn_from.split(",") if name.strip())
 
     @property
     def home_profile(self) -> str:
@@ -205,8 +219,7 @@ FULL: Final = Settings()
 QUICK: Final = Settings(
     imitation_decisions=200_000,
     imitation_epochs=6,
-    branch_rounds=8,
-    branch_states=2_400,
+    branch_rounds=6,
     validation_episodes=12,
 )
 """A run that a person waits for: under 10 minutes on two cores."""

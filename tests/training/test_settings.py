@@ -81,7 +81,7 @@ POSITIVE = [
 ]
 NOT_NEGATIVE = [
     *("imitation_decisions", "warmup_steps", "validation_episodes", "entropy"),
-    *("branch_rounds", "branch_kl", "total_steps"),
+    *("branch_rounds", "branch_prior", "total_steps"),
 ]
 BAD = [
     *((key, 0) for key in POSITIVE),
@@ -102,6 +102,16 @@ def test_a_bad_value_is_named(key: str, value: Any) -> None:
     message = str(error.value)
     assert message.startswith(f"{key} is {value!r}" if key == "name" else f"{key} is {value}")
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [("a/b", "is 'a/b'"), ("fine, ..", "is '..'"), ("seed1,latest", "has 'latest', this run")],
+)
+def test_runs_to_learn_from_are_others_and_have_plain_names(value: str, told: str) -> None:
+    with pytest.raises(ConfigError, match="learn_from " + re.escape(told)):
+        Settings(learn_from=value)
+    assert Settings(learn_from="seed1, seed2").teachers == ("seed1", "seed2")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -272,6 +273,25 @@ def test_without_ppo_the_best_round_is_exported(tmp_path: Path) -> None:
     assert not (tmp_path / "runs" / "small" / "warm-up").exists()
 
 
+@pytest.mark.slow
+def test_learns_from_the_states_of_another_run(
+    finished: tuple[Path, str, str], tmp_path: Path
+) -> None:
+    shutil.copytree(finished[0] / "runs" / "small", tmp_path / "runs" / "before")
+    code, _, err = finish(start(tmp_path, "--learn-from", "before", total_steps=0))
+    assert code == 0, err
+    scores = re.findall(r"(.*): cost relative to the best rule (\S+)", err)
+    assert [what for what, _ in scores][:3] == [
+        "imitation",
+        "the states of other runs",
+        "round 1",
+    ]
+    theirs = re.findall(r"(.*): cost relative to the best rule (\S+)", finished[2])
+    assert scores[0] == theirs[0]  # the same imitation, by the same seed
+    # What the other run had learned from in its only round is learned from at once.
+    assert scores[1][1] == theirs[1][1]
+
+
 # -- interrupted and resumed --------------------------------------------------------------
 
 
@@ -374,6 +394,7 @@ def test_interrupted_while_learning_it_goes_on_there(tmp_path: Path) -> None:
     [
         (["--n-envs", "0"], "n_envs is 0"),
         (["--resume"], "runs/small: no run to resume"),
+        (["--learn-from", "never"], "runs/never: no states to learn from"),
         (["--name", "precious"], "models/precious is there and is not a frozen policy"),
         (["--runs", "a-file"], "cannot write to a-file/small"),
     ],
