@@ -86,6 +86,10 @@ class OpenStackCloud(Cloud):
 
     name = "openstack"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._connections: dict[str, Any] = {}
+
     def install(self) -> None:
         require_root()
         require_namespaces(overlays=True)
@@ -108,7 +112,8 @@ class OpenStackCloud(Cloud):
         (self.state / "ports.json").write_text(json.dumps(layout.ports))
         write_clouds(self.clouds_file, layout)
         write_configurations(layout)
-        Startup(self.processes, layout, self.await_ready, lambda: self.connect(ADMIN)).run()
+        # Keystone's catalog is empty yet: nobody is to keep this connection.
+        Startup(self.processes, layout, self.await_ready, lambda: self._connection(ADMIN)).run()
         self.reset_behaviour()
         for host in COMPUTES:
             self.start_compute(host)
@@ -119,6 +124,8 @@ class OpenStackCloud(Cloud):
 
     def stop(self) -> None:
         """The services first, then what they lean on; none has data that must survive."""
+        while self._connections:
+            self._connections.popitem()[1].close()
         services = [name for name in self.processes.names() if name != "postgres"]
         self.processes.stop(services, grace_s=1)
         # Killed outright, PostgreSQL would leave its shared memory behind.
@@ -130,7 +137,12 @@ class OpenStackCloud(Cloud):
         return self.state / "clouds.yaml"
 
     def connect(self, cloud: str = ADMIN) -> Any:
-        """An openstacksdk connection as the owner of the VMs or as the administrator."""
+        """The openstacksdk connection of the owner of the VMs or of the administrator."""
+        if cloud not in self._connections:  # one for all who ask: each keeps sockets open
+            self._connections[cloud] = self._connection(cloud)
+        return self._connections[cloud]
+
+    def _connection(self, cloud: str) -> Any:
         import openstack
         from openstack.config import OpenStackConfig
 

@@ -15,4 +15,8 @@ waitress.serve(
     clear_untrusted_proxy_headers=True,
     ident=None,
     channel_timeout=600,
+    # At the limit (by default 100) a server accepts nobody until a connection has been idle for
+    # the time above: every service and every test keeps some open.
+    connection_limit=1000,
+    asyncore_use_poll=True,  # select() knows no file beyond the 1024th
 )
