@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from stable_baselines3.common.logger import HParam, configure
 
 from env.episodes import random_episodes
 from env.scenario import load_split
-from training.branching import Branches
 from training.callbacks import EnvelopeCallback, EvaluationCallback, ProgressCallback
 from training.checkpoint import IMITATED, IMITATING, LEARNING, Checkpoints, State
 from training.comparison import Comparison
@@ -22,13 +20,6 @@ from training.episode_sets import random_set, scenario_set
 from training.evaluator import Evaluator, exclude_text_formats, log_text
 from training.export import Provenance, check_replaceable, export
 from training.imitation import Decisions, clone, collect
-from training.improvement import (
-    BranchSettings,
-    FitSettings,
-    branch_sampler,
-    expected_gain,
-    move_actor,
-)
 from training.lockstep import greedy
 from training.model import (
     build_model,
@@ -40,13 +31,13 @@ from training.model import (
 )
 from training.network import Actor, standardiser
 from training.progress import progress_bar
+from training.rounds import Rounds
 from training.settings import Settings
 from training.teacher import load_teacher
 
 _RECORDED = 2_000
 """Observations kept for the envelope and the check of the export."""
 _RANDOM_SHARE = 0.08
-_BRANCH_BATCH = 512
 _STUDENT_RANDOM_SHARE = 0.03
 
 
@@ -120,7 +111,9 @@ class TrainingRun:
                     state.stage = IMITATED
                     self.checkpoints.save(model, state)
                 if state.stage == IMITATED:
-                    self._improve(model, others, evaluator, progress)
+                    Rounds(settings, state, self.checkpoints, others).run(
+                        model, evaluator, progress
+                    )
                     self._warm_up(model, progress)
                     model.num_timesteps = 0
                     state.stage = LEARNING
@@ -180,90 +173,6 @@ class TrainingRun:
             self._clone(
                 model, Decisions.join([first, second]), rng, progress, "network imitates again"
             )
-
-    def _improve(
-        self,
-        model: MaskablePPO,
-        others: list[Branches],
-        evaluator: Evaluator,
-        progress: Progress,
-    ) -> None:
-        settings, state = self.settings, self.state
-        if state.rounds >= settings.branch_rounds:
-            return
-        logger = model.logger
-        # Rounds have an axis of their own.
-        model.set_logger(configure(str(settings.run_folder / "improvement"), ["tensorboard"]))
-        if state.rounds == 0:
-            evaluator.evaluate(model, 0, "imitation")
-        sampling = BranchSettings(
-            settings.home_profile,
-            randomisation(settings),
-            settings.branch_discount_s,
-            settings.branch_length_s,
-        )
-        states = settings.branch_states * (settings.branch_rounds - state.rounds)
-        bar = progress.add_task("all actions tried", total=states)
-        window = settings.branch_window
-        parts = self.checkpoints.load_branches(range(state.rounds - window + 1, state.rounds))
-        for part in others:
-            state.widen(part.observations)
-        actor = Actor(model)
-        imitation = Actor(MaskablePPO.load(self.checkpoints.imitation, device="cpu")).state_dict()
-        if others and state.rounds == 0:
-            self._fit(model, imitation, others, 0)
-            evaluator.evaluate(model, 0, "the states of other runs")
-        with branch_sampler(settings.processes, sampling) as sample:
-            for number in range(state.rounds, settings.branch_rounds):
-                seed = int(np.random.SeedSequence([settings.seed, 2, number]).generate_state(1)[0])
-                fresh = sample(
-                    actor, settings.branch_states, seed, lambda n: progress.advance(bar, n)
-                )
-                state.widen(fresh.observations)
-                self.checkpoints.save_branches(number, fresh)
-                self.checkpoints.drop_branches(number - window)
-                parts = [*parts, fresh][-window:]
-                self._fit(model, imitation, [*others, *parts], number)
-                state.rounds = number + 1
-                evaluator.evaluate(model, state.rounds, f"round {state.rounds}")
-        model.logger.close()
-        model.set_logger(logger)
-
-    def _fit(
-        self,
-        model: MaskablePPO,
-        imitation: Mapping[str, torch.Tensor],
-        parts: list[Branches],
-        number: int,
-    ) -> None:
-        """Fit the actor to all states so far.
-
-        It begins anew from the imitation: a fit that goes on from the last one keeps what that
-        one has learned of the noise, and the next states are sampled where that leads.
-        """
-        settings = self.settings
-        actor = Actor(model)
-        held_out = expected_gain(actor, parts[-1])
-        actor.load_state_dict(imitation)
-        branches = Branches.join(parts)
-        divergence = move_actor(
-            actor,
-            branches,
-            FitSettings(
-                epochs=settings.branch_epochs,
-                batch_size=_BRANCH_BATCH,
-                learning_rate=settings.branch_rate,
-                kl_weight=settings.branch_prior * settings.branch_clip / len(branches),
-                largest_advantage=settings.branch_clip,
-            ),
-            np.random.default_rng([settings.seed, 3, number]),
-        )
-        model.logger.record("branches/gain_before", held_out)
-        model.logger.record("branches/gain_after", expected_gain(actor, parts[-1]))
-        model.logger.record("branches/divergence", divergence)
-        model.logger.record(
-            "branches/gain_of_best_action", float(parts[-1].advantages.max(axis=1).mean())
-        )
 
     def _warm_up(self, model: MaskablePPO, progress: Progress) -> None:
         settings = self.settings
