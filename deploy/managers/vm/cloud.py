@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TypeVar
-
-import openstack
-from openstack import exceptions
-from openstack.connection import Connection
+from typing import Any, Final
 
 from deploy.managers.base import ManagerError, SpawnOrder
+from deploy.managers.vm.asking import RefusedError, ask, ask_plainly, connect, is_known
+from deploy.managers.vm.records import FoundFlavor, Hypervisor, Quota, Server
 from deploy.managers.vm.settings import SERVER_GROUP_POLICIES, VmSettings
 
 CONTROLLER_KEY: Final = "dacirco-controller"
@@ -20,67 +17,6 @@ FLAVOR_KEY: Final = "dacirco-flavor"
 _SOFT_POLICIES_SINCE: Final = "2.15"
 """Compute API version that knows the soft server group policies."""
 _MIB_PER_GIB: Final = 1024
-
-T = TypeVar("T")
-
-
-class RefusedError(ManagerError):
-    """The API answered and said no: the order had no effect."""
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """One of this controller's servers.
-
-    Attributes:
-        server_id: Nova's id.
-        worker_id: of its order.
-        name: of its order.
-        flavor: name of its flavor.
-        status: Nova's, e.g. BUILD, ACTIVE, ERROR, SHUTOFF.
-        fault: why it is in ERROR.
-    """
-
-    server_id: str
-    worker_id: str
-    name: str
-    flavor: str
-    status: str
-    fault: str
-
-
-@dataclass(frozen=True, slots=True)
-class FoundFlavor:
-    """A flavor as the cloud has it; RAM in GiB."""
-
-    name: str
-    flavor_id: str
-    vcpus: int
-    ram_gib: float
-
-
-@dataclass(frozen=True, slots=True)
-class Hypervisor:
-    """A node's inventory: physical vCPUs and RAM (GiB), and what may be promised of them."""
-
-    name: str
-    vcpus: int
-    ram_gib: float
-    vcpu_ratio: float
-    ram_ratio: float
-
-
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """What is left to this controller in the project; none means no limit."""
-
-    instances: int | None
-    vcpus: int | None
-    ram_gib: float | None
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:500] or type(error).__name__
 
 
 class Cloud:
@@ -95,8 +31,9 @@ class Cloud:
 
     def __init__(self, settings: VmSettings) -> None:
         self.settings = settings
-        self._owner = self._connect(settings.cloud)
-        self._admin = self._connect_admin()
+        self._owner = connect(settings.cloud, settings.api_timeout_s)
+        admin = settings.admin_cloud
+        self._admin = connect(admin, settings.api_timeout_s) if is_known(admin) else None
         self._image_id = self._network_id = ""
         self._flavors: dict[str, FoundFlavor] = {}
         self._group_id: str | None = None
@@ -120,9 +57,9 @@ class Cloud:
         def find(
             what: str, name: str, one: Callable[[str], Any], listing: Callable[[], Iterable[Any]]
         ) -> Any:
-            found = self._ask(lambda: one(name))
+            found = ask(lambda: one(name))
             if found is None:
-                names = sorted({str(item.name) for item in self._ask(lambda: list(listing()))})
+                names = sorted({str(item.name) for item in ask(lambda: list(listing()))})
                 there = ", ".join(names) or "none"
                 missing.append(f"{what} {name!r} (there is: {there})")
             return found
@@ -186,16 +123,15 @@ class Cloud:
         assert admin is not None
         serving = {
             str(node.name)
-            for node in self._ask(lambda: list(admin.compute.hypervisors(details=True)))
+            for node in ask(lambda: list(admin.compute.hypervisors(details=True)))
             if node.state == "up" and node.status == "enabled"
         }
         found = []
-        for provider in self._ask(lambda: list(admin.placement.resource_providers())):
+        for provider in ask(lambda: list(admin.placement.resource_providers())):
             if provider.name not in serving:
                 continue
             path = f"/resource_providers/{provider.id}/inventories"
-            reply = self._ask(partial(admin.placement.get, path))
-            inventories = self._checked(reply)["inventories"]
+            inventories = ask_plainly(partial(admin.placement.get, path))["inventories"]
             if not {"VCPU", "MEMORY_MB"} <= set(inventories):
                 continue  # a shared disk pool, for instance
             cpu, ram = inventories["VCPU"], inventories["MEMORY_MB"]
@@ -217,7 +153,7 @@ class Cloud:
             ManagerError: the API does not answer.
         """
         # Not `compute.get_limits`: it warns of fields that Nova no longer has.
-        reply = self._checked(self._ask(partial(self._owner.compute.get, "/limits")))
+        reply = ask_plainly(partial(self._owner.compute.get, "/limits"))
         limits: Mapping[str, int] = reply["limits"]["absolute"]
         ours = self.servers()
         sizes = [self._flavors[s.flavor] for s in ours if s.flavor in self._flavors]
@@ -251,7 +187,7 @@ class Cloud:
             raise RefusedError(f"flavor {order.flavor.name!r} is not one of {list(self._flavors)}")
         wanted = self.settings
         hints = {"scheduler_hints": {"group": self._group_id}} if self._group_id else {}
-        server = self._ask(
+        server = ask(
             lambda: self._owner.compute.create_server(
                 name=order.name,
                 image_id=self._image_id,
@@ -277,7 +213,7 @@ class Cloud:
             ManagerError: the API does not answer.
         """
         found = []
-        for server in self._ask(lambda: list(self._owner.compute.servers(details=True))):
+        for server in ask(lambda: list(self._owner.compute.servers(details=True))):
             tags = server.metadata or {}
             if tags.get(CONTROLLER_KEY) != self.settings.controller_id:
                 continue
@@ -304,7 +240,7 @@ class Cloud:
             return None
         admin = self._admin
         try:
-            server = self._ask(lambda: admin.compute.get_server(server_id))
+            server = ask(lambda: admin.compute.get_server(server_id))
         except RefusedError:
             return None
         return str(server.hypervisor_hostname) if server.hypervisor_hostname else None
@@ -315,7 +251,7 @@ class Cloud:
         Raises:
             ManagerError: the API does not answer.
         """
-        self._ask(lambda: self._owner.compute.delete_server(server_id, ignore_missing=True))
+        ask(lambda: self._owner.compute.delete_server(server_id, ignore_missing=True))
 
     def close(self) -> None:
         """End the connections."""
@@ -325,58 +261,18 @@ class Cloud:
 
     # -- how --------------------------------------------------------------------------
 
-    def _connect(self, name: str) -> Connection:
-        try:
-            connection = openstack.connect(
-                cloud=name,
-                api_timeout=self.settings.api_timeout_s,
-                app_name="dacirco",
-            )
-            connection.authorize()
-        except Exception as error:  # the sdk raises types of keystoneauth and of requests too
-            raise ManagerError(
-                f"cloud {name!r} cannot be used: {_reason(error)}: "
-                "check its entry in clouds.yaml (see docs/operations.md)"
-            ) from None
-        return connection
-
-    def _connect_admin(self) -> Connection | None:
-        name = self.settings.admin_cloud
-        known = openstack.config.OpenStackConfig().get_cloud_names()
-        return self._connect(name) if name and name in known else None
-
     def _server_group(self) -> str | None:
         policy = SERVER_GROUP_POLICIES.get(self.settings.placement)
         if policy is None:
             return None
         compute = self._owner.compute
         name = f"dacirco-{self.settings.placement}-{self.settings.controller_id}"
-        found = self._ask(lambda: list(compute.server_groups()))
+        found = ask(lambda: list(compute.server_groups()))
         for group in found:
             if group.name == name:
                 return str(group.id)
         body = {"server_group": {"name": name, "policies": [policy]}}
-        reply = self._ask(
-            lambda: self._checked(
-                compute.post("/os-server-groups", json=body, microversion=_SOFT_POLICIES_SINCE)
-            )
+        reply = ask_plainly(
+            lambda: compute.post("/os-server-groups", json=body, microversion=_SOFT_POLICIES_SINCE)
         )
         return str(reply["server_group"]["id"])
-
-    @staticmethod
-    def _checked(response: Any) -> Any:
-        exceptions.raise_from_response(response)
-        return response.json()
-
-    def _ask(self, call: Callable[[], T]) -> T:
-        """Ask the API, and turn what the SDK raises into our errors."""
-        try:
-            return call()
-        except exceptions.HttpException as error:
-            status = error.status_code or 0
-            kind = RefusedError if 400 <= status < 500 and status != 408 else ManagerError
-            raise kind(f"OpenStack: {_reason(error)}") from None
-        except exceptions.SDKException as error:
-            raise ManagerError(f"OpenStack: {_reason(error)}") from None
-        except Exception as error:  # keystoneauth's and requests' errors share no base
-            raise ManagerError(f"OpenStack does not answer: {_reason(error)}") from None

@@ -23,8 +23,10 @@ from deploy.managers.base import (
     WorkerPlaced,
 )
 from deploy.managers.environment import WorkerLink
+from deploy.managers.vm.asking import RefusedError
 from deploy.managers.vm.capacity import read_capacity
-from deploy.managers.vm.cloud import Cloud, RefusedError, Server
+from deploy.managers.vm.cloud import Cloud
+from deploy.managers.vm.records import Server
 from deploy.managers.vm.settings import VmSettings
 from deploy.managers.vm.user_data import user_data
 from env.config import ClusterConfig
