@@ -14,10 +14,10 @@ from deploy.embedded.clips import StoppedError, render_missing
 from deploy.embedded.service import EmbeddedService
 from deploy.embedded.settings import EmbeddedSettings
 from deploy.managers.confinement import choose_confinement
+from deploy.policy_options import add_policy_options
 from env.catalog import load_catalog
 from env.command import CommandParser, port_number, positive_seconds, run_command, whole_number
 from env.config import load_profile
-from env.cost import check_preference
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,8 +36,6 @@ def run(chosen: EmbeddedSettings) -> None:
         # Under nohup the end of the terminal is not meant to end the service.
         if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, lambda *_: stop.set())
-    if chosen.preference is not None:
-        check_preference(chosen.preference)
     load_profile(chosen.profile)
     catalog = load_catalog(chosen.catalog)
     service = EmbeddedService(chosen, _say)
@@ -108,24 +106,12 @@ def _parser() -> argparse.ArgumentParser:
             metavar="PORT",
             help=f"of {what}; 0 takes a free one (%(default)s)",
         )
-    parser.add_argument(
-        "--scheduler",
-        default=given.scheduler,
-        metavar="POLICY",
-        help="a rule (python -m agents lists them) or a frozen policy's folder (%(default)s)",
-    )
-    parser.add_argument(
-        "--fallback",
-        default=given.fallback,
-        metavar="RULE",
-        help="takes over where the policy cannot decide (%(default)s)",
-    )
-    parser.add_argument(
-        "--preference",
-        type=float,
-        metavar="W",
-        help="0.1 is lean, 0.9 is fast; can be changed while it runs; by default as it was last "
-        "set, at first 0.5",
+    add_policy_options(
+        parser,
+        scheduler=given.scheduler,
+        fallback=given.fallback,
+        max_attempts=given.max_attempts,
+        most_workers="as many as fit",
     )
     parser.add_argument(
         "--catalog",
@@ -145,19 +131,6 @@ def _parser() -> argparse.ArgumentParser:
         type=whole_number,
         metavar="N",
         help="cores of this machine to offer; by default all that may be used",
-    )
-    parser.add_argument(
-        "--max-workers",
-        type=whole_number,
-        metavar="N",
-        help="most workers at once; by default as many as fit",
-    )
-    parser.add_argument(
-        "--max-attempts",
-        type=whole_number,
-        default=given.max_attempts,
-        metavar="N",
-        help="how many workers a job is given before it ends in Error (%(default)s)",
     )
     parser.add_argument(
         "--boot-delay",

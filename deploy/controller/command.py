@@ -24,6 +24,7 @@ from deploy.controller.settings import (
     RunnerType,
     Settings,
 )
+from deploy.policy_options import add_policy_options
 from env.command import (
     CommandParser,
     port_number,
@@ -32,7 +33,6 @@ from env.command import (
     whole_number,
 )
 from env.config import PlacementName
-from env.cost import check_preference
 from env.errors import DaCircoError
 
 COMMAND: Final = "dacirco_controller"
@@ -123,19 +123,12 @@ def _add_service(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_scheduling(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--scheduler",
-        "--algorithm",
-        default=DEFAULT_SCHEDULER,
-        metavar="POLICY",
-        help="who decides: minimize-workers, grace-period, any other rule NAME[:key=value,...], "
-        "models/NAME or the folder of a frozen policy (default: %(default)s)",
-    )
-    group.add_argument(
-        "--fallback",
-        default=DEFAULT_FALLBACK,
-        metavar="RULE",
-        help="the rule that decides where the scheduler fails (default: %(default)s)",
+    add_policy_options(
+        group,
+        scheduler=DEFAULT_SCHEDULER,
+        fallback=DEFAULT_FALLBACK,
+        max_attempts=3,
+        most_workers="2 for vm and pod, else as many as fit",
     )
     group.add_argument(
         "--mode",
@@ -145,31 +138,11 @@ def _add_scheduling(group: argparse._ArgumentGroup) -> None:
         "(default: %(default)s)",
     )
     group.add_argument(
-        "--preference",
-        type=_preference,
-        metavar="W",
-        help="from 0.1, lean, to 0.9, fast; can be changed at run time with PUT /preference "
-        "(default: as in this store's last life, at first 0.5)",
-    )
-    group.add_argument(
-        "--max-workers",
-        type=whole_number,
-        metavar="N",
-        help="most workers at once (default: 2 for vm and pod, else as many as fit)",
-    )
-    group.add_argument(
         "--max-idle-time",
         type=_seconds,
         default=60.0,
         metavar="S",
         help="how long an idle worker lives under grace-period (default: %(default)g)",
-    )
-    group.add_argument(
-        "--max-attempts",
-        type=whole_number,
-        default=3,
-        metavar="N",
-        help="workers that a job may be given before it ends in Error (default: %(default)s)",
     )
     group.add_argument(
         "--max-queue",
@@ -475,13 +448,6 @@ def _factor(text: str) -> float:
     if number == 0.0:
         raise argparse.ArgumentTypeError(f"{text!r} is not above 0")
     return number
-
-
-def _preference(text: str) -> float:
-    try:
-        return check_preference(float(text))
-    except (ValueError, DaCircoError) as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
