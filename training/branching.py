@@ -40,6 +40,10 @@ _LOTTERY: Final = 0.08
 _USUAL_PACE: Final = 0.6
 """Decisions a second in a middling run."""
 _GREATEST_PACE: Final = 8.0
+_KEEP: Final = 0
+_ASKED_AT_ONCE: Final = 0.25
+"""Share of the states at which an order that was not given may be given at the next decision."""
+_SHORTEST_HOLD_S: Final = 3.0
 _LEAST_DRAIN: Final = 0.2
 """A backlog is taken to drain at this share of the workers' speed at least."""
 
@@ -105,15 +109,27 @@ def residual_cost(cluster: Cluster) -> float:
     return cluster.preference * delay + (1.0 - cluster.preference) * cores
 
 
+def _orders_like(action: int, n_flavors: int) -> slice:
+    """All spawns for a spawn, all kills for a kill, nothing for keep."""
+    if action == _KEEP:
+        return slice(0)
+    return slice(1, 1 + n_flavors) if action <= n_flavors else slice(1 + n_flavors, None)
+
+
 class _Branch:
-    """One copy on its way to its horizon, with its discounted cost so far."""
+    """One copy on its way to its horizon, with its discounted cost so far.
+
+    Until `hold_s` seconds have passed, no order of the kind of the action `held` is given.
+    """
 
     __slots__ = (
-        *("_cost", "_discount_s", "_end", "_start"),
+        *("_cost", "_discount_s", "_end", "_held", "_held_until", "_start"),
         *("decisions", "observer", "simulator", "spent"),
     )
 
-    def __init__(self, simulator: Simulator, discount_s: float, length_s: float) -> None:
+    def __init__(
+        self, simulator: Simulator, discount_s: float, length_s: float, held: int, hold_s: float
+    ) -> None:
         self.simulator = simulator
         self.observer = Observer(simulator.cluster)
         self._start = simulator.now
@@ -122,6 +138,14 @@ class _Branch:
         self._cost = cost_so_far(simulator.cluster)
         self.spent = 0.0
         self.decisions = 0
+        self._held = _orders_like(held, simulator.cluster.n_flavors)
+        self._held_until = simulator.now + hold_s
+
+    def mask(self, row: NDArray[np.bool_]) -> None:
+        """Fill the row: what may be ordered now."""
+        action_mask(self.simulator.cluster, row)
+        if self.simulator.now < self._held_until and row[_KEEP]:
+            row[self._held] = False
 
     def take(self, action_index: int, n_flavors: int) -> bool:
         """Carry out an action; False when the branch has come to its end."""
@@ -151,6 +175,8 @@ def explore(
     *,
     discount_s: float,
     length_s: float,
+    held: NDArray[np.int64],
+    hold_s: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Discounted cost of each tried action at each state, following the policy afterwards.
 
@@ -162,6 +188,9 @@ def explore(
         decide: the policy.
         discount_s: time constant of the discount, seconds.
         length_s: how long each branch is followed, seconds.
+        held: index of the action that the policy would take, shape (states,): where keep is
+            tried instead, it is put off ...
+        hold_s: ... for so long, seconds, shape (states,).
 
     Returns:
         Costs, and decisions taken on the way, both of shape (states, actions); nan where
@@ -175,7 +204,8 @@ def explore(
     for i, state in enumerate(states):
         snapshot = Snapshot(state)
         for action in np.flatnonzero(tried[i]).tolist():
-            branch = _Branch(snapshot.copy(), discount_s, length_s)
+            put_off = int(held[i]) if action == _KEEP else _KEEP
+            branch = _Branch(snapshot.copy(), discount_s, length_s, put_off, float(hold_s[i]))
             branches.append((i, action, branch))
             if branch.take(action, n_flavors):
                 active.append(branch)
@@ -185,7 +215,7 @@ def explore(
     while active:
         for row, branch in enumerate(active):
             branch.observer.write(rows[row])
-            action_mask(branch.simulator.cluster, allowed[row])
+            branch.mask(allowed[row])
         actions = decide(rows[: len(active)], allowed[: len(active)]).tolist()
         active = [
             branch
@@ -220,6 +250,19 @@ def choose_trials(
     return chosen
 
 
+def draw_holds(n: int, longest_s: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """How long an order that is not given is put off, seconds, for n states.
+
+    To keep now and order at the next decision, seconds later, costs or saves next to nothing:
+    the noise of a branch hides it. To put the order off for longer shows whether it is needed.
+    In a part of the states it may be given at the next decision, as the policy would do; in the
+    others the time is log-uniform, so that short ones, which change least, are common.
+    """
+    shortest = min(_SHORTEST_HOLD_S, longest_s)
+    holds = shortest * (longest_s / shortest) ** rng.random(n)
+    return np.where(rng.random(n) < _ASKED_AT_ONCE, 0.0, holds)
+
+
 def sample_branches(
     members: Sequence[DaCircoEnv],
     weigh: Weigh,
@@ -229,6 +272,7 @@ def sample_branches(
     random_share: float,
     discount_s: float,
     length_s: float,
+    longest_hold_s: float,
 ) -> Branches:
     """Let the members run for up to `stride` decisions each, and branch where they arrive.
 
@@ -240,6 +284,7 @@ def sample_branches(
         random_share: share of the decisions on the way that are random.
         discount_s: time constant of the discount, seconds.
         length_s: how long each branch is followed, seconds.
+        longest_hold_s: longest time for which an order that is not given is put off, seconds.
     """
 
     def decide(observations: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -281,6 +326,8 @@ def sample_branches(
         decide,
         discount_s=discount_s,
         length_s=length_s,
+        held=chosen,
+        hold_s=draw_holds(len(choice), longest_hold_s, rng),
     )
     unit = 100.0 * np.array([member.reference_cost_rate for member in here])
     own = np.arange(len(choice)), chosen

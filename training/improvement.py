@@ -44,12 +44,14 @@ class BranchSettings:
         ranges: from which the episodes are drawn.
         discount_s: time constant of the discount in the branches, seconds.
         length_s: how long each branch is followed, seconds.
+        longest_hold_s: longest time for which an order that is not given is put off, seconds.
     """
 
     profile: str
     ranges: Randomisation
     discount_s: float
     length_s: float
+    longest_hold_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ def sample_task(frozen_actor: bytes, seed: int, settings: BranchSettings) -> Bra
                 random_share=_RANDOM_SHARE,
                 discount_s=settings.discount_s,
                 length_s=settings.length_s,
+                longest_hold_s=settings.longest_hold_s,
             )
         )
     return Branches.join(parts)

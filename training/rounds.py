@@ -64,6 +64,7 @@ class Rounds:
             randomisation(settings),
             settings.branch_discount_s,
             settings.branch_length_s,
+            settings.branch_hold_s,
         )
         states = settings.branch_states * (settings.branch_rounds - state.rounds)
         bar = progress.add_task("all actions tried", total=states)

@@ -70,7 +70,7 @@ class Settings:
         0.03, "Share of the imitation's target spread over all actions that can be carried out."
     )
     branch_rounds: int = option(
-        30, "Rounds of policy improvement on branches after the imitation; 0 skips them."
+        20, "Rounds of policy improvement on branches after the imitation; 0 skips them."
     )
     branch_states: int = option(4_000, "States at which all actions are tried, in each round.")
     branch_window: int = option(30, "Rounds whose states are learned from together.")
@@ -86,6 +86,10 @@ class Settings:
         2_000.0, "Time constant of the discount in a branch, seconds: far beyond its length."
     )
     branch_length_s: float = option(180.0, "How long a branch is followed, seconds.")
+    branch_hold_s: float = option(
+        60.0,
+        "Longest time for which an order that a branch does not give is put off, seconds.",
+    )
     learn_from: str = option(
         "", "Earlier runs under RUNS, NAME,..., whose states are learned from as well; empty: none."
     )
@@ -120,7 +124,7 @@ class Settings:
             "n_envs rollout_steps batch_size epochs learning_rate clip target_kl "
             "horizon_s trace_s width evaluate_every imitation_epochs imitation_rate branch_states "
             "branch_window branch_epochs branch_rate branch_clip branch_discount_s "
-            "branch_length_s processes"
+            "branch_length_s branch_hold_s processes"
         )
         for key in positive.split():
             if not getattr(self, key) > 0:
@@ -219,7 +223,7 @@ FULL: Final = Settings()
 QUICK: Final = Settings(
     imitation_decisions=200_000,
     imitation_epochs=6,
-    branch_rounds=6,
+    branch_rounds=4,
     validation_episodes=12,
 )
 """A run that a person waits for: under 10 minutes on two cores."""

@@ -21,7 +21,7 @@ from env.metrics import measure
 from env.observation import Observer, action_mask
 from env.simulator import Simulator
 from env.timeline import Timeline
-from training.branching import choose_trials, explore, residual_cost
+from training.branching import choose_trials, draw_holds, explore, residual_cost
 from training.snapshot import copy_simulator
 
 N_FLAVORS = 3
@@ -187,7 +187,15 @@ def test_the_cost_of_each_action_is_that_of_its_branch(discount_s: float) -> Non
     for state, mask in zip(states, tried, strict=True):
         action_mask(state.cluster, mask)
     tried[0, 1:] = False
-    costs, decisions = explore(states, tried, never, discount_s=discount_s, length_s=100.0)
+    costs, decisions = explore(
+        states,
+        tried,
+        never,
+        discount_s=discount_s,
+        length_s=100.0,
+        held=np.zeros(len(states), dtype=np.int64),
+        hold_s=np.full(len(states), 60.0),
+    )
     assert [figures(state) for state in states] == before
     assert np.isnan(costs).tolist() == np.isnan(decisions).tolist() == (~tried).tolist()
     assert (decisions[tried] >= 100.0 / states[0].profile.tick_s).all()
@@ -195,6 +203,45 @@ def test_the_cost_of_each_action_is_that_of_its_branch(discount_s: float) -> Non
         for action in np.flatnonzero(mask).tolist():
             by_hand = cost_by_hand(state, action, discount_s, 100.0)
             assert row[action] == pytest.approx(by_hand, rel=2e-3)
+
+
+@pytest.mark.parametrize("hold_s", [0.0, 12.0, 40.0])
+def test_what_is_not_ordered_is_put_off(hold_s: float) -> None:
+    """A policy that would spawn whenever it can does so again once the time is over."""
+    state = simulation(3)
+    play(state, 3, 40)
+    start, booting = state.now, state.cluster.n_booting + state.cluster.n_workers
+    could: list[bool] = []
+
+    def eager(observations: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[np.int64]:
+        could.extend(bool(may_spawn) for may_spawn in masks[:, 1])
+        return np.where(masks[:, 1], 1, 0).astype(np.int64)
+
+    tried = np.zeros((1, 1 + 2 * N_FLAVORS), dtype=np.bool_)
+    tried[0, 0] = True
+    explore(
+        [state],
+        tried,
+        eager,
+        discount_s=2000.0,
+        length_s=60.0,
+        held=np.array([2]),  # another flavor of the same kind: no spawn at all
+        hold_s=np.array([hold_s]),
+    )
+    assert (state.now, state.cluster.n_booting + state.cluster.n_workers) == (start, booting)
+    first = could.index(True)
+    assert first >= hold_s / state.profile.tick_s - 1
+    assert (first == 0) == (hold_s == 0)
+
+
+def test_how_long_orders_are_put_off() -> None:
+    holds = draw_holds(20_000, 60.0, np.random.default_rng(5))
+    later = holds[holds > 0]
+    assert 0.23 < 1 - len(later) / len(holds) < 0.27
+    assert later.min() >= 3.0
+    assert later.max() <= 60.0
+    assert np.median(later) == pytest.approx(np.sqrt(3.0 * 60.0), rel=0.05)
+    assert draw_holds(100, 1.0, np.random.default_rng(5)).max() == 1.0
 
 
 def test_what_is_tried_is_what_the_policy_is_not_sure_of() -> None:

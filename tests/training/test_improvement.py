@@ -29,6 +29,7 @@ SHORT = BranchSettings(
     ranges=Randomisation(horizon_s=(200.0, 300.0)),
     discount_s=100.0,
     length_s=10.0,
+    longest_hold_s=5.0,
 )
 
 
