@@ -13,6 +13,7 @@ from agents.frozen import CARD_FILE, NETWORK_FILE
 from agents.registry import NAIVE, is_model, policy_class, policy_names, split_spec
 from agents.tuned import tuned_specs
 from env.errors import DaCircoError
+from training.teacher import TEACHER, teacher_specs
 from training.tuning.space import RELATIVE_TO_PREFERENCE
 
 GRACE_PERIOD: Final = "grace-period"
@@ -46,6 +47,9 @@ class Rival:
 def rivals(rules: Sequence[str] | None = None) -> list[Rival]:
     """Every rule at its defaults and at each of its tuned settings.
 
+    Unless rules are named, the teacher is among them, which has no defaults: what the policy
+    began as must not be what beats it.
+
     Raises:
         DaCircoError: a rule was not tuned.
     """
@@ -56,6 +60,8 @@ def rivals(rules: Sequence[str] | None = None) -> list[Rival]:
             raise DaCircoError(f"{name} was not tuned: run python -m training.tune")
         found.append(Rival(name, name, None))
         found += [Rival(name, spec, w) for w, spec in sorted(tuned_specs()[name].items())]
+    if rules is None:
+        found += [Rival(TEACHER, spec, w) for w, spec in sorted(teacher_specs().items())]
     return found
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import jinja2
 import numpy as np
 
-from agents.tuned import tuned_effort, tuned_specs
+from agents.tuned import tuned_effort
 from env.errors import DaCircoError
 from env.textfile import write_atomically
 from training.competition import targets
@@ -58,7 +58,8 @@ def board(home: Home, *, bounds: bool) -> list[BoardRow]:
     rules = list(dict.fromkeys(rival.rule for rival in entry.rivals))
     everybody: dict[str, Floats] = {policy: home.costs(policy) for policy in entry.learned}
     everybody |= {f"{rule}, tuned": home.of_tuned(rule) for rule in rules}
-    everybody |= {f"{rule}, at its defaults": home.costs(rule) for rule in rules}
+    at_defaults = [rival.rule for rival in entry.rivals if rival.tuned_for is None]
+    everybody |= {f"{rule}, at its defaults": home.costs(rule) for rule in at_defaults}
     grace = home.costs(GRACE_PERIOD)
     rows = []
     for name, costs in everybody.items():
@@ -128,7 +129,10 @@ def _contents(
     after, whose = home.afterwards()
     checked = all_targets(home, worlds)
     first = home.outcome(entry.shipped, entry.preferences[0])
-    tuned = {rule: tuned_specs()[rule] for rule in dict.fromkeys(r.rule for r in entry.rivals)}
+    tuned: dict[str, dict[float, str]] = {rival.rule: {} for rival in entry.rivals}
+    for rival in entry.rivals:
+        if rival.tuned_for is not None:
+            tuned[rival.rule][rival.tuned_for] = rival.spec
     settings = sorted({w for specs in tuned.values() for w in specs})
     return {
         "entry": entry,
