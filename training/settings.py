@@ -59,7 +59,7 @@ class Settings:
         300.0, "Time constant of the discount, seconds (see training.semi_markov)."
     )
     trace_s: float = option(120.0, "Time constant of the advantage's trace, seconds.")
-    width: int = option(128, "Units of each of the two hidden layers, for actor and critic alike.")
+    width: int = option(256, "Units of each of the two hidden layers, for actor and critic alike.")
 
     imitation_decisions: int = option(
         800_000, "Decisions to imitate before learning by reinforcement; 0 starts from scratch."
@@ -70,13 +70,13 @@ class Settings:
         0.03, "Share of the imitation's target spread over all actions that can be carried out."
     )
     branch_rounds: int = option(
-        20, "Rounds of policy improvement on branches after the imitation; 0 skips them."
+        10, "Rounds of policy improvement on branches after the imitation; 0 skips them."
     )
     branch_states: int = option(4_000, "States at which all actions are tried, in each round.")
     branch_window: int = option(30, "Rounds whose states are learned from together.")
     branch_epochs: int = option(8, "Passes over them in each round.")
     branch_rate: float = option(
-        3e-3, "AdamW's step size at the start of a round; it falls linearly to zero within it."
+        2e-3, "AdamW's step size at the start of a round; it falls linearly to zero within it."
     )
     branch_prior: float = option(
         500.0, "Weight of the divergence from the imitation, as much as that of so many states."
@@ -221,6 +221,8 @@ class Settings:
 
 FULL: Final = Settings()
 QUICK: Final = Settings(
+    width=128,
+    branch_rate=3e-3,
     imitation_decisions=200_000,
     imitation_epochs=6,
     branch_rounds=4,
