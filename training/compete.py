@@ -22,7 +22,7 @@ from env.cost import check_preference
 from env.errors import DaCircoError
 from env.scenario import SPLITS, load_scenario, scenario_names
 from training.competition.conditions import ELSEWHERE
-from training.competition.entrants import rivals
+from training.competition.entrants import rivals, shipped_seeds
 from training.competition.report import all_targets, write_page
 from training.competition.results import Away, Entry, Home, away
 from training.competition.runs import Batch, Course, Runner
@@ -58,7 +58,8 @@ def make_parser() -> CommandParser:
         action="append",
         default=[],
         metavar="MODEL",
-        help="a policy of the same training with another seed; repeatable",
+        help="a policy of another training seed; repeatable (default: those that ship as "
+        "models/seed1 and so on, if the policy is the shipped one)",
     )
     parser.add_argument(
         "--rival",
@@ -151,7 +152,8 @@ def make_entry(options: argparse.Namespace) -> Entry:
         DaCircoError: something is unknown, or a policy is no frozen policy.
     """
     home = load_profile(options.profile)
-    learned = tuple(dict.fromkeys([options.policy, *options.seed_model]))
+    seeds = options.seed_model or shipped_seeds(options.policy)
+    learned = tuple(dict.fromkeys([options.policy, *seeds]))
     for policy in learned:
         if not is_model(policy):
             raise DaCircoError(

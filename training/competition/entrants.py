@@ -13,6 +13,7 @@ from agents.frozen import CARD_FILE, NETWORK_FILE
 from agents.registry import NAIVE, is_model, policy_class, policy_names, split_spec
 from agents.tuned import tuned_specs
 from env.errors import DaCircoError
+from training.evaluation.plan import SHIPPED_POLICY
 from training.teacher import TEACHER, teacher_specs
 from training.tuning.space import RELATIVE_TO_PREFERENCE
 
@@ -63,6 +64,14 @@ def rivals(rules: Sequence[str] | None = None) -> list[Rival]:
     if rules is None:
         found += [Rival(TEACHER, spec, w) for w, spec in sorted(teacher_specs().items())]
     return found
+
+
+def shipped_seeds(policy: str) -> list[str]:
+    """The policies of other training seeds that ship beside the shipped policy."""
+    if Path(policy) != SHIPPED_POLICY:
+        return []
+    found = SHIPPED_POLICY.parent.glob("seed[0-9]*")
+    return sorted(path.as_posix() for path in found if (path / CARD_FILE).is_file())
 
 
 def tuned_at(everybody: Sequence[Rival], preference: float) -> list[Rival]:
