@@ -20,6 +20,7 @@ from training.episode_sets import random_set, scenario_set
 from training.evaluator import Evaluator, exclude_text_formats, log_text
 from training.export import Provenance, check_replaceable, export
 from training.imitation import Decisions, clone, collect
+from training.improvement import limit_logits
 from training.lockstep import greedy
 from training.model import (
     build_model,
@@ -37,6 +38,8 @@ from training.teacher import load_teacher
 
 _RECORDED = 2_000
 """Observations kept for the envelope and the check of the export."""
+_LARGEST_LOGIT = 8.0
+"""Of the exported network; see `limit_logits`."""
 _RANDOM_SHARE = 0.08
 _STUDENT_RANDOM_SHARE = 0.03
 
@@ -240,8 +243,11 @@ class TrainingRun:
         settings = self.settings
         model = MaskablePPO.load(self.checkpoints.best, device="cpu")
         torch.set_num_threads(1)
+        actor, observations = Actor(model), self.checkpoints.load_observations()
+        # So that ONNX agrees to the tolerance, however wide the network; no decision changes.
+        limit_logits(actor, torch.as_tensor(observations), _LARGEST_LOGIT)
         summary = comparison.summary(
-            comparison.run(Actor(model)),
+            comparison.run(actor),
             f"Cost per job relative to rules at their defaults: geometric mean over the "
             f"{len(load_split('test'))} test scenarios, one seed each.",
         )
@@ -253,7 +259,7 @@ class TrainingRun:
                 settings=settings.to_dict(),
                 rounds=self.state.best_rounds,
                 steps=self.state.best_steps,
-                observations=self.checkpoints.load_observations(),
+                observations=observations,
                 envelope=(self.state.least, self.state.greatest),
                 evaluation={**summary, "validation": self.state.best_summary},
                 flavors=flavors,
