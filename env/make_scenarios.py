@@ -7,7 +7,6 @@ with other parameters, and the families that training never draws.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -17,7 +16,8 @@ from typing import Final
 import numpy as np
 
 from env.catalog import load_catalog
-from env.errors import DaCircoError, ScenarioError
+from env.command import CommandParser, run_command
+from env.errors import ScenarioError
 from env.families import (
     ArrivalFamily,
     Batches,
@@ -44,6 +44,7 @@ written down so that a new calibration of the profile does not change the test s
 """
 
 _MINUTE: Final = 60.0
+_NAME: Final = "python -m env.make_scenarios"
 _HOUR: Final = 3600.0
 
 
@@ -177,28 +178,24 @@ def make_scenarios(out: Path) -> list[Scenario]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m env.make_scenarios", description="Make the scenario files that ship."
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path(__file__).parent / "scenarios",
-        metavar="DIR",
-        help="folder to write the splits train/ and test/ to (default: those in the package)",
-    )
-    options = parser.parse_args(arguments)
-    try:
-        scenarios = make_scenarios(options.out)
-    except DaCircoError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    for recipe, scenario in zip(RECIPES, scenarios, strict=True):
-        print(
-            f"{scenario.name:26} load {recipe.load:.3f}  {len(scenario):4d} jobs"
-            f"  {recipe.horizon_s / _MINUTE:4.0f} min"
+
+    def work() -> None:
+        parser = CommandParser(prog=_NAME, description="Make the scenario files that ship.")
+        parser.add_argument(
+            "--out",
+            type=Path,
+            default=Path(__file__).parent / "scenarios",
+            metavar="DIR",
+            help="folder to write the splits train/ and test/ to (default: those in the package)",
         )
-    return 0
+        scenarios = make_scenarios(parser.parse_args(arguments).out)
+        for recipe, scenario in zip(RECIPES, scenarios, strict=True):
+            print(
+                f"{scenario.name:26} load {recipe.load:.3f}  {len(scenario):4d} jobs"
+                f"  {recipe.horizon_s / _MINUTE:4.0f} min"
+            )
+
+    return run_command(_NAME, work)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def test_a_folder_that_cannot_be_made_is_one_line_and_exit_code_2(tmp_path: Path
         check=False,
     )
     assert run.returncode == 2
-    assert run.stderr.startswith("error: cannot make folder")
+    assert run.stderr.startswith("python -m env.make_scenarios: cannot make folder")
     assert run.stderr.count("\n") == 1
 
 
