@@ -73,7 +73,9 @@ def test_the_teachers_labels_are_legal(random_share: float) -> None:
     )
     assert len(data) == 6000
     assert data.masks[np.arange(len(data)), data.labels].all()
-    assert {0, 1, 4} <= set(data.labels.tolist())
+    # Random orders start more workers than the teacher ever wants: it need not add any.
+    orders = {0, 4} if random_share == 1.0 else {0, 1, 4}
+    assert orders <= set(data.labels.tolist())
 
 
 def test_an_order_that_cannot_be_carried_out_is_keep() -> None:
