@@ -25,6 +25,8 @@ class Action:
 
 
 KEEP: Final = Action(ActionKind.KEEP)
+KEEP_INDEX: Final = 0
+"""Its place among the actions, see `action_index`."""
 
 
 @cache
@@ -47,8 +49,15 @@ def n_actions(n_flavors: int) -> int:
 def action_index(action: Action, n_flavors: int) -> int:
     """Encode: 0 keep, 1..F spawn flavor 0..F-1, F+1..2F kill flavor 0..F-1."""
     if action.kind is ActionKind.KEEP:
-        return 0
+        return KEEP_INDEX
     return action.flavor + (1 if action.kind is ActionKind.SPAWN else 1 + n_flavors)
+
+
+def alike(index: int, n_flavors: int) -> slice:
+    """The indices of all actions of the same kind: all spawns for a spawn."""
+    if index == KEEP_INDEX:
+        return slice(KEEP_INDEX, KEEP_INDEX + 1)
+    return slice(1, 1 + n_flavors) if index <= n_flavors else slice(1 + n_flavors, None)
 
 
 @cache
@@ -60,6 +69,6 @@ def action_from_index(index: int, n_flavors: int) -> Action:
     """
     if not 0 <= index < n_actions(n_flavors):
         raise ValueError(f"action {index} is not in 0..{2 * n_flavors}")
-    if index == 0:
+    if index == KEEP_INDEX:
         return KEEP
     return spawn(index - 1) if index <= n_flavors else kill(index - 1 - n_flavors)

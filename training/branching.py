@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from env.actions import ActionKind, action_from_index
+from env.actions import KEEP_INDEX, ActionKind, action_from_index, alike
 from env.arrivals import MEDIUM
 from env.cluster import Cluster
 from env.cost import cost_so_far
@@ -40,7 +40,6 @@ _LOTTERY: Final = 0.08
 _USUAL_PACE: Final = 0.6
 """Decisions a second in a middling run."""
 _GREATEST_PACE: Final = 8.0
-_KEEP: Final = 0
 _ASKED_AT_ONCE: Final = 0.25
 """Share of the states at which an order that was not given may be given at the next decision."""
 _SHORTEST_HOLD_S: Final = 3.0
@@ -109,13 +108,6 @@ def residual_cost(cluster: Cluster) -> float:
     return cluster.preference * delay + (1.0 - cluster.preference) * cores
 
 
-def _orders_like(action: int, n_flavors: int) -> slice:
-    """All spawns for a spawn, all kills for a kill, nothing for keep."""
-    if action == _KEEP:
-        return slice(0)
-    return slice(1, 1 + n_flavors) if action <= n_flavors else slice(1 + n_flavors, None)
-
-
 class _Branch:
     """One copy on its way to its horizon, with its discounted cost so far.
 
@@ -138,13 +130,14 @@ class _Branch:
         self._cost = cost_so_far(simulator.cluster)
         self.spent = 0.0
         self.decisions = 0
-        self._held = _orders_like(held, simulator.cluster.n_flavors)
-        self._held_until = simulator.now + hold_s
+        self._held = alike(held, simulator.cluster.n_flavors)
+        # To keep is no order, and cannot be put off.
+        self._held_until = simulator.now + (hold_s if held != KEEP_INDEX else 0.0)
 
     def mask(self, row: NDArray[np.bool_]) -> None:
         """Fill the row: what may be ordered now."""
         action_mask(self.simulator.cluster, row)
-        if self.simulator.now < self._held_until and row[_KEEP]:
+        if self.simulator.now < self._held_until and row[KEEP_INDEX]:
             row[self._held] = False
 
     def take(self, action_index: int, n_flavors: int) -> bool:
@@ -204,7 +197,7 @@ def explore(
     for i, state in enumerate(states):
         snapshot = Snapshot(state)
         for action in np.flatnonzero(tried[i]).tolist():
-            put_off = int(held[i]) if action == _KEEP else _KEEP
+            put_off = int(held[i]) if action == KEEP_INDEX else KEEP_INDEX
             branch = _Branch(snapshot.copy(), discount_s, length_s, put_off, float(hold_s[i]))
             branches.append((i, action, branch))
             if branch.take(action, n_flavors):

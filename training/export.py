@@ -45,7 +45,6 @@ class Provenance:
         envelope: least and greatest value of each feature seen in training.
         evaluation: figures of the evaluation that chose this policy.
         flavors: names of the flavors, small to large.
-        note: how it came about, where that is more than one run with these settings.
     """
 
     settings: dict[str, Any]
@@ -55,7 +54,6 @@ class Provenance:
     envelope: tuple[Sequence[float], Sequence[float]]
     evaluation: dict[str, Any]
     flavors: tuple[str, ...]
-    note: str = ""
 
 
 def export_onnx(model: MaskablePPO, path: Path) -> None:
@@ -130,7 +128,6 @@ def export(model: MaskablePPO, folder: Path, provenance: Provenance) -> float:
                 "rounds": provenance.rounds,
                 "steps": provenance.steps,
                 "git_revision": git_revision(),
-                "note": provenance.note,
             },
             "evaluation": provenance.evaluation,
             "observation_envelope": {

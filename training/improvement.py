@@ -31,8 +31,7 @@ _TASK_STATES: Final = 800
 """States of one task: small enough for even progress, large enough to pay the start."""
 
 _LARGEST_LOGIT: Final = 16.0
-"""Beyond it float32 is too coarse for the exported network to agree with the trained one to
-`training.export.TOLERANCE`, and a policy so sure learns no more."""
+"""A policy so sure learns no more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,6 @@ def model_card(card: dict[str, Any]) -> str:
         f"| decisions of PPO | {training['steps']:,} |",
         f"| seed | {training['seed']} |",
         f"| git revision | {training['git_revision'] or 'unknown'} |",
-        *([f"| note | {training['note']} |"] if training.get("note") else []),
         f"| schema | {card['schema']['sha256']} |",
         "",
         "## Figures",

@@ -13,6 +13,7 @@ from stable_baselines3.common.logger import HParam, configure
 
 from env.episodes import random_episodes
 from env.scenario import load_split
+from training.branching import Branches
 from training.callbacks import EnvelopeCallback, EvaluationCallback, ProgressCallback
 from training.checkpoint import IMITATED, IMITATING, LEARNING, Checkpoints, State
 from training.comparison import Comparison
@@ -38,8 +39,8 @@ from training.teacher import load_teacher
 
 _RECORDED = 2_000
 """Observations kept for the envelope and the check of the export."""
-_LARGEST_LOGIT = 8.0
-"""Of the exported network; see `limit_logits`."""
+_LARGEST_EXPORTED_LOGIT = 8.0
+"""Beyond it float32 is too coarse for ONNX to agree to `training.export.TOLERANCE`."""
 _RANDOM_SHARE = 0.08
 _STUDENT_RANDOM_SHARE = 0.03
 
@@ -83,11 +84,8 @@ class TrainingRun:
         """
         settings, state = self.settings, self.state
         check_replaceable(settings.model_folder)
-        others = [
-            part
-            for name in settings.teachers
-            for part in Checkpoints(settings.runs / name).load_all_branches()
-        ]
+        # Before the hours of work; a resumed run that is past its rounds needs them no more.
+        others = self._states_of_others() if state.stage != LEARNING else []
         batch = training_batch(settings)
         if state.stage == IMITATING:
             self.checkpoints.start(settings)
@@ -128,6 +126,13 @@ class TrainingRun:
                     self.checkpoints.save(model, state)
                 raise
         return Comparison(scenario_set("test", home))
+
+    def _states_of_others(self) -> list[Branches]:
+        return [
+            part
+            for name in self.settings.earlier_runs
+            for part in Checkpoints(self.settings.runs / name).load_all_branches()
+        ]
 
     def _log_configuration(self, model: MaskablePPO) -> None:
         values = self.settings.to_dict()
@@ -244,8 +249,7 @@ class TrainingRun:
         model = MaskablePPO.load(self.checkpoints.best, device="cpu")
         torch.set_num_threads(1)
         actor, observations = Actor(model), self.checkpoints.load_observations()
-        # So that ONNX agrees to the tolerance, however wide the network; no decision changes.
-        limit_logits(actor, torch.as_tensor(observations), _LARGEST_LOGIT)
+        limit_logits(actor, torch.as_tensor(observations), _LARGEST_EXPORTED_LOGIT)
         summary = comparison.summary(
             comparison.run(actor),
             f"Cost per job relative to rules at their defaults: geometric mean over the "

@@ -160,14 +160,14 @@ class Settings:
                 f"batch_size is {self.batch_size}: it would leave a minibatch of one of the "
                 f"n_envs * rollout_steps = {decisions} decisions; choose another"
             )
-        for key, names in (("name", (self.name,)), ("learn_from", self.teachers)):
+        for key, names in (("name", (self.name,)), ("learn_from", self.earlier_runs)):
             for name in names:
                 if not _PLAIN_NAME.fullmatch(name):
                     raise ConfigError(
                         f"{key} is {name!r}: it must be a plain folder name "
                         "of letters, digits, dots, dashes and underscores"
                     )
-        if self.name in self.teachers:
+        if self.name in self.earlier_runs:
             raise ConfigError(f"learn_from has {self.name!r}, this run: name earlier runs")
 
     @property
@@ -192,7 +192,7 @@ class Settings:
         return tuple(found)
 
     @property
-    def teachers(self) -> tuple[str, ...]:
+    def earlier_runs(self) -> tuple[str, ...]:
         """The names of the runs to learn from."""
         return tuple(name.strip() for name in self.learn_from.split(",") if name.strip())
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from worlds import make_profile, make_work
 
 import env
-from env.actions import action_from_index
+from env.actions import KEEP_INDEX, action_from_index
 from env.config import load_profile
 from env.cost import MAX_PREFERENCE, MIN_PREFERENCE, CostVector, cost_so_far
 from env.episodes import Episode
@@ -31,7 +31,6 @@ from env.gym_env import RENDER_MODES, DaCircoEnv
 from env.observation import features, schema
 
 FLAVORS = ["s10.tiny", "s10.small", "s10.medium"]
-KEEP_INDEX = 0
 
 Chooser = Callable[[DaCircoEnv], int]
 

@@ -111,7 +111,7 @@ def test_a_bad_value_is_named(key: str, value: Any) -> None:
 def test_runs_to_learn_from_are_others_and_have_plain_names(value: str, told: str) -> None:
     with pytest.raises(ConfigError, match="learn_from " + re.escape(told)):
         Settings(learn_from=value)
-    assert Settings(learn_from="seed1, seed2").teachers == ("seed1", "seed2")
+    assert Settings(learn_from="seed1, seed2").earlier_runs == ("seed1", "seed2")
 
 
 @pytest.mark.parametrize(
