@@ -11,7 +11,7 @@ import numpy as np
 from env.catalog import Catalog, load_catalog
 from env.config import NodeConfig, Profile, load_profile
 from env.cost import MAX_PREFERENCE, MIN_PREFERENCE
-from env.families import FAMILIES, draw_requests, random_family
+from env.families import FAMILIES, TRAINING_FAMILIES, draw_requests, random_family
 from env.jobs import Request
 from env.load import mean_core_seconds, rate_for_load
 from env.scenario import Scenario
@@ -102,10 +102,12 @@ class Randomisation:
             a whole node.
         single_cores: fewest and most cores of such a machine.
         speed: factor on the transcoding time, least and most (log-uniform).
+        contention: factor on its growth with the load of the node, likewise (uniform).
         boot: factor on the boot time, likewise.
         cached_share: share of episodes whose nodes hold the image from the start.
         fault_share: share of episodes with faults.
         horizon_s: shortest and longest episode, seconds (log-uniform).
+        families: of arrivals, equally likely.
     """
 
     profiles: tuple[tuple[str, float], ...] = (("openstack", 0.85), ("kubernetes", 0.15))
@@ -114,10 +116,12 @@ class Randomisation:
     single_share: float = 0.15
     single_cores: tuple[int, int] = (2, 6)
     speed: tuple[float, float] = (0.65, 1.5)
+    contention: tuple[float, float] = (0.5, 1.5)
     boot: tuple[float, float] = (0.6, 1.6)
     cached_share: float = 0.5
     fault_share: float = 0.2
     horizon_s: tuple[float, float] = (1800.0, 7200.0)
+    families: tuple[str, ...] = tuple(TRAINING_FAMILIES)
 
 
 def _log_uniform(rng: Rng, low: float, high: float) -> float:
@@ -158,7 +162,7 @@ def randomise_profile(base: Profile, rng: Rng, ranges: Randomisation) -> Profile
         ),
         contention=replace(
             timing.contention,
-            slope_per_core=timing.contention.slope_per_core * rng.uniform(0.0, 2.0),
+            slope_per_core=timing.contention.slope_per_core * rng.uniform(*ranges.contention),
         ),
     )
     faults = base.faults
@@ -187,6 +191,7 @@ def random_episodes(
     bases = [load_profile(name) for name, _ in chosen.profiles]
     shares = np.array([share for _, share in chosen.profiles])
     work = [mean_core_seconds(TimingModel(base), movies) for base in bases]
+    families = {name: TRAINING_FAMILIES[name] for name in chosen.families}
 
     def sample(rng: Rng) -> Episode:
         which = int(rng.choice(len(bases), p=shares / shares.sum()))
@@ -195,7 +200,7 @@ def random_episodes(
         horizon = _log_uniform(rng, *chosen.horizon_s)
         law, drawn = bases[which].timing.transcode, profile.timing.transcode
         mean_work = work[which] * float(np.exp(drawn.intercept - law.intercept))
-        family = random_family(rng, cores=cores, mean_core_s=mean_work)
+        family = random_family(rng, cores=cores, mean_core_s=mean_work, families=families)
         requests = draw_requests(family, rng, movies, horizon)
         return Episode(profile, requests, movies, draw_preference(rng), _draw_seed(rng), horizon)
 

@@ -399,6 +399,52 @@ class NearIdle(TrainingFamily):
 
 
 @dataclass(frozen=True)
+class Cascades(TrainingFamily):
+    """A link goes round: each request leads to others, a little later (self-exciting).
+
+    A Hawkes process with an exponential kernel, as clusters (Hawkes and Oakes 1974): over long
+    windows the variance of the counts is ``cascade_jobs ** 2`` times their mean.
+
+    Attributes:
+        cascade_jobs: mean number of requests of a cascade, the first one included, 1 or more.
+        delay_s: mean time between a request and one that it leads to, seconds (exponential).
+    """
+
+    name: ClassVar[str] = "cascades"
+
+    cascade_jobs: float = 6.0
+    delay_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self.cascade_jobs >= 1, "cascade_jobs", self.cascade_jobs, "1 or more")
+        _require(self.delay_s >= 0, "delay_s", self.delay_s, "0 or more")
+
+    def sample(self, rng: np.random.Generator, horizon_s: float) -> Floats:
+        # Cascades that began before are still going on at the start.
+        before_s = 10.0 * self.cascade_jobs * self.delay_s
+        firsts = self.rate_per_s / self.cascade_jobs
+        generation = _homogeneous(rng, firsts, before_s + horizon_s) - before_s
+        arrivals = [generation]
+        while len(generation):
+            led_to = rng.poisson(1 - 1 / self.cascade_jobs, len(generation))
+            generation = np.repeat(generation, led_to)
+            generation = generation + rng.exponential(self.delay_s, len(generation))
+            generation = generation[generation < horizon_s]
+            arrivals.append(generation)
+        everything = np.sort(np.concatenate(arrivals))
+        return everything[everything >= 0.0]
+
+    @classmethod
+    def randomised(cls, rng: np.random.Generator, rate_per_s: float) -> Self:
+        return cls(
+            rate_per_s,
+            cascade_jobs=_log_uniform(rng, 2.0, 30.0),
+            delay_s=_log_uniform(rng, 0.2, 20.0),
+        )
+
+
+@dataclass(frozen=True)
 class Batches(ArrivalFamily):
     """Playlists: users who upload several movies together.
 
@@ -465,7 +511,7 @@ def _registry(*families: _FamilyType) -> Mapping[str, _FamilyType]:
 
 
 TRAINING_FAMILIES: Final[Mapping[str, type[TrainingFamily]]] = _registry(
-    DaCirco, Poisson, DayNight, Bursts, FlashCrowd, HeavyTail, Ramp, NearIdle
+    DaCirco, Poisson, DayNight, Bursts, FlashCrowd, HeavyTail, Ramp, NearIdle, Cascades
 )
 HELD_OUT_FAMILIES: Final[Mapping[str, type[ArrivalFamily]]] = _registry(Batches, Regular)
 FAMILIES: Final[Mapping[str, type[ArrivalFamily]]] = _registry(

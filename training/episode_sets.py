@@ -11,10 +11,15 @@ import numpy as np
 from env.catalog import load_catalog
 from env.config import load_profile
 from env.episodes import Episode, Randomisation, random_episodes
+from env.families import TRAINING_FAMILIES
 from env.scenario import load_split
 
 PREFERENCES: Final = (0.1, 0.33, 0.5, 0.67, 0.9)
 """Where on the dial policies are compared."""
+
+_FAMILIES: Final = tuple(name for name in TRAINING_FAMILIES if name != "cascades")
+"""Of the random episodes. The rules were tuned, and the first policies chosen, before there were
+cascades: without them these episodes are still the same."""
 
 _FEWEST_JOBS: Final = 15
 """A random episode with fewer jobs says little about cost per job."""
@@ -30,10 +35,12 @@ def scenario_set(split: str, profile: str = "openstack") -> list[Episode]:
 
 
 def random_set(n: int, seed: int, profile: str = "openstack") -> list[Episode]:
-    """Random episodes of the training families on the profile as it is."""
+    """Random episodes of the families of the training scenarios on the profile as it is."""
     data_centre = load_profile(profile)
     sampler = random_episodes(
-        Randomisation(profiles=((profile, 1.0),), home_share=1.0, fault_share=0.0)
+        Randomisation(
+            profiles=((profile, 1.0),), home_share=1.0, fault_share=0.0, families=_FAMILIES
+        )
     )
     rng = np.random.default_rng(seed)
     episodes: list[Episode] = []

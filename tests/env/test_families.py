@@ -21,6 +21,7 @@ from env.families import (
     ArrivalFamily,
     Batches,
     Bursts,
+    Cascades,
     DaCirco,
     DayNight,
     FlashCrowd,
@@ -50,6 +51,8 @@ SHAPES: list[ArrivalFamily] = [
     Ramp(RATE),
     Ramp(RATE, start_share=1.7),
     NearIdle(RATE),
+    Cascades(RATE),
+    Cascades(RATE, cascade_jobs=3.0, delay_s=50.0),
     Batches(RATE),
     Regular(RATE),
     Regular(RATE, tick_jobs=10),
@@ -71,9 +74,9 @@ def dispersion(family: ArrivalFamily, horizon_s: float, window_s: float) -> floa
     return float(counts.var() / counts.mean())
 
 
-def test_the_registry_holds_eight_training_and_two_held_out_families() -> None:
+def test_the_registry_holds_nine_training_and_two_held_out_families() -> None:
     assert set(HELD_OUT_FAMILIES) == {"batches", "regular"}
-    assert len(TRAINING_FAMILIES) == 8
+    assert len(TRAINING_FAMILIES) == 9
     assert not set(TRAINING_FAMILIES) & set(HELD_OUT_FAMILIES)
     assert set(FAMILIES) == set(TRAINING_FAMILIES) | set(HELD_OUT_FAMILIES)
     assert all(name == family.name for name, family in FAMILIES.items())
@@ -157,6 +160,24 @@ def test_bursts_start_quiet_as_often_as_it_is_quiet() -> None:
     family = Bursts(1.0, mean_on_s=1e6, mean_off_s=3e6, quiet_share=0.0)
     busy = [len(family.sample(np.random.default_rng(seed), 100.0)) > 0 for seed in range(400)]
     assert stats.binomtest(sum(busy), len(busy), 0.25).pvalue > SIGNIFICANCE
+
+
+def test_cascades_spread_as_hawkes_says() -> None:
+    """Over long windows the index of dispersion is 1 / (1 - n)**2, n requests led to by each."""
+    family = Cascades(RATE, cascade_jobs=3.0, delay_s=2.0)
+    assert dispersion(family, 1_000_000.0, 500.0) == pytest.approx(9.0, rel=0.12)
+
+
+def test_cascades_of_one_are_poisson() -> None:
+    gaps = gaps_of(Cascades(RATE, cascade_jobs=1.0), 50_000.0)
+    assert stats.kstest(gaps, stats.expon(scale=1 / RATE).cdf).pvalue > SIGNIFICANCE
+
+
+def test_cascades_are_going_on_at_the_start() -> None:
+    family = Cascades(RATE, cascade_jobs=10.0, delay_s=20.0)
+    counts = [len(family.sample(np.random.default_rng(seed), 100.0)) for seed in range(2000)]
+    spread = float(np.std(counts)) / np.sqrt(len(counts))
+    assert float(np.mean(counts)) == pytest.approx(RATE * 100.0, abs=4 * spread)
 
 
 def test_a_flash_crowd_comes_at_once_and_fades() -> None:
@@ -262,6 +283,8 @@ def test_regular_requests_keep_their_period() -> None:
         (lambda: Ramp(start_share=2.1), "start_share"),
         (lambda: NearIdle(visit_jobs=0.5), "visit_jobs"),
         (lambda: NearIdle(think_s=-1), "think_s"),
+        (lambda: Cascades(cascade_jobs=0.9), "cascade_jobs"),
+        (lambda: Cascades(delay_s=-1), "delay_s"),
         (lambda: Batches(batch_jobs=0), "batch_jobs"),
         (lambda: Batches(gap_s=-1), "gap_s"),
         (lambda: Regular(tick_jobs=0), "tick_jobs"),

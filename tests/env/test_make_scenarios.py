@@ -72,8 +72,9 @@ def test_training_never_sees_the_test_split() -> None:
 
 
 def test_the_test_split_has_every_family_and_training_none_that_is_held_out() -> None:
-    assert {recipe.family.name for recipe in TRAIN} == set(TRAINING_FAMILIES)
-    assert {recipe.family.name for recipe in TEST} == set(FAMILIES)
+    practice = {"cascades"}  # younger than the scenarios, and drawn in training only
+    assert {recipe.family.name for recipe in TRAIN} == set(TRAINING_FAMILIES) - practice
+    assert {recipe.family.name for recipe in TEST} == set(FAMILIES) - practice
     assert set(HELD_OUT_FAMILIES) <= {recipe.family.name for recipe in TEST}
 
 
