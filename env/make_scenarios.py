@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 
 from env.catalog import load_catalog
-from env.command import CommandParser, run_command
+from env.command import CommandParser, run_command, whole_number
 from env.errors import ScenarioError
 from env.families import (
     ArrivalFamily,
@@ -42,6 +42,9 @@ REFERENCE_CORE_S: Final = 42.3
 `env.load.mean_core_seconds` of the catalog ``bbb`` under the profile ``openstack``. It is
 written down so that a new calibration of the profile does not change the test scenarios.
 """
+
+_SEEDS_OF_A_DRAW: Final = 10_000
+"""More than there are seeds in this file: no draw has a seed of another."""
 
 _MINUTE: Final = 60.0
 _NAME: Final = "python -m env.make_scenarios"
@@ -132,6 +135,11 @@ TEST: Final = _recipes(
 RECIPES: Final = TRAIN + TEST
 
 
+def redrawn(recipe: Recipe, draw: int) -> Recipe:
+    """The recipe with a seed of its own for each draw; draw 0 is the one that ships."""
+    return replace(recipe, seed=recipe.seed + draw * _SEEDS_OF_A_DRAW)
+
+
 def make_scenario(recipe: Recipe) -> Scenario:
     """The scenario of a recipe: the same one each time."""
     rate = rate_for_load(recipe.load, REFERENCE_CORES, REFERENCE_CORE_S)
@@ -159,13 +167,17 @@ def make_scenario(recipe: Recipe) -> Scenario:
     return Scenario(recipe.name, requests, notes)
 
 
-def make_scenarios(out: Path) -> list[Scenario]:
+def make_scenarios(out: Path, draw: int = 0) -> list[Scenario]:
     """Write every scenario as ``out/SPLIT/NAME.csv``; files of other names stay.
+
+    Args:
+        out: the folder.
+        draw: 0 for the scenarios that ship, another number for others of the same recipes.
 
     Raises:
         ScenarioError: if a file or folder cannot be written.
     """
-    scenarios = [make_scenario(recipe) for recipe in RECIPES]
+    scenarios = [make_scenario(redrawn(recipe, draw)) for recipe in RECIPES]
     try:
         for split in SPLITS:
             (out / split).mkdir(parents=True, exist_ok=True)
@@ -184,11 +196,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.add_argument(
             "--out",
             type=Path,
-            default=Path(__file__).parent / "scenarios",
             metavar="DIR",
             help="folder to write the splits train/ and test/ to (default: those in the package)",
         )
-        scenarios = make_scenarios(parser.parse_args(arguments).out)
+        parser.add_argument(
+            "--draw",
+            type=whole_number,
+            default=0,
+            metavar="N",
+            help="instead of the scenarios that ship, draw others from the same recipes with "
+            "seeds of their own for each N, 1 or more; needs --out",
+        )
+        options = parser.parse_args(arguments)
+        if options.draw and options.out is None:
+            parser.error("--draw makes other scenarios than those that ship: give --out DIR")
+        out = options.out or Path(__file__).parent / "scenarios"
+        scenarios = make_scenarios(out, options.draw)
         for recipe, scenario in zip(RECIPES, scenarios, strict=True):
             print(
                 f"{scenario.name:26} load {recipe.load:.3f}  {len(scenario):4d} jobs"

@@ -23,7 +23,7 @@ from env.make_scenarios import (
     main,
     make_scenario,
 )
-from env.scenario import load_split, scenario_names
+from env.scenario import load_scenario, load_split, scenario_names
 from env.timing import TimingModel
 
 SHIPPED = Path(env.__file__).parent / "scenarios"
@@ -40,6 +40,24 @@ def test_the_program_lists_what_it_made(tmp_path: Path, capsys: pytest.CaptureFi
     main(["--out", str(tmp_path)])
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == [recipe.name for recipe in RECIPES]
+
+
+def test_another_draw_is_of_the_same_recipes_with_other_jobs(tmp_path: Path) -> None:
+    assert main(["--draw", "1", "--out", str(tmp_path)]) == 0
+    for recipe in TEST:
+        drawn = load_scenario(str(tmp_path / f"{recipe.name}.csv"))
+        shipped = load_scenario(recipe.name)
+        assert drawn.requests != shipped.requests
+        assert f"seed: {recipe.seed + 10_000}" in drawn.notes
+        parameters = [note for note in shipped.notes if note.startswith(("family", "parameters"))]
+        assert set(parameters) <= set(drawn.notes)
+
+
+def test_another_draw_never_replaces_the_files_that_ship(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["--draw", "1"]) == 2
+    assert "give --out DIR" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_made_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
