@@ -27,6 +27,8 @@ class Action:
 KEEP: Final = Action(ActionKind.KEEP)
 KEEP_INDEX: Final = 0
 """Its place among the actions, see `action_index`."""
+SPAWN_INDEX: Final = 1
+"""The place of the first spawn, that of the smallest flavor."""
 
 
 @cache

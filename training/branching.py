@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from env.actions import KEEP_INDEX, ActionKind, action_from_index, alike
+from env.actions import KEEP_INDEX, SPAWN_INDEX, ActionKind, action_from_index, alike
 from env.arrivals import MEDIUM
 from env.cluster import Cluster
 from env.cost import cost_so_far
@@ -40,6 +40,8 @@ _LOTTERY: Final = 0.08
 _USUAL_PACE: Final = 0.6
 """Decisions a second in a middling run."""
 _GREATEST_PACE: Final = 8.0
+_AT_STAKE: Final = 0.05
+"""Flavors of which two have at least this share are what is to be chosen between."""
 _ASKED_AT_ONCE: Final = 0.25
 """Share of the states at which an order that was not given may be given at the next decision."""
 _SHORTEST_HOLD_S: Final = 3.0
@@ -167,7 +169,7 @@ def explore(
     decide: Decide,
     *,
     discount_s: float,
-    length_s: float,
+    length_s: NDArray[np.float64],
     held: NDArray[np.int64],
     hold_s: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -180,7 +182,7 @@ def explore(
         tried: which actions to try, all of them possible; shape (states, actions).
         decide: the policy.
         discount_s: time constant of the discount, seconds.
-        length_s: how long each branch is followed, seconds.
+        length_s: how long the branches of each state are followed, seconds, shape (states,).
         held: index of the action that the policy would take, shape (states,): where keep is
             tried instead, it is put off ...
         hold_s: ... for so long, seconds, shape (states,).
@@ -198,7 +200,9 @@ def explore(
         snapshot = Snapshot(state)
         for action in np.flatnonzero(tried[i]).tolist():
             put_off = int(held[i]) if action == KEEP_INDEX else KEEP_INDEX
-            branch = _Branch(snapshot.copy(), discount_s, length_s, put_off, float(hold_s[i]))
+            branch = _Branch(
+                snapshot.copy(), discount_s, float(length_s[i]), put_off, float(hold_s[i])
+            )
             branches.append((i, action, branch))
             if branch.take(action, n_flavors):
                 active.append(branch)
@@ -265,6 +269,7 @@ def sample_branches(
     random_share: float,
     discount_s: float,
     length_s: float,
+    flavor_length_s: float,
     longest_hold_s: float,
 ) -> Branches:
     """Let the members run for up to `stride` decisions each, and branch where they arrive.
@@ -277,6 +282,8 @@ def sample_branches(
         random_share: share of the decisions on the way that are random.
         discount_s: time constant of the discount, seconds.
         length_s: how long each branch is followed, seconds.
+        flavor_length_s: the same where the choice is between flavors, seconds: a large worker
+            that is always busy cannot be ended, and keeps its cores for as long as the rush.
         longest_hold_s: longest time for which an order that is not given is put off, seconds.
     """
 
@@ -313,18 +320,20 @@ def sample_branches(
     if not len(choice):
         return Branches(rows[:0], tried, chosen, np.zeros(tried.shape, dtype=np.float32))
     here = [members[i] for i in choice.tolist()]
+    likely = shares[choice][:, alike(SPAWN_INDEX, here[0].simulator.cluster.n_flavors)] >= _AT_STAKE
+    lengths = np.where(likely.sum(axis=1) > 1, flavor_length_s, length_s)
     costs, decisions = explore(
         [member.simulator for member in here],
         tried,
         decide,
         discount_s=discount_s,
-        length_s=length_s,
+        length_s=lengths,
         held=chosen,
         hold_s=draw_holds(len(choice), longest_hold_s, rng),
     )
     unit = 100.0 * np.array([member.reference_cost_rate for member in here])
     own = np.arange(len(choice)), chosen
-    pace = np.minimum(decisions[own] / length_s / _USUAL_PACE, _GREATEST_PACE)
+    pace = np.minimum(decisions[own] / lengths / _USUAL_PACE, _GREATEST_PACE)
     savings = (costs[own][:, None] - costs) / unit[:, None]
     advantages = np.where(tried, savings * pace[:, None], 0.0)
     return Branches(rows[choice], tried, chosen, advantages.astype(np.float32))

@@ -15,6 +15,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
 
 from env.episodes import Randomisation, random_episodes
@@ -43,6 +44,7 @@ class BranchSettings:
         ranges: from which the episodes are drawn.
         discount_s: time constant of the discount in the branches, seconds.
         length_s: how long each branch is followed, seconds.
+        flavor_length_s: the same where the choice is between flavors, seconds.
         longest_hold_s: longest time for which an order that is not given is put off, seconds.
     """
 
@@ -50,6 +52,7 @@ class BranchSettings:
     ranges: Randomisation
     discount_s: float
     length_s: float
+    flavor_length_s: float
     longest_hold_s: float
 
 
@@ -62,15 +65,15 @@ class FitSettings:
         batch_size: states of one step.
         learning_rate: AdamW's step size at the start; it falls linearly to zero.
         kl_weight: weight of the divergence from the policy before.
-        largest_advantage: advantages are clipped to this: beyond it, they are mostly the
-            chaos of a crowded cluster.
+        small_advantage: up to this size advantages count in full, larger ones by their
+            logarithm: most of what is large is the chaos of a crowded cluster.
     """
 
     epochs: int
     batch_size: int
     learning_rate: float
     kl_weight: float
-    largest_advantage: float
+    small_advantage: float
 
 
 def _burn_in(members: list[DaCircoEnv], decide: Decide, rng: np.random.Generator) -> None:
@@ -119,6 +122,7 @@ def sample_task(frozen_actor: bytes, seed: int, settings: BranchSettings) -> Bra
                 random_share=_RANDOM_SHARE,
                 discount_s=settings.discount_s,
                 length_s=settings.length_s,
+                flavor_length_s=settings.flavor_length_s,
                 longest_hold_s=settings.longest_hold_s,
             )
         )
@@ -162,6 +166,12 @@ def expected_gain(actor: Actor, branches: Branches) -> float:
     return float(branches.advantages[np.arange(len(branches)), best].mean())
 
 
+def squash(advantages: NDArray[np.float32], small: float) -> NDArray[np.float32]:
+    """Sign kept, size x to ``small * ln(1 + x / small)``."""
+    squashed = np.sign(advantages) * small * np.log1p(np.abs(advantages) / small)
+    return squashed.astype(np.float32)
+
+
 def move_actor(
     actor: Actor, branches: Branches, settings: FitSettings, rng: np.random.Generator
 ) -> float:
@@ -172,8 +182,7 @@ def move_actor(
     """
     observations = torch.as_tensor(branches.observations)
     forbidden = torch.as_tensor(~branches.masks)
-    limit = settings.largest_advantage
-    advantages = torch.as_tensor(np.clip(branches.advantages, -limit, limit))
+    advantages = torch.as_tensor(squash(branches.advantages, settings.small_advantage))
     with torch.no_grad():
         before = functional.log_softmax(forbid(actor(observations), forbidden), dim=1)
     parameters = list(actor.parameters())

@@ -65,7 +65,10 @@ def build_model(settings: Settings, batch: BatchVecEnv) -> MaskablePPO:
         target_kl=settings.target_kl,
         rollout_buffer_class=SemiMarkovRolloutBuffer,
         rollout_buffer_kwargs={"horizon_s": settings.horizon_s, "trace_s": settings.trace_s},
-        policy_kwargs=policy_arguments(settings.width),
+        policy_kwargs=policy_arguments(
+            settings.width,
+            [flavor.name for flavor in load_profile(settings.home_profile).cluster.flavors],
+        ),
         tensorboard_log=str(settings.run_folder),
         seed=settings.seed,
         device="cpu",

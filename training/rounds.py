@@ -52,7 +52,7 @@ class Rounds:
     def run(self, model: MaskablePPO, evaluator: Evaluator, progress: Progress) -> None:
         """Do the rounds that are left; the model's actor is improved."""
         settings, state, checkpoints = self._settings, self._state, self._checkpoints
-        if state.rounds >= settings.branch_rounds:
+        if state.rounds >= settings.fits:
             return
         logger = model.logger
         # Rounds have an axis of their own.
@@ -64,9 +64,10 @@ class Rounds:
             randomisation(settings),
             settings.branch_discount_s,
             settings.branch_length_s,
+            settings.branch_flavor_length_s,
             settings.branch_hold_s,
         )
-        states = settings.branch_states * (settings.branch_rounds - state.rounds)
+        states = settings.branch_states * max(0, settings.branch_rounds - state.rounds)
         bar = progress.add_task("all actions tried", total=states)
         window = settings.branch_window
         parts = checkpoints.load_branches(range(state.rounds - window + 1, state.rounds))
@@ -90,6 +91,13 @@ class Rounds:
                 self._fit(model, imitation, [*self._others, *parts], number)
                 state.rounds = number + 1
                 evaluator.evaluate(model, state.rounds, f"round {state.rounds}")
+        # Fits to the same states differ by chance: the best is as good a reward as more states.
+        for number in range(state.rounds, settings.fits):
+            self._fit(model, imitation, [*self._others, *parts], number)
+            state.rounds = number + 1
+            evaluator.evaluate(
+                model, state.rounds, f"refit {state.rounds - settings.branch_rounds}"
+            )
         model.logger.close()
         model.set_logger(logger)
 
@@ -117,8 +125,8 @@ class Rounds:
                 epochs=settings.branch_epochs,
                 batch_size=_BATCH,
                 learning_rate=settings.branch_rate,
-                kl_weight=settings.branch_prior * settings.branch_clip / len(branches),
-                largest_advantage=settings.branch_clip,
+                kl_weight=settings.branch_prior * settings.branch_small / len(branches),
+                small_advantage=settings.branch_small,
             ),
             np.random.default_rng([settings.seed, 3, number]),
         )

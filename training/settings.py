@@ -70,9 +70,12 @@ class Settings:
         0.03, "Share of the imitation's target spread over all actions that can be carried out."
     )
     branch_rounds: int = option(
-        10, "Rounds of policy improvement on branches after the imitation; 0 skips them."
+        8, "Rounds of policy improvement on branches after the imitation; 0 skips them."
     )
-    branch_states: int = option(4_000, "States at which all actions are tried, in each round.")
+    branch_refits: int = option(
+        6, "After the rounds, further fits to all states, each with draws of its own."
+    )
+    branch_states: int = option(8_000, "States at which all actions are tried, in each round.")
     branch_window: int = option(30, "Rounds whose states are learned from together.")
     branch_epochs: int = option(8, "Passes over them in each round.")
     branch_rate: float = option(
@@ -81,11 +84,16 @@ class Settings:
     branch_prior: float = option(
         500.0, "Weight of the divergence from the imitation, as much as that of so many states."
     )
-    branch_clip: float = option(0.05, "Advantages are clipped to this.")
+    branch_small: float = option(
+        0.05, "Advantages up to this size count in full, larger ones by their logarithm."
+    )
     branch_discount_s: float = option(
         2_000.0, "Time constant of the discount in a branch, seconds: far beyond its length."
     )
     branch_length_s: float = option(180.0, "How long a branch is followed, seconds.")
+    branch_flavor_length_s: float = option(
+        900.0, "The same where the choice is between flavors: a large worker may stay for long."
+    )
     branch_hold_s: float = option(
         60.0,
         "Longest time for which an order that a branch does not give is put off, seconds.",
@@ -110,7 +118,7 @@ class Settings:
         1_000_000, "Decisions between two evaluations, checkpoints and pictures."
     )
     validation_episodes: int = option(
-        24, "Random episodes of the evaluation, beside the training scenarios."
+        48, "Random episodes of the evaluation, beside the training scenarios."
     )
     validation_seed: int = option(20_000, "Seed of those episodes; never used for training.")
 
@@ -123,8 +131,8 @@ class Settings:
         positive = (
             "n_envs rollout_steps batch_size epochs learning_rate clip target_kl "
             "horizon_s trace_s width evaluate_every imitation_epochs imitation_rate branch_states "
-            "branch_window branch_epochs branch_rate branch_clip branch_discount_s "
-            "branch_length_s branch_hold_s processes"
+            "branch_window branch_epochs branch_rate branch_small branch_discount_s "
+            "branch_length_s branch_flavor_length_s branch_hold_s processes"
         )
         for key in positive.split():
             if not getattr(self, key) > 0:
@@ -132,6 +140,7 @@ class Settings:
         for key in (
             "imitation_decisions",
             "branch_rounds",
+            "branch_refits",
             "branch_prior",
             "total_steps",
             "warmup_steps",
@@ -192,6 +201,11 @@ class Settings:
         return tuple(found)
 
     @property
+    def fits(self) -> int:
+        """How often the actor is fitted to branches: after each round, and then again."""
+        return self.branch_rounds + (self.branch_refits if self.branch_rounds else 0)
+
+    @property
     def earlier_runs(self) -> tuple[str, ...]:
         """The names of the runs to learn from."""
         return tuple(name.strip() for name in self.learn_from.split(",") if name.strip())
@@ -226,6 +240,8 @@ QUICK: Final = Settings(
     imitation_decisions=200_000,
     imitation_epochs=6,
     branch_rounds=4,
+    branch_states=4_000,
+    branch_refits=0,
     validation_episodes=12,
 )
 """A run that a person waits for: under 10 minutes on two cores."""

@@ -192,7 +192,7 @@ def test_the_cost_of_each_action_is_that_of_its_branch(discount_s: float) -> Non
         tried,
         never,
         discount_s=discount_s,
-        length_s=100.0,
+        length_s=np.full(len(states), 100.0),
         held=np.zeros(len(states), dtype=np.int64),
         hold_s=np.full(len(states), 60.0),
     )
@@ -224,7 +224,7 @@ def test_what_is_not_ordered_is_put_off(hold_s: float) -> None:
         tried,
         eager,
         discount_s=2000.0,
-        length_s=60.0,
+        length_s=np.array([60.0]),
         held=np.array([2]),  # another flavor of the same kind: no spawn at all
         hold_s=np.array([hold_s]),
     )

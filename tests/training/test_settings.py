@@ -77,11 +77,17 @@ POSITIVE = [
     *("n_envs", "rollout_steps", "batch_size", "epochs", "learning_rate", "clip"),
     *("target_kl", "horizon_s", "trace_s", "width", "evaluate_every", "imitation_epochs"),
     *("imitation_rate", "branch_states", "branch_window", "branch_epochs", "branch_rate"),
-    *("branch_clip", "branch_discount_s", "branch_length_s", "processes"),
+    *(
+        "branch_small",
+        "branch_discount_s",
+        "branch_length_s",
+        "branch_flavor_length_s",
+        "processes",
+    ),
 ]
 NOT_NEGATIVE = [
     *("imitation_decisions", "warmup_steps", "validation_episodes", "entropy"),
-    *("branch_rounds", "branch_prior", "total_steps"),
+    *("branch_rounds", "branch_refits", "branch_prior", "total_steps"),
 ]
 BAD = [
     *((key, 0) for key in POSITIVE),
