@@ -31,7 +31,7 @@ class State:
         stage: imitating (nothing is saved but the settings: it is done again), imitated
             (rounds of improvement on branches follow), learning (by PPO). From the second
             on the latest model is saved.
-        rounds: rounds of improvement so far.
+        rounds: rounds of improvement so far, refits counted.
         steps: decisions of learning by PPO so far.
         best_score: cost relative to the strongest rule of the best evaluation, on the
             validation episodes.

@@ -39,7 +39,7 @@ class Provenance:
 
     Attributes:
         settings: the training configuration.
-        rounds: rounds of improvement on branches up to this policy.
+        rounds: rounds of improvement on branches up to this policy, refits counted.
         steps: decisions of learning by PPO up to this policy.
         observations: recorded observations, shape (n, features), to check the export on.
         envelope: least and greatest value of each feature seen in training.

@@ -28,7 +28,7 @@ def model_card(card: dict[str, Any]) -> str:
             f"{card['preference_range'][1]} (fast) |"
         ),
         f"| queue discipline | {card['discipline']} |",
-        f"| rounds of improvement on branches | {training['rounds']} |",
+        f"| rounds of improvement on branches, refits counted | {training['rounds']} |",
         f"| decisions of PPO | {training['steps']:,} |",
         f"| seed | {training['seed']} |",
         f"| git revision | {training['git_revision'] or 'unknown'} |",

@@ -89,8 +89,8 @@ def print_table(run: TrainingRun, comparison: Comparison) -> None:
     console.print(table)
     settings, state = run.settings, run.state
     console.print(
-        f"Best policy: after {state.best_rounds} rounds on branches and {state.best_steps:,} "
-        "decisions of PPO. Less than 1 is cheaper.\n"
+        f"Best policy: after {state.best_rounds} rounds on branches (refits counted) and "
+        f"{state.best_steps:,} decisions of PPO. Less than 1 is cheaper.\n"
         f"Frozen policy  {settings.model_folder}\n"
         f"Checkpoints    {run.checkpoints.folder}\n"
         f"TensorBoard    tensorboard --logdir {settings.runs}\n"

@@ -260,7 +260,7 @@ def test_stages_before_have_curves_of_their_own(accumulators: dict[str, Any]) ->
     warm_up = accumulators["warm-up"].Scalars("train/value_loss")
     assert 0 < warm_up[-1].step <= SMALL["warmup_steps"]
     rounds = accumulators["improvement"].Scalars("cost_relative_to/adaptive-flavor/all")
-    assert [event.step for event in rounds] == [0, 1]
+    assert [event.step for event in rounds] == [0, 1, 2]
 
 
 @pytest.mark.slow
@@ -270,7 +270,12 @@ def test_without_ppo_the_best_round_is_exported(tmp_path: Path) -> None:
     assert "critic learns" not in err
     assert "network learns" not in err
     state = state_of(tmp_path)
-    assert (state["stage"], state["rounds"], state["steps"]) == ("learning", 1, 0)
+    assert (state["stage"], state["rounds"], state["steps"]) == ("learning", 2, 0)
+    # The last fit was to the states that were there.
+    assert "round 1: cost" in err
+    assert "refit 1: cost" in err
+    checkpoints = tmp_path / "runs" / "small" / "checkpoints"
+    assert [path.name for path in checkpoints.glob("branches-*")] == ["branches-0.npz"]
     assert card_of(tmp_path)["training"]["rounds"] == state["best_rounds"]
     assert not (tmp_path / "runs" / "small" / "warm-up").exists()
 
