@@ -45,9 +45,10 @@ EpisodeSampler = Callable[[Rng], Episode]
 """Draws an episode."""
 
 
-def draw_preference(rng: Rng) -> float:
-    """A preference, uniform over the dial."""
-    return float(rng.uniform(MIN_PREFERENCE, MAX_PREFERENCE))
+def draw_preference(rng: Rng, margin: float = 0.0) -> float:
+    """A preference, uniform over the dial and `margin` beyond, then kept to the dial."""
+    drawn = float(rng.uniform(MIN_PREFERENCE - margin, MAX_PREFERENCE + margin))
+    return min(max(drawn, MIN_PREFERENCE), MAX_PREFERENCE)
 
 
 def _draw_seed(rng: Rng) -> int:
@@ -108,6 +109,8 @@ class Randomisation:
         fault_share: share of episodes with faults.
         horizon_s: shortest and longest episode, seconds (log-uniform).
         families: of arrivals, equally likely.
+        preference_margin: how far beyond the dial's ends preferences are drawn, before they are
+            kept to it: what falls beyond makes the ends more frequent.
     """
 
     profiles: tuple[tuple[str, float], ...] = (("openstack", 0.85), ("kubernetes", 0.15))
@@ -122,6 +125,7 @@ class Randomisation:
     fault_share: float = 0.2
     horizon_s: tuple[float, float] = (1800.0, 7200.0)
     families: tuple[str, ...] = tuple(TRAINING_FAMILIES)
+    preference_margin: float = 0.0
 
 
 def _log_uniform(rng: Rng, low: float, high: float) -> float:
@@ -202,6 +206,7 @@ def random_episodes(
         mean_work = work[which] * float(np.exp(drawn.intercept - law.intercept))
         family = random_family(rng, cores=cores, mean_core_s=mean_work, families=families)
         requests = draw_requests(family, rng, movies, horizon)
-        return Episode(profile, requests, movies, draw_preference(rng), _draw_seed(rng), horizon)
+        preference = draw_preference(rng, chosen.preference_margin)
+        return Episode(profile, requests, movies, preference, _draw_seed(rng), horizon)
 
     return sample

@@ -34,7 +34,11 @@ def randomisation(settings: Settings) -> Randomisation:
                 f"profiles: {other.name!r} has the flavors {', '.join(theirs)}, but "
                 f"{home.name!r} has {', '.join(flavors)}: train one policy for each"
             )
-    return Randomisation(profiles=settings.profile_shares, home_share=settings.home_share)
+    return Randomisation(
+        profiles=settings.profile_shares,
+        home_share=settings.home_share,
+        preference_margin=settings.preference_margin,
+    )
 
 
 def make_member(settings: Settings, sampler: EpisodeSampler) -> DaCircoEnv:

@@ -114,6 +114,11 @@ class Settings:
     home_share: float = option(
         0.6, "Share of the episodes on three nodes; the others have 1 to 12."
     )
+    preference_margin: float = option(
+        0.1,
+        "Preferences are drawn from the dial and so far beyond, then kept to it: its ends, where "
+        "a network has neighbours on one side only, come more often.",
+    )
     evaluate_every: int = option(
         1_000_000, "Decisions between two evaluations, checkpoints and pictures."
     )
@@ -145,6 +150,7 @@ class Settings:
             "total_steps",
             "warmup_steps",
             "validation_episodes",
+            "preference_margin",
             "entropy",
         ):
             if getattr(self, key) < 0:
@@ -242,6 +248,7 @@ QUICK: Final = Settings(
     branch_rounds=4,
     branch_states=4_000,
     branch_refits=0,
+    preference_margin=0.0,
     validation_episodes=12,
 )
 """A run that a person waits for: under 10 minutes on two cores."""

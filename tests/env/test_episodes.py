@@ -8,6 +8,7 @@ from math import inf, log
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from env.catalog import load_catalog
 from env.config import Profile, load_profile
@@ -226,3 +227,13 @@ def test_preferences_are_uniform() -> None:
     counts = np.histogram(drawn, bins=8, range=(MIN_PREFERENCE, MAX_PREFERENCE))[0]
     assert counts.sum() == 4000
     assert counts.min() > 420
+
+
+def test_beyond_the_dial_its_ends_are_drawn() -> None:
+    rng = np.random.default_rng(0)
+    drawn = np.array([draw_preference(rng, margin=0.1) for _ in range(4000)])
+    for end in (MIN_PREFERENCE, MAX_PREFERENCE):
+        assert np.mean(drawn == end) == pytest.approx(0.1, abs=0.02)
+    inside = drawn[(drawn > MIN_PREFERENCE) & (drawn < MAX_PREFERENCE)]
+    law = stats.uniform(MIN_PREFERENCE, MAX_PREFERENCE - MIN_PREFERENCE)
+    assert stats.kstest(inside, law.cdf).pvalue > 1e-3

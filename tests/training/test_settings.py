@@ -87,7 +87,7 @@ POSITIVE = [
 ]
 NOT_NEGATIVE = [
     *("imitation_decisions", "warmup_steps", "validation_episodes", "entropy"),
-    *("branch_rounds", "branch_refits", "branch_prior", "total_steps"),
+    *("branch_rounds", "branch_refits", "branch_prior", "total_steps", "preference_margin"),
 ]
 BAD = [
     *((key, 0) for key in POSITIVE),
