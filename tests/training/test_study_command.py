@@ -23,6 +23,7 @@ PICTURES = {
     "idle-actions",
     "knobs",
     "loads",
+    "policy",
     "queue-actions",
     "tree",
 }

@@ -107,6 +107,8 @@ def _pictures(world: World, found: Findings) -> dict[str, bytes]:
         "idle-actions": png(policy_plots.idle_plot(found.idle_maps, actions)),
         "tree": png(policy_plots.tree_plot(found.surrogate)),
         "half-hour": png(policy_plots.half_hour_plot(found.half_hours, world.profile.cluster)),
+        # The frozen policy alone, for the front page.
+        "policy": png(policy_plots.half_hour_plot(found.half_hours[-1:], world.profile.cluster)),
     }
 
 
