@@ -70,7 +70,7 @@ class Settings:
         0.03, "Share of the imitation's target spread over all actions that can be carried out."
     )
     branch_rounds: int = option(
-        4, "Rounds of policy improvement on branches after the imitation; 0 skips them."
+        6, "Rounds of policy improvement on branches after the imitation; 0 skips them."
     )
     branch_refits: int = option(
         6, "After the rounds, further fits to all states, each with draws of its own."

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from sb3_contrib import MaskablePPO
 from scipy.integrate import quad
 from scripted_member import ScriptedMember, Step
-from small_world import SMALL, silent, small_model
+from small_world import FLAVORS, SMALL, silent, small_model
 from stable_baselines3.common.callbacks import BaseCallback
 
+from env.observation import features
 from training.model import build_model
 from training.semi_markov import SemiMarkovRolloutBuffer
 from training.vector_env import REWARD_UNIT_S, BatchVecEnv
@@ -274,10 +275,20 @@ class Ends(BaseCallback):
         return True
 
 
+class WideMember(ScriptedMember):
+    """Its observation is as wide as the network's ratios need it."""
+
+    observation_space = spaces.Box(-10.0, 10.0, (len(features(FLAVORS)),), np.float32)
+
+    def observe_into(self, row: NDArray[np.float32]) -> None:
+        row[2:] = 0.0
+        super().observe_into(row[:2])
+
+
 def scripted_learner() -> tuple[MaskablePPO, BatchVecEnv]:
     """A learner on two members that go round the script, the second one step ahead."""
     scripts = [SCRIPT, SCRIPT[1:] + SCRIPT[:1]]
-    batch = BatchVecEnv([ScriptedMember(script) for script in scripts])
+    batch = BatchVecEnv([WideMember(script) for script in scripts])
     settings = replace(SMALL, rollout_steps=12, batch_size=24, horizon_s=50.0, trace_s=20.0)
     return silent(build_model(settings, batch)), batch
 
