@@ -20,6 +20,7 @@ from agents.frozen import FrozenPolicy
 from env.actions import ActionKind
 from env.config import load_profile
 from env.episodes import Episode, Randomisation, random_episodes
+from env.families import TRAINING_FAMILIES
 from env.observation import features
 from env.simulator import Simulator
 
@@ -84,7 +85,11 @@ def homes(name: str) -> Randomisation:
 
 
 KINDS = {
-    "as in training": Randomisation(),
+    # Cascades have a heavy tail: now and then one is far beyond all that training met, and the
+    # alarm is right.
+    "as in training but for cascades": Randomisation(
+        families=tuple(name for name in TRAINING_FAMILIES if name != "cascades")
+    ),
     "openstack": homes("openstack"),
     "kubernetes": homes("kubernetes"),
     "one machine of 2 to 6 cores": Randomisation(home_share=0.0, single_share=1.0),
