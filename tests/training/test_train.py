@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sb3_contrib import MaskablePPO
 from small_world import short_episodes
@@ -187,12 +188,14 @@ def test_exports_a_policy_that_works(finished: tuple[Path, str, str]) -> None:
 
 
 @pytest.mark.slow
-def test_the_envelope_is_that_of_all_that_was_learned_from(
+def test_the_envelope_holds_all_that_was_learned_from(
     finished: tuple[Path, str, str],
 ) -> None:
     folder, *_ = finished
     envelope, state = card_of(folder)["observation_envelope"], state_of(folder)
-    assert (envelope["low"], envelope["high"]) == (state["least"], state["greatest"])
+    # The export widens it by what the policy meets on its own.
+    assert (np.array(envelope["low"]) <= np.array(state["least"])).all()
+    assert (np.array(envelope["high"]) >= np.array(state["greatest"])).all()
     schema = card_of(folder)["schema"]["observation"]
     for feature, low, high in zip(schema, envelope["low"], envelope["high"], strict=True):
         assert feature["low"] <= low <= high <= feature["high"]
