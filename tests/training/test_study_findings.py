@@ -29,6 +29,7 @@ from training.findings.action_map import Situation, bring_about, orders_in
 from training.findings.boots import cold_start, evidence
 from training.findings.capacity import backlog_throughput, theory_per_hour
 from training.findings.duel import SAME, duel
+from training.findings.fleets import ARRIVALS, OneFleet, fleets
 from training.findings.naive import break_even_s
 from training.findings.readable import readable, readable_names
 from training.findings.surrogate import (
@@ -70,6 +71,31 @@ def clockwork() -> World:
     )
     catalog = Catalog("one", [Movie("only.mp4", 60.0, 1280, 720)])
     return World(replace(OPENSTACK, timing=timing), catalog, TINY, MODEL)
+
+
+# -- fleets of one flavor ---------------------------------------------------------------------
+
+
+def test_a_policy_of_one_flavor_is_its_own_fleet() -> None:
+    here = replace(world(), frozen=f"{MINIMIZE}:flavor=s10.small")
+    found = fleets(here, silently)
+    assert found.ratios.shape == (len(ARRIVALS), len(TINY.fleet_loads), 3)
+    assert (found.ratios[:, :, 1] == 1.0).all()
+    assert (found.ratios[:, :, [0, 2]] != 1.0).all()
+
+
+@pytest.mark.parametrize("flavor", [0, 1, 2])
+def test_only_the_flavor_is_exchanged_and_only_where_it_fits(flavor: int) -> None:
+    here = world()
+    requests = here.requests(Poisson(here.rate(1.5)), 1, 0.2)
+    fleet = OneFleet(here.policy(f"{GRACE}:flavor=s10.tiny"), flavor)
+    timeline = Timeline()
+    run = here.simulate(requests, fleet, timeline=timeline)
+    assert run.cluster.completed == len(requests)
+    started = [lane.flavor for lane in timeline.lanes]
+    assert started[0] == flavor
+    # A medium leaves two vCPUs on each node, where the inner policy's own choice still fits.
+    assert set(started) == ({0, 2} if flavor == 2 else {flavor})
 
 
 # -- capacity ---------------------------------------------------------------------------------

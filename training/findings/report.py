@@ -18,7 +18,7 @@ from env.errors import DaCircoError
 from env.families import DaCirco
 from env.textfile import write_atomically
 from training.evaluation.plots import png
-from training.findings import boots, half_hour, knobs, plots, policy_plots
+from training.findings import boots, fleets, half_hour, knobs, plots, policy_plots
 from training.findings.action_map import QUEUE_LOAD
 from training.findings.capacity import COOL_DOWN, WARM_UP, check_hours, full
 from training.findings.duel import SAME
@@ -193,6 +193,8 @@ def _contents(world: World, found: Findings, source: str, command: str) -> dict[
         "tied": len(found.visits.losses),
         "duels_played": 2 * len(found.visits.episodes),
         "losses": found.visits.losses[:_LOSSES],
+        "fleets": found.fleets,
+        "fleet_preference": fleets.PREFERENCE,
         "surrogate": found.surrogate,
         "features": readable_names(world.flavors),
         "missed": _missed(found.surrogate),

@@ -8,6 +8,7 @@ from training.findings.action_map import ActionMap, action_maps
 from training.findings.boots import ColdStart, cold_start
 from training.findings.capacity import Capacity, Push, capacities, pushes
 from training.findings.duel import Duel, duel
+from training.findings.fleets import Fleets, fleets
 from training.findings.half_hour import HalfHour, half_hours
 from training.findings.knobs import KnobMap, knob_maps
 from training.findings.naive import Sweep, sweep
@@ -32,6 +33,7 @@ class Findings:
     visits: Visits
     queue_maps: list[ActionMap]
     idle_maps: list[ActionMap]
+    fleets: Fleets
     surrogate: Surrogate
     half_hours: list[HalfHour]
 
@@ -51,6 +53,7 @@ def find_out(world: World, track: Track) -> Findings:
         visits=seen,
         queue_maps=queue_maps,
         idle_maps=idle_maps,
+        fleets=fleets(world, track),
         surrogate=surrogate(world, seen, track),
         half_hours=half_hours(world, track),
     )

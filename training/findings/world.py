@@ -50,6 +50,8 @@ class Effort:
         visit_loads: offered loads of these.
         preferences: w at which it is watched.
         leaves: sizes of the decision trees that imitate it.
+        fleet_hours: length of the runs in which its flavors are exchanged.
+        fleet_loads: offered loads of these.
     """
 
     seeds: int = 5
@@ -64,6 +66,8 @@ class Effort:
     visit_loads: tuple[float, ...] = (0.05, 0.2, 0.4, 0.65)
     preferences: tuple[float, ...] = (0.1, 0.33, 0.5, 0.67, 0.9)
     leaves: tuple[int, ...] = (8, 16, 32, 64, 256)
+    fleet_hours: float = 0.5
+    fleet_loads: tuple[float, ...] = (0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
 
 
 FULL: Final = Effort()
@@ -80,6 +84,8 @@ QUICK: Final = Effort(
     visit_loads=(0.3,),
     preferences=(0.1, 0.5, 0.9),
     leaves=(8, 16),
+    fleet_hours=0.15,
+    fleet_loads=(0.2, 0.8),
 )
 
 
