@@ -1,4 +1,4 @@
-"""What a policy may order: keep, spawn a flavor, or kill a flavor's longest-idle worker."""
+"""What a policy may order: keep, spawn a flavor, or end a worker of a flavor."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ def spawn(flavor: int) -> Action:
 
 @cache
 def kill(flavor: int) -> Action:
-    """Order the end of the flavor's longest-idle worker."""
+    """Order the end of the flavor's longest-idle worker, or else of a busy one after its job.
+
+    See `Cluster.can_retire` for when the latter may be.
+    """
     return Action(ActionKind.KILL, flavor)
 
 

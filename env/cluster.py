@@ -52,6 +52,7 @@ class Cluster:
         waiting: jobs in the queue.
         in_service: jobs on workers.
         booting, idle, busy, draining: workers in each state, one figure for each flavor.
+        n_retiring: busy workers that will end after their job.
         queued_service_s: expected service seconds of the queue on each flavor.
         fits: whether one more worker of each flavor fits now.
         mean_service_s: running mean of the expected service time on each flavor.
@@ -117,7 +118,7 @@ class Cluster:
         self.idle = [0] * self.n_flavors
         self.busy = [0] * self.n_flavors
         self.draining = [0] * self.n_flavors
-        self.n_booting = self.n_idle = self.n_busy = self.n_draining = 0
+        self.n_booting = self.n_idle = self.n_busy = self.n_draining = self.n_retiring = 0
         self._idle_workers: list[OrderedDict[Hashable, Worker]] = [
             OrderedDict() for _ in range(self.n_flavors)
         ]
@@ -211,8 +212,25 @@ class Cluster:
         return self.fits[flavor]
 
     def can_kill(self, flavor: int) -> bool:
-        """Whether the flavor has an idle worker."""
-        return self.idle[flavor] > 0
+        """Whether the flavor has a worker that idles, or may be retired."""
+        return self.idle[flavor] > 0 or self.can_retire(flavor)
+
+    def can_retire(self, flavor: int) -> bool:
+        """Whether a busy worker of the flavor may be ordered to end after its job.
+
+        A worker that is always busy never idles. In a rush that fills the cluster a large one would
+        keep its cores to the end, although several of the smallest flavor would get more done with
+        them. So it may be retired while jobs wait and the nodes have no room for one of the
+        smallest flavor: one worker at a time, for the room that it leaves has to be used first.
+        """
+        return (
+            flavor > 0
+            and self.waiting > 0
+            and self.busy[flavor] > 0
+            and not self.n_retiring
+            and not self.fits[0]
+            and len(self.workers) < self._max_workers
+        )
 
     def can(self, action: Action) -> bool:
         """Whether the action can be carried out now (one of no such flavor cannot)."""
@@ -221,12 +239,21 @@ class Cluster:
         flavor = action.flavor
         if not 0 <= flavor < self.n_flavors:
             return False
-        return self.fits[flavor] if action.kind is ActionKind.SPAWN else self.idle[flavor] > 0
+        return self.fits[flavor] if action.kind is ActionKind.SPAWN else self.can_kill(flavor)
 
     def longest_idle(self, flavor: int) -> Worker | None:
         """The flavor's longest-idle worker."""
         workers = self._idle_workers[flavor]
         return next(iter(workers.values())) if workers else None
+
+    def first_to_end(self, flavor: int) -> Worker | None:
+        """The flavor's busy worker whose job is expected to end first."""
+        busy = [
+            worker
+            for worker in self.workers.values()
+            if worker.flavor == flavor and worker.state is WorkerState.BUSY
+        ]
+        return min(busy, key=lambda worker: worker.expected_end, default=None)
 
     @property
     def oldest_boot(self) -> Worker | None:
@@ -342,32 +369,32 @@ class Cluster:
         self._use_idle(now, worker)
 
     def file_uploaded(self, now: float, worker_id: Hashable) -> Job:
-        """A busy worker has delivered its result: the job is complete, the worker idle."""
+        """A busy worker has delivered its result: the job is complete, the worker free."""
         worker = self._worker_in_phase(worker_id, TaskPhase.UPLOADING, "file_uploaded")
         self._pass(now, "file_uploaded", worker_id)
         self.completed += 1
         job = self._end_task(now, worker)
         self._leave(now, job)
-        self._become_idle(now, worker)
+        self._become_free(now, worker)
         return job
 
     def task_failed(self, now: float, worker_id: Hashable) -> Job:
-        """A busy worker reports an error: the job ends in error, the worker is idle."""
+        """A busy worker reports an error: the job ends in error, the worker is free."""
         worker = self._worker_in(worker_id, WorkerState.BUSY, "task_failed")
         self._pass(now, "task_failed", worker_id)
         self.failed += 1
         job = self._end_task(now, worker)
         self._leave(now, job)
-        self._become_idle(now, worker)
+        self._become_free(now, worker)
         self._use_idle(now, worker)
         return job
 
     def task_requeued(self, now: float, worker_id: Hashable) -> Job:
-        """A busy worker could not finish, and others may: the job waits again, the worker idles."""
+        """A busy worker could not finish, and others may: the job waits again, it is free."""
         worker = self._worker_in(worker_id, WorkerState.BUSY, "task_requeued")
         self._pass(now, "task_requeued", worker_id)
         job = self._requeue(now, worker)
-        self._become_idle(now, worker)
+        self._become_free(now, worker)
         self._use_idle(now, worker)
         return job
 
@@ -457,6 +484,15 @@ class Cluster:
         self._pass(now, "worker_draining", worker_id)
         self._leave_idle(worker)
         self._drain(worker)
+
+    def worker_retiring(self, now: float, worker_id: Hashable) -> None:
+        """A busy worker was ordered to end after its job; from then on it drains."""
+        worker = self._worker_in(worker_id, WorkerState.BUSY, "worker_retiring")
+        if worker.retiring:
+            raise IllegalEventError("worker_retiring", worker_id, "the worker is retiring already")
+        self._pass(now, "worker_retiring", worker_id)
+        worker.retiring = True
+        self.n_retiring += 1
 
     def worker_stopped(self, now: float, worker_id: Hashable) -> None:
         """A draining worker is gone."""
@@ -664,6 +700,19 @@ class Cluster:
         del self.jobs[job.job_id]
         self.jobs_level.add(now, -1)
 
+    def _become_free(self, now: float, worker: Worker) -> None:
+        """The worker has no job any more: it idles, or drains if it was to retire."""
+        if worker.retiring:
+            self._end_retirement(worker)
+            self._drain(worker)
+        else:
+            self._become_idle(now, worker)
+
+    def _end_retirement(self, worker: Worker) -> None:
+        if worker.retiring:
+            worker.retiring = False
+            self.n_retiring -= 1
+
     def _end_task(self, now: float, worker: Worker) -> Job:
         job = worker.job
         assert job is not None
@@ -693,6 +742,7 @@ class Cluster:
     def _leave_service(self, now: float, worker: Worker) -> Job | None:
         """Take a worker that is not draining out of the books of its state."""
         if worker.state is WorkerState.BUSY:
+            self._end_retirement(worker)
             return self._requeue(now, worker)
         if worker.state is WorkerState.BOOTING:
             self._end_boot(worker, self.nodes[worker.node])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import inf, log
+from typing import Final
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from env.cost import MAX_PREFERENCE, MIN_PREFERENCE
 from env.families import FAMILIES, TRAINING_FAMILIES, draw_requests, random_family
 from env.jobs import Request
 from env.load import mean_core_seconds, rate_for_load
+from env.recipes import TRAIN, make_scenario, redrawn
 from env.scenario import Scenario
 from env.timing import TimingModel
 
@@ -49,6 +51,11 @@ def draw_preference(rng: Rng, margin: float = 0.0) -> float:
     """A preference, uniform over the dial and `margin` beyond, then kept to the dial."""
     drawn = float(rng.uniform(MIN_PREFERENCE - margin, MAX_PREFERENCE + margin))
     return min(max(drawn, MIN_PREFERENCE), MAX_PREFERENCE)
+
+
+_FIRST_TRAINING_DRAW: Final = 1_000
+"""Draws of the recipes before this one are left to those who confirm or validate."""
+_TRAINING_DRAWS: Final = 1_000_000
 
 
 def _draw_seed(rng: Rng) -> int:
@@ -111,6 +118,8 @@ class Randomisation:
         families: of arrivals, equally likely.
         preference_margin: how far beyond the dial's ends preferences are drawn, before they are
             kept to it: what falls beyond makes the ends more frequent.
+        recipe_share: share of the episodes that are scenarios of the training split with other
+            jobs (`env.recipes.redrawn`), on the first profile as it is, from start to end.
     """
 
     profiles: tuple[tuple[str, float], ...] = (("openstack", 0.85), ("kubernetes", 0.15))
@@ -126,6 +135,7 @@ class Randomisation:
     horizon_s: tuple[float, float] = (1800.0, 7200.0)
     families: tuple[str, ...] = tuple(TRAINING_FAMILIES)
     preference_margin: float = 0.0
+    recipe_share: float = 0.0
 
 
 def _log_uniform(rng: Rng, low: float, high: float) -> float:
@@ -197,7 +207,16 @@ def random_episodes(
     work = [mean_core_seconds(TimingModel(base), movies) for base in bases]
     families = {name: TRAINING_FAMILIES[name] for name in chosen.families}
 
+    def redraw(rng: Rng) -> Episode:
+        recipe = TRAIN[int(rng.integers(len(TRAIN)))]
+        draw = _FIRST_TRAINING_DRAW + int(rng.integers(_TRAINING_DRAWS))
+        requests = make_scenario(redrawn(recipe, draw)).requests
+        preference = draw_preference(rng, chosen.preference_margin)
+        return Episode(bases[0], requests, movies, preference, _draw_seed(rng), inf)
+
     def sample(rng: Rng) -> Episode:
+        if chosen.recipe_share and rng.random() < chosen.recipe_share:
+            return redraw(rng)
         which = int(rng.choice(len(bases), p=shares / shares.sum()))
         profile = randomise_profile(bases[which], rng, chosen)
         cores = sum(node.cores for node in profile.cluster.nodes)

@@ -20,7 +20,7 @@ from env.cluster import Cluster
 REFERENCE_CORES: Final = 18.0
 """Cores of the data centre that DaCirco was made for; size is told relative to it."""
 
-OBSERVATION_VERSION: Final = 1
+OBSERVATION_VERSION: Final = 2
 
 
 class Feature(NamedTuple):
@@ -47,7 +47,7 @@ def features(flavors: Sequence[str]) -> tuple[Feature, ...]:
         *_each(flavors, "booting", 0, 3, "ln(1 + booting {}) / 3"),
         *_each(flavors, "idle", 0, 3, "ln(1 + idle {}) / 3"),
         *_each(flavors, "busy", 0, 3, "ln(1 + busy {}) / 3"),
-        Feature("draining", 0, 3, "ln(1 + draining workers) / 3"),
+        Feature("draining", 0, 3, "ln(1 + workers that drain or retire) / 3"),
         Feature("reserved_cpu", 0, 1, "share of the vCPUs reserved"),
         Feature("reserved_ram", 0, 1, "share of the RAM reserved"),
         *_each(flavors, "fits", 0, 1, "1 if one more {} fits"),
@@ -97,7 +97,7 @@ def schema(flavors: Sequence[str]) -> dict[str, Any]:
         "actions": [
             "keep",
             *(f"spawn {name}" for name in flavors),
-            *(f"kill longest-idle {name}" for name in flavors),
+            *(f"end {name}: longest-idle, or else retire" for name in flavors),
         ],
     }
     text = json.dumps(body, sort_keys=True, separators=(",", ":"))
@@ -171,7 +171,7 @@ class Observer:
             waiting / workers,
             c.in_service / workers,
             *[logs[n] for n in (*c.booting, *c.idle, *c.busy)],
-            log1p(c.n_draining) / 3,
+            log1p(c.n_draining + c.n_retiring) / 3,
             c.reserved_vcpus / c.capacity_vcpus,
             c.reserved_ram_gib / c.capacity_ram_gib,
             *c.fits,
@@ -206,10 +206,12 @@ class Observer:
 def action_mask(cluster: Cluster, mask: NDArray[np.bool_]) -> None:
     """Fill `mask`, shape (1 + 2 * flavors,): which actions may be ordered now.
 
-    A spawn needs room, a kill an idle worker. To keep is always possible but while a job waits,
-    no worker is there or booting that could ever serve it, and one fits: a policy that kept then
-    would let the job wait until the next event, and without arrivals there is none.
+    A spawn needs room, a kill a worker that idles or may be retired. To keep is always possible
+    but while a job waits, no worker is there or booting that could ever serve it, and one fits: a
+    policy that kept then would let the job wait until the next event, and without arrivals there
+    is none.
     """
     fits = cluster.fits
     served = not cluster.waiting or cluster.n_busy or cluster.n_booting or cluster.n_idle
-    mask[:] = [bool(served) or not any(fits), *fits, *map(bool, cluster.idle)]
+    ends = map(cluster.can_kill, range(cluster.n_flavors))
+    mask[:] = [bool(served) or not any(fits), *fits, *ends]

@@ -383,8 +383,17 @@ class Simulator:
     def _kill(self, flavor: int) -> None:
         now = self.env.now
         worker = self.cluster.longest_idle(flavor)
-        assert worker is not None
+        if worker is None:
+            worker = self.cluster.first_to_end(flavor)
+            assert worker is not None
+            self.cluster.worker_retiring(now, worker.worker_id)
+            return
         self.cluster.worker_draining(now, worker.worker_id)
+        self._stop(worker)
+
+    def _stop(self, worker: Worker) -> None:
+        """The worker drains: its resources are free a moment later."""
+        now = self.env.now
         law = self.profile.timing.stop
         stop = law.median_s * exp(law.sigma * self._boot_rng.standard_normal())
         self._after(stop, self._stopped, worker)
@@ -501,7 +510,9 @@ class Simulator:
         now = self.env.now
         self.ended_s[index] = now
         self.epoch = Epoch.TASK_ENDED
-        if self.timeline is not None:
+        if worker.state is WorkerState.DRAINING:
+            self._stop(worker)
+        elif self.timeline is not None:
             self.timeline.idle(now, worker)
         if (
             self._ends_with_jobs

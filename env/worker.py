@@ -41,6 +41,7 @@ class Worker:
         job: the job in process, while busy.
         idle_since: when it last became idle, seconds.
         expected_end: when its job is expected to end, seconds, while busy.
+        retiring: busy, and ordered to end after its job.
         used_millicores: what it really uses of the CPU now.
         used_mib: what it really uses of the RAM now.
     """
@@ -54,5 +55,6 @@ class Worker:
     job: Job | None = None
     idle_since: float = 0.0
     expected_end: float = 0.0
+    retiring: bool = False
     used_millicores: int = 0
     used_mib: int = 0

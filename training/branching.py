@@ -18,7 +18,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from env.actions import KEEP_INDEX, SPAWN_INDEX, ActionKind, action_from_index, alike
+from env.actions import (
+    KEEP_INDEX,
+    SPAWN_INDEX,
+    ActionKind,
+    action_from_index,
+    action_index,
+    alike,
+    kill,
+)
 from env.arrivals import MEDIUM
 from env.cluster import Cluster
 from env.cost import cost_so_far
@@ -91,17 +99,27 @@ class Branches:
         )
 
 
+def _speed(cluster: Cluster) -> float:
+    """Of all workers that boot or serve, in workers of the smallest flavor."""
+    service_s = cluster.mean_service_s
+    counts = zip(cluster.booting, cluster.idle, cluster.busy, strict=True)
+    return sum(
+        sum(count) * (service_s[0] / own_s if own_s > 0 else 1.0)
+        for count, own_s in zip(counts, service_s, strict=True)
+    )
+
+
 def residual_cost(cluster: Cluster) -> float:
     """A fluid estimate of what the jobs still in the system will cost until they are done.
 
     Without it a branch that ends early hides the price of a backlog: fewer workers would
-    look like a pure saving. The queue is taken to drain at the present number of workers,
-    all of them of the smallest flavor, less what later arrivals take up beyond the room that
+    look like a pure saving. The queue is taken to drain at the speed of the present workers
+    (in workers of the smallest flavor), less what later arrivals take up beyond the room that
     is left for more workers: in a crowded cluster a backlog delays all who come after it.
     """
     running = cluster.n_busy * max(0.0, cluster.mean_remaining_s)
     queued = max(0.0, cluster.queued_service_s[0])
-    workers = max(1, cluster.n_workers - cluster.n_draining)
+    workers = max(1.0, _speed(cluster))
     room = (cluster.capacity_vcpus - cluster.reserved_vcpus) / cluster.vcpus[0]
     excess = max(0.0, cluster.arrivals.offered_load(cluster.now, MEDIUM) - room)
     drain_s = queued / max(_LEAST_DRAIN * workers, workers - excess)
@@ -113,16 +131,24 @@ def residual_cost(cluster: Cluster) -> float:
 class _Branch:
     """One copy on its way to its horizon, with its discounted cost so far.
 
-    Until `hold_s` seconds have passed, no order of the kind of the action `held` is given.
+    Until `hold_s` seconds have passed, no order of the kind of the action `held` is given. If
+    `stays_with` is a spawn, every later spawn is of that flavor as well, as long as one fits.
     """
 
     __slots__ = (
-        *("_cost", "_discount_s", "_end", "_held", "_held_until", "_start"),
+        *("_cost", "_discount_s", "_end", "_held", "_held_until", "_start", "_stays_with"),
         *("decisions", "observer", "simulator", "spent"),
     )
 
     def __init__(
-        self, simulator: Simulator, discount_s: float, length_s: float, held: int, hold_s: float
+        self,
+        simulator: Simulator,
+        discount_s: float,
+        length_s: float,
+        *,
+        held: int,
+        hold_s: float,
+        stays_with: int,
     ) -> None:
         self.simulator = simulator
         self.observer = Observer(simulator.cluster)
@@ -135,12 +161,22 @@ class _Branch:
         self._held = alike(held, simulator.cluster.n_flavors)
         # To keep is no order, and cannot be put off.
         self._held_until = simulator.now + (hold_s if held != KEEP_INDEX else 0.0)
+        self._stays_with = stays_with
 
     def mask(self, row: NDArray[np.bool_]) -> None:
         """Fill the row: what may be ordered now."""
         action_mask(self.simulator.cluster, row)
         if self.simulator.now < self._held_until and row[KEEP_INDEX]:
             row[self._held] = False
+
+    def steer(self, action_index: int, n_flavors: int) -> int:
+        """What becomes of the policy's action: a spawn is of the flavor to stay with."""
+        kept = self._stays_with
+        kind = action_from_index(action_index, n_flavors).kind
+        if kept == KEEP_INDEX or kind is not ActionKind.SPAWN:
+            return action_index
+        fits = self.simulator.cluster.can(action_from_index(kept, n_flavors))
+        return kept if fits else action_index
 
     def take(self, action_index: int, n_flavors: int) -> bool:
         """Carry out an action; False when the branch has come to its end."""
@@ -172,6 +208,7 @@ def explore(
     length_s: NDArray[np.float64],
     held: NDArray[np.int64],
     hold_s: NDArray[np.float64],
+    stay: NDArray[np.bool_],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Discounted cost of each tried action at each state, following the policy afterwards.
 
@@ -186,6 +223,8 @@ def explore(
         held: index of the action that the policy would take, shape (states,): where keep is
             tried instead, it is put off ...
         hold_s: ... for so long, seconds, shape (states,).
+        stay: where another flavor than the policy's is tried, whether the branch stays with it,
+            shape (states,).
 
     Returns:
         Costs, and decisions taken on the way, both of shape (states, actions); nan where
@@ -200,8 +239,15 @@ def explore(
         snapshot = Snapshot(state)
         for action in np.flatnonzero(tried[i]).tolist():
             put_off = int(held[i]) if action == KEEP_INDEX else KEEP_INDEX
+            other = action != held[i]
+            spawns = action_from_index(action, n_flavors).kind is ActionKind.SPAWN
             branch = _Branch(
-                snapshot.copy(), discount_s, float(length_s[i]), put_off, float(hold_s[i])
+                snapshot.copy(),
+                discount_s,
+                float(length_s[i]),
+                held=put_off,
+                hold_s=float(hold_s[i]),
+                stays_with=action if stay[i] and other and spawns else KEEP_INDEX,
             )
             branches.append((i, action, branch))
             if branch.take(action, n_flavors):
@@ -217,7 +263,7 @@ def explore(
         active = [
             branch
             for branch, action in zip(active, actions, strict=True)
-            if branch.take(action, n_flavors)
+            if branch.take(branch.steer(action, n_flavors), n_flavors)
         ]
     for i, action, branch in branches:
         costs[i, action] = branch.spent
@@ -260,6 +306,12 @@ def draw_holds(n: int, longest_s: float, rng: np.random.Generator) -> NDArray[np
     return np.where(rng.random(n) < _ASKED_AT_ONCE, 0.0, holds)
 
 
+def _retires(cluster: Cluster, tried: NDArray[np.bool_]) -> bool:
+    """Whether a busy worker is retired by one of the actions that are tried."""
+    kills = tried[alike(action_index(kill(0), cluster.n_flavors), cluster.n_flavors)]
+    return any(ends and not idle for ends, idle in zip(kills, cluster.idle, strict=True))
+
+
 def sample_branches(
     members: Sequence[DaCircoEnv],
     weigh: Weigh,
@@ -282,8 +334,8 @@ def sample_branches(
         random_share: share of the decisions on the way that are random.
         discount_s: time constant of the discount, seconds.
         length_s: how long each branch is followed, seconds.
-        flavor_length_s: the same where the choice is between flavors, seconds: a large worker
-            that is always busy cannot be ended, and keeps its cores for as long as the rush.
+        flavor_length_s: the same where the choice is between flavors, or to retire a worker,
+            seconds: a large worker that is always busy keeps its cores for as long as the rush.
         longest_hold_s: longest time for which an order that is not given is put off, seconds.
     """
 
@@ -321,7 +373,13 @@ def sample_branches(
         return Branches(rows[:0], tried, chosen, np.zeros(tried.shape, dtype=np.float32))
     here = [members[i] for i in choice.tolist()]
     likely = shares[choice][:, alike(SPAWN_INDEX, here[0].simulator.cluster.n_flavors)] >= _AT_STAKE
-    lengths = np.where(likely.sum(axis=1) > 1, flavor_length_s, length_s)
+    # One worker of another flavor says little of a fleet of it: where flavors compete, a branch
+    # goes on with the one that it tries.
+    competing = likely.sum(axis=1) > 1
+    retires = np.array(
+        [_retires(member.simulator.cluster, row) for member, row in zip(here, tried, strict=True)]
+    )
+    lengths = np.where(competing | retires, flavor_length_s, length_s)
     costs, decisions = explore(
         [member.simulator for member in here],
         tried,
@@ -330,6 +388,7 @@ def sample_branches(
         length_s=lengths,
         held=chosen,
         hold_s=draw_holds(len(choice), longest_hold_s, rng),
+        stay=competing,
     )
     unit = 100.0 * np.array([member.reference_cost_rate for member in here])
     own = np.arange(len(choice)), chosen

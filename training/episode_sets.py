@@ -12,6 +12,7 @@ from env.catalog import load_catalog
 from env.config import load_profile
 from env.episodes import Episode, Randomisation, random_episodes
 from env.families import TRAINING_FAMILIES
+from env.recipes import TRAIN, make_scenario, redrawn
 from env.scenario import load_split
 
 PREFERENCES: Final = (0.1, 0.33, 0.5, 0.67, 0.9)
@@ -31,6 +32,16 @@ def scenario_set(split: str, profile: str = "openstack") -> list[Episode]:
     return [
         Episode(data_centre, scenario.requests, catalog, 0.5, seed, inf)
         for seed, scenario in enumerate(load_split(split))
+    ]
+
+
+def redrawn_set(draws: int, profile: str = "openstack") -> list[Episode]:
+    """The scenarios of the training split so many times, each time with other jobs."""
+    data_centre, catalog = load_profile(profile), load_catalog()
+    return [
+        Episode(data_centre, make_scenario(redrawn(recipe, draw)).requests, catalog, 0.5, draw, inf)
+        for draw in range(1, draws + 1)
+        for recipe in TRAIN
     ]
 
 

@@ -11,6 +11,7 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import isfinite
 from typing import Final
 
 import numpy as np
@@ -76,13 +77,21 @@ class FitSettings:
     small_advantage: float
 
 
+def _length_s(member: DaCircoEnv) -> float:
+    """Seconds to the end of the member's episode, or to the last arrival if it has no end."""
+    if isfinite(member.horizon_s):
+        return member.horizon_s
+    requests = member.simulator.requests
+    return requests[-1].arrival_s if requests else 0.0
+
+
 def _burn_in(members: list[DaCircoEnv], decide: Decide, rng: np.random.Generator) -> None:
     """Follow the policy to a random time within each member's episode."""
     first = members[0]
     assert first.observation_space.shape is not None
     rows = np.zeros((len(members), *first.observation_space.shape), dtype=np.float32)
     masks = np.zeros((len(members), int(first.action_space.n)), dtype=np.bool_)
-    until = [float(rng.uniform(0.0, member.horizon_s)) for member in members]
+    until = [float(rng.uniform(0.0, _length_s(member))) for member in members]
     active = list(range(len(members)))
     while active:
         for row, i in enumerate(active):

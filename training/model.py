@@ -38,6 +38,7 @@ def randomisation(settings: Settings) -> Randomisation:
         profiles=settings.profile_shares,
         home_share=settings.home_share,
         preference_margin=settings.preference_margin,
+        recipe_share=settings.recipe_share,
     )
 
 

@@ -17,7 +17,7 @@ from training.branching import Branches
 from training.callbacks import EnvelopeCallback, EvaluationCallback, ProgressCallback
 from training.checkpoint import IMITATED, IMITATING, LEARNING, Checkpoints, State
 from training.comparison import Comparison
-from training.episode_sets import random_set, scenario_set
+from training.episode_sets import random_set, redrawn_set, scenario_set
 from training.evaluator import Evaluator, exclude_text_formats, log_text
 from training.export import Provenance, check_replaceable, export
 from training.imitation import Decisions, clone, collect
@@ -98,9 +98,11 @@ class TrainingRun:
         self._log_configuration(model)
         with progress_bar() as progress:
             home = settings.home_profile
-            episodes = scenario_set("train", home) + random_set(
-                settings.validation_episodes, settings.validation_seed, home
-            )
+            episodes = [
+                *scenario_set("train", home),
+                *redrawn_set(settings.validation_draws, home),
+                *random_set(settings.validation_episodes, settings.validation_seed, home),
+            ]
             watch = progress.add_task("rules on the validation episodes", total=None)
             comparison = Comparison(episodes)
             progress.update(watch, total=1, completed=1)

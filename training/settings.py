@@ -70,7 +70,7 @@ class Settings:
         0.03, "Share of the imitation's target spread over all actions that can be carried out."
     )
     branch_rounds: int = option(
-        6, "Rounds of policy improvement on branches after the imitation; 0 skips them."
+        5, "Rounds of policy improvement on branches after the imitation; 0 skips them."
     )
     branch_refits: int = option(
         6, "After the rounds, further fits to all states, each with draws of its own."
@@ -114,6 +114,11 @@ class Settings:
     home_share: float = option(
         0.6, "Share of the episodes on three nodes; the others have 1 to 12."
     )
+    recipe_share: float = option(
+        0.4,
+        "Share of the episodes that are training scenarios with other jobs, in the data centre "
+        "that is evaluated on, from start to end.",
+    )
     preference_margin: float = option(
         0.1,
         "Preferences are drawn from the dial and so far beyond, then kept to it: its ends, where "
@@ -124,6 +129,9 @@ class Settings:
     )
     validation_episodes: int = option(
         48, "Random episodes of the evaluation, beside the training scenarios."
+    )
+    validation_draws: int = option(
+        2, "How often the training scenarios are drawn anew for the evaluation, with other jobs."
     )
     validation_seed: int = option(20_000, "Seed of those episodes; never used for training.")
 
@@ -150,12 +158,13 @@ class Settings:
             "total_steps",
             "warmup_steps",
             "validation_episodes",
+            "validation_draws",
             "preference_margin",
             "entropy",
         ):
             if getattr(self, key) < 0:
                 raise ConfigError(f"{key} is {getattr(self, key)}: it must be 0 or more")
-        for key in ("home_share", "imitation_smoothing"):
+        for key in ("home_share", "recipe_share", "imitation_smoothing"):
             if not 0 <= getattr(self, key) <= 1:
                 raise ConfigError(f"{key} is {getattr(self, key)}: it must be in 0..1")
         for key in ("seed", "validation_seed"):
@@ -250,6 +259,7 @@ QUICK: Final = Settings(
     branch_refits=0,
     preference_margin=0.0,
     validation_episodes=12,
+    validation_draws=0,
 )
 """A run that a person waits for: under 10 minutes on two cores."""
 

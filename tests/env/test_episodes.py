@@ -27,7 +27,8 @@ from env.families import FAMILIES
 from env.gym_env import DaCircoEnv
 from env.jobs import MAX_BITRATE_KBPS, MIN_BITRATE_KBPS, SPEEDS
 from env.load import mean_core_seconds
-from env.scenario import Scenario
+from env.recipes import TEST, TRAIN
+from env.scenario import Scenario, load_split
 from env.simulator import Simulator
 from env.timing import TimingModel
 
@@ -219,6 +220,30 @@ def test_scenarios_are_replayed_from_start_to_end() -> None:
         assert episode.horizon_s == inf
         simulator = Simulator(profile, episode.requests, movies, seed=episode.seed)
         assert simulator.limit_s > episode.requests[-1].arrival_s
+
+
+def test_scenarios_of_the_training_split_are_drawn_with_other_jobs() -> None:
+    sampler = random_episodes(Randomisation(recipe_share=1.0))
+    rng = np.random.default_rng(8)
+    episodes = [sampler(rng) for _ in range(24)]
+    home = load_profile("openstack")
+    assert all(episode.profile == home and episode.horizon_s == inf for episode in episodes)
+    shipped = {s.requests for split in ("train", "test") for s in load_split(split)}
+    drawn = {tuple(episode.requests) for episode in episodes}
+    assert len(drawn) == len(episodes)
+    assert not drawn & shipped
+    longest = max(recipe.horizon_s for recipe in TRAIN)
+    assert all(episode.requests[-1].arrival_s <= longest for episode in episodes)
+    # Their seeds are never those of another split, whatever the draw.
+    assert not {r.seed % 10_000 for r in TRAIN} & {r.seed % 10_000 for r in TEST}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_the_share_of_such_scenarios_is_kept(share: float) -> None:
+    sampler = random_episodes(Randomisation(recipe_share=share))
+    rng = np.random.default_rng(9)
+    found = np.mean([sampler(rng).horizon_s == inf for _ in range(120)])
+    assert found == 0.0 if share == 0.0 else 0.3 < found < 0.7
 
 
 def test_preferences_are_uniform() -> None:

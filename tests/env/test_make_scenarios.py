@@ -13,14 +13,14 @@ from env.catalog import load_catalog
 from env.config import load_profile
 from env.families import FAMILIES, HELD_OUT_FAMILIES, TRAINING_FAMILIES
 from env.load import mean_core_seconds
-from env.make_scenarios import (
+from env.make_scenarios import main
+from env.recipes import (
     RECIPES,
     REFERENCE_CORE_S,
     REFERENCE_CORES,
     TEST,
     TRAIN,
     Recipe,
-    main,
     make_scenario,
 )
 from env.scenario import load_scenario, load_split, scenario_names

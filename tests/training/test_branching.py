@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from small_world import short_episodes
 
-from env.actions import KEEP, Action, action_from_index, kill, spawn
+from env.actions import KEEP, Action, ActionKind, action_from_index, kill, spawn
 from env.arrivals import ArrivalStatistics
 from env.cost import cost_so_far
 from env.metrics import measure
@@ -195,6 +195,7 @@ def test_the_cost_of_each_action_is_that_of_its_branch(discount_s: float) -> Non
         length_s=np.full(len(states), 100.0),
         held=np.zeros(len(states), dtype=np.int64),
         hold_s=np.full(len(states), 60.0),
+        stay=np.zeros(len(states), dtype=np.bool_),
     )
     assert [figures(state) for state in states] == before
     assert np.isnan(costs).tolist() == np.isnan(decisions).tolist() == (~tried).tolist()
@@ -227,11 +228,52 @@ def test_what_is_not_ordered_is_put_off(hold_s: float) -> None:
         length_s=np.array([60.0]),
         held=np.array([2]),  # another flavor of the same kind: no spawn at all
         hold_s=np.array([hold_s]),
+        stay=np.array([False]),
     )
     assert (state.now, state.cluster.n_booting + state.cluster.n_workers) == (start, booting)
     first = could.index(True)
     assert first >= hold_s / state.profile.tick_s - 1
     assert (first == 0) == (hold_s == 0)
+
+
+@pytest.mark.parametrize("stays", [False, True])
+def test_a_branch_stays_with_the_flavor_that_it_tries(
+    stays: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A policy that would spawn the smallest whenever it can; the second is tried instead."""
+    state = simulation(3, faults=False)
+    play(state, 3, 4)
+    mask = np.zeros(1 + 2 * N_FLAVORS, dtype=np.bool_)
+    action_mask(state.cluster, mask)
+    assert mask[1:3].all()
+    spawned: list[int] = []
+    apply = Simulator.apply
+
+    def note(simulator: Simulator, action: Action) -> bool:
+        fitted = simulator.cluster.fits[1]
+        if action.kind is ActionKind.SPAWN and (fitted or action.flavor):
+            spawned.append(action.flavor)
+        return apply(simulator, action)
+
+    def eager(observations: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[np.int64]:
+        return np.where(masks[:, 1], 1, 0).astype(np.int64)
+
+    monkeypatch.setattr(Simulator, "apply", note)
+    tried = np.zeros((1, 1 + 2 * N_FLAVORS), dtype=np.bool_)
+    tried[0, 2] = True
+    explore(
+        [state],
+        tried,
+        eager,
+        discount_s=2000.0,
+        length_s=np.array([200.0]),
+        held=np.array([1]),
+        hold_s=np.array([0.0]),
+        stay=np.array([stays]),
+    )
+    assert spawned[0] == 1
+    assert len(spawned) > 2
+    assert set(spawned[1:]) == ({1} if stays else {0})
 
 
 def test_how_long_orders_are_put_off() -> None:
