@@ -23,6 +23,7 @@ from deploy.steps import (
     Placed,
     Registered,
     Requeued,
+    Retire,
     Spawn,
     SpawnFailed,
     Step,
@@ -60,6 +61,10 @@ class _Task:
 
 def _new_id() -> str:
     return str(uuid.uuid4())
+
+
+def _drains(worker: Worker) -> bool:
+    return worker.state is WorkerState.DRAINING
 
 
 class Scheduler:
@@ -184,7 +189,8 @@ class Scheduler:
         task.progress = progress
         self._ended[worker_id] = self._tasks.pop(worker_id)
         del self._estimates[job_id]
-        return self._epoch([Uploaded(job_id, worker_id, task_id, now - job.arrival_s)])
+        uploaded = Uploaded(job_id, worker_id, task_id, now - job.arrival_s)
+        return self._epoch([uploaded, *self._retired(worker)])
 
     def failed(
         self, now: float, worker_id: str, task_id: str, error: TaskError, message: str
@@ -206,10 +212,12 @@ class Scheduler:
         self._ended[worker_id] = self._tasks.pop(worker_id)
         if error is TaskError.STORAGE_ERROR and attempts < self.max_attempts:
             self.cluster.task_requeued(now, worker_id)
-            return self._epoch([Requeued(job_id, worker_id, task_id, attempts, message)])
+            requeued = Requeued(job_id, worker_id, task_id, attempts, message)
+            return self._epoch([requeued, *self._retired(worker)])
         self.cluster.task_failed(now, worker_id)
         del self._estimates[job_id]
-        return self._epoch([Failed(job_id, worker_id, task_id, attempts, message)])
+        failed = Failed(job_id, worker_id, task_id, attempts, message)
+        return self._epoch([failed, *self._retired(worker)])
 
     # -- events: workers --------------------------------------------------------------
 
@@ -257,7 +265,8 @@ class Scheduler:
             raise IllegalEventError("give_up", worker_id, "the worker is draining already")
         now, booting = self._time(now), worker.state is WorkerState.BOOTING
         steps = self._end_attempt(now, worker, reason)
-        self.cluster.worker_abandoned(now, worker_id)
+        if not _drains(worker):  # as one that was to retire does when its job has ended in error
+            self.cluster.worker_abandoned(now, worker_id)
         steps.append((SpawnFailed if booting else Lost)(worker_id, reason))
         steps.append(Stop(worker_id, self._names[worker_id]))
         return self._epoch(steps)
@@ -434,10 +443,22 @@ class Scheduler:
         node = cluster.nodes[worker.node].config.name
         return Spawn(worker_id, name, cluster.flavors[flavor], node)
 
-    def _kill(self, flavor: int) -> Stop:
+    def _kill(self, flavor: int) -> Stop | Retire:
         cluster = self.cluster
         worker = cluster.longest_idle(flavor)
-        assert worker is not None
+        if worker is None:
+            worker = cluster.first_to_end(flavor)
+            assert worker is not None
+            worker_id = str(worker.worker_id)
+            cluster.worker_retiring(cluster.now, worker_id)
+            return Retire(worker_id)
         worker_id = str(worker.worker_id)
         cluster.worker_draining(cluster.now, worker_id)
         return Stop(worker_id, self._names[worker_id])
+
+    def _retired(self, worker: Worker) -> list[Step]:
+        """The order to end a worker that has no job any more, if it was to retire."""
+        if not _drains(worker):
+            return []
+        worker_id = str(worker.worker_id)
+        return [Stop(worker_id, self._names[worker_id])]

@@ -38,6 +38,13 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Retire:
+    """A busy worker will end after its job: its `Stop` follows then. Nothing is to be done yet."""
+
+    worker_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Assign:
     """Order: hand a job to a worker.
 
@@ -166,6 +173,7 @@ class Decided:
 Step = (
     Spawn
     | Stop
+    | Retire
     | Assign
     | Registered
     | Downloaded

@@ -59,6 +59,7 @@ class EventCode(StrEnum):
     SHADOW_COST = "EV34"  # policy, against, ratio, low, high, requests (simulated, relative)
     JOB_RESTORED = "EV35"  # request_id, input_video, bitrate, speed, arrival, attempts
     WORKER_RESTORED = "EV36"  # name, worker_id, flavor, node, spawned_at, registered, draining
+    WORKER_RETIRING = "EV37"  # worker_id (busy, ordered to end after its job; EV33 follows)
 
 
 _TASK: Final = ("request_id", "worker_id", "task_id")
@@ -98,6 +99,7 @@ EVENT_KEYS: Final[Mapping[EventCode, tuple[str, ...]]] = {
     EventCode.PREFERENCE_CHANGED: ("preference",),
     EventCode.WORKER_PLACED: ("worker_id", "node"),
     EventCode.WORKER_DRAINING: ("worker_id",),
+    EventCode.WORKER_RETIRING: ("worker_id",),
     EventCode.JOB_RESTORED: (
         "request_id",
         "input_video",

@@ -36,7 +36,7 @@ class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
     Jobs arrive and wait until a worker (a VM or a pod) is free. Workers run on compute
     nodes, come in a few flavors (sizes) and reserve their CPU and RAM from the order to
     spawn them until they are gone; they boot before they can work. The agent decides when
-    to spawn a worker, of which flavor, and when to kill one that idles. It has two bosses:
+    to spawn a worker, of which flavor, and when to end one. It has two bosses:
     one wants every job done soon, the other as little as possible reserved. The
     preference `w` says how much each counts, from 0.1 (lean) to 0.9 (fast).
 
@@ -52,19 +52,22 @@ class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
     `Discrete(1 + 2 F)` for F flavors, ordered small to large; with the three flavors of the
     shipped profiles:
 
-    | Num | Action                                |
-    | --- | ------------------------------------- |
-    | 0   | keep                                  |
-    | 1   | spawn s10.tiny                        |
-    | 2   | spawn s10.small                       |
-    | 3   | spawn s10.medium                      |
-    | 4   | kill longest-idle s10.tiny            |
-    | 5   | kill longest-idle s10.small           |
-    | 6   | kill longest-idle s10.medium          |
+    | Num | Action                                       |
+    | --- | -------------------------------------------- |
+    | 0   | keep                                         |
+    | 1   | spawn s10.tiny                               |
+    | 2   | spawn s10.small                              |
+    | 3   | spawn s10.medium                             |
+    | 4   | end s10.tiny: longest-idle, or else retire   |
+    | 5   | end s10.small: longest-idle, or else retire  |
+    | 6   | end s10.medium: longest-idle, or else retire |
 
-    `action_masks()` tells which may be ordered: a spawn needs room on a node, a kill an idle
+    `action_masks()` tells which may be ordered: a spawn needs room on a node, an end an idle
     worker, and keep is not offered while a job waits that no worker is there or booting for,
-    though one would fit. A spawn or kill that cannot be carried out is counted in
+    though one would fit. Where none of the flavor idles, an end retires the busy one whose job
+    is done first: it ends after that job. That may be ordered of all but the smallest flavor, while
+    jobs wait and not even the smallest fits, for one worker at a time: several small ones get more
+    done with its cores. An order that cannot be carried out is counted in
     `info["invalid_actions"]` and otherwise taken as keep.
 
     ## Observation Space
@@ -89,7 +92,7 @@ class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
     | 11  | busy[s10.tiny]       | 0   | 3   | ln(1 + busy s10.tiny) / 3                                           |
     | 12  | busy[s10.small]      | 0   | 3   | ln(1 + busy s10.small) / 3                                          |
     | 13  | busy[s10.medium]     | 0   | 3   | ln(1 + busy s10.medium) / 3                                         |
-    | 14  | draining             | 0   | 3   | ln(1 + draining workers) / 3                                        |
+    | 14  | draining             | 0   | 3   | ln(1 + workers that drain or retire) / 3                            |
     | 15  | reserved_cpu         | 0   | 1   | share of the vCPUs reserved                                         |
     | 16  | reserved_ram         | 0   | 1   | share of the RAM reserved                                           |
     | 17  | fits[s10.tiny]       | 0   | 1   | 1 if one more s10.tiny fits                                         |

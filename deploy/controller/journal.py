@@ -15,6 +15,7 @@ from deploy.steps import (
     Placed,
     Registered,
     Requeued,
+    Retire,
     Spawn,
     SpawnFailed,
     Step,
@@ -100,7 +101,7 @@ def changes_of(step: Step, moment: float) -> list[Change]:
             return [_worker(worker_id, WorkerStatus.DRAINING)]
         case Gone(worker_id):
             return [_worker(worker_id, WorkerStatus.STOPPED, time_destroyed=moment)]
-        case Decided():
+        case Decided() | Retire():  # a restarted controller lets the worker go on
             return []
 
 
@@ -140,6 +141,8 @@ def lines_of(step: Step, cluster: Cluster, policy: str) -> list[Line]:
             return [(EventCode.WORKER_LOST, {"worker_id": worker_id, "reason": reason})]
         case Stop(worker_id):
             return [(EventCode.WORKER_DRAINING, {"worker_id": worker_id})]
+        case Retire(worker_id):
+            return [(EventCode.WORKER_RETIRING, {"worker_id": worker_id})]
         case Gone(worker_id, name):
             return [(EventCode.WORKER_DESTROYED, {"name": name, "worker_id": worker_id})]
         case Decided():

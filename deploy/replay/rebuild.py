@@ -128,11 +128,10 @@ class Rebuilder:
                 cluster.task_failed(at, self._worker_of(keys["request_id"]))
             case EventCode.SPAWN_FAILED | EventCode.WORKER_LOST:
                 self._leaving[keys["worker_id"]] = entry.code
+            case EventCode.WORKER_RETIRING:
+                cluster.worker_retiring(at, keys["worker_id"])
             case EventCode.WORKER_DRAINING:
-                if self._leaving.pop(keys["worker_id"], None) is not None:
-                    cluster.worker_abandoned(at, keys["worker_id"])
-                else:
-                    cluster.worker_draining(at, keys["worker_id"])
+                self._draining(keys["worker_id"])
             case EventCode.WORKER_DESTROYED:
                 self._gone(keys["worker_id"])
             case EventCode.JOB_RESTORED:
@@ -182,11 +181,21 @@ class Rebuilder:
                 return worker.worker_id
         raise IllegalEventError("task_failed", job_id, "no worker has the job")
 
+    def _draining(self, worker_id: str) -> None:
+        cluster, at = self.cluster, self.cluster.now
+        why = self._leaving.pop(worker_id, None)
+        if cluster.workers[worker_id].state is WorkerState.DRAINING:
+            return  # it was to retire, and its task has ended
+        if why is not None:
+            cluster.worker_abandoned(at, worker_id)
+        else:
+            cluster.worker_draining(at, worker_id)
+
     def _gone(self, worker_id: str) -> None:
         cluster, at = self.cluster, self.cluster.now
         why = self._leaving.pop(worker_id, None)
         worker = cluster.workers[worker_id]
-        if worker.state is WorkerState.DRAINING:
+        if worker.state is WorkerState.DRAINING and why is not EventCode.WORKER_LOST:
             cluster.worker_stopped(at, worker_id)
         elif why is EventCode.SPAWN_FAILED or worker.state is WorkerState.BOOTING:
             cluster.spawn_failed(at, worker_id)

@@ -26,6 +26,7 @@ from deploy.steps import (
     Placed,
     Registered,
     Requeued,
+    Retire,
     Spawn,
     SpawnFailed,
     Step,
@@ -110,11 +111,17 @@ class SchedulerMachine(RuleBasedStateMachine):
     """Books of jobs and workers, kept from the steps alone."""
 
     @initialize(
-        seed=PICKS, max_attempts=st.integers(1, 3), max_workers=st.sampled_from([None, 1, 3])
+        seed=PICKS,
+        max_attempts=st.integers(1, 3),
+        max_workers=st.sampled_from([None, 1, 3]),
+        max_vcpus=st.sampled_from([None, 4.0]),
     )
-    def start(self, seed: int, max_attempts: int, max_workers: int | None) -> None:
+    def start(
+        self, seed: int, max_attempts: int, max_workers: int | None, max_vcpus: float | None
+    ) -> None:
         profile = load_profile("openstack")
-        profile = replace(profile, cluster=replace(profile.cluster, max_workers=max_workers))
+        limited = replace(profile.cluster, max_workers=max_workers, max_vcpus=max_vcpus)
+        profile = replace(profile, cluster=limited)
         self.limit = max_workers
         ids = (f"id{i}" for i in count())
         self.scheduler = Scheduler(
@@ -126,6 +133,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.attempts: dict[str, int] = {}
         self.ended: dict[str, str] = {}
         self.workers: dict[str, str] = {}  # booting, idle, busy, draining
+        self.retiring: set[str] = set()
         self.tasks: dict[str, Attempt] = {}
         self.gone: list[str] = []
         self.old_tasks: list[tuple[str, str]] = []
@@ -151,6 +159,7 @@ class SchedulerMachine(RuleBasedStateMachine):
                     self.workers[worker_id] = "idle"
                 case Assign(job_id, worker_id, task_id, attempts):
                     assert self.workers[worker_id] == "idle"
+                    assert worker_id not in self.retiring
                     assert attempts == self.waiting.pop(job_id) + 1 <= self.max_attempts
                     self.workers[worker_id] = "busy"
                     self.attempts[job_id] = attempts
@@ -178,7 +187,11 @@ class SchedulerMachine(RuleBasedStateMachine):
                 case Stop(worker_id):
                     assert self.workers[worker_id] in ("booting", "idle")
                     self.workers[worker_id] = "draining"
+                case Retire(worker_id):
+                    assert self.workers[worker_id] == "busy"
+                    self.retiring.add(worker_id)
                 case Gone(worker_id):
+                    self.retiring.discard(worker_id)
                     del self.workers[worker_id]
                     self.gone.append(worker_id)
                 case Placed():

@@ -17,7 +17,7 @@ import pytest
 from agents.decision import Decision
 from agents.registry import make_policy
 from deploy.scheduler import Scheduler
-from deploy.steps import Assign, Decided, Spawn, Step, Stop
+from deploy.steps import Assign, Decided, Retire, Spawn, Step, Stop
 from deploy.tasks import Estimate, Progress
 from env.actions import Action, ActionKind
 from env.catalog import load_catalog
@@ -26,6 +26,7 @@ from env.config import Profile, load_profile
 from env.jobs import Request
 from env.simulator import Simulator
 from env.timing import TimingModel
+from tests.deploy.retiring_rule import known
 
 SHIPPED = Path(__file__).parents[2] / "models" / "dacirco"
 BOOT_S, STOP_S = 16.0, 2.5
@@ -93,6 +94,7 @@ class VirtualWorld:
         self.events: list[tuple[float, int, tuple[str, ...]]] = []
         self.order = count()
         self.assigned: dict[str, float] = {}
+        self.retired: list[Retire] = []
         self.ended: dict[str, float] = {}
 
     def at(self, time_s: float, *event: str) -> None:
@@ -151,6 +153,8 @@ class VirtualWorld:
                 case Spawn(worker_id, _, flavor):
                     self.flavor_of[worker_id] = self.flavors[flavor.name]
                     self.at(now + BOOT_S, "ready", worker_id)
+                case Retire():
+                    self.retired.append(step)
                 case Stop(worker_id):
                     self.at(now + STOP_S, "gone", worker_id)
                 case Assign(job_id, worker_id, task_id):
@@ -159,6 +163,26 @@ class VirtualWorld:
                     self.at(now + took, "downloaded", job_id, worker_id, task_id)
                 case Decided(Decision(), carried_out):
                     assert carried_out
+
+
+def compare(profile: Profile, requests: list[Request], spec: str) -> tuple[Watched, VirtualWorld]:
+    """Run both drivers; every decision and time must be the same."""
+    simulated, live = Watched(spec), Watched(spec)
+    simulator = Simulator(profile, requests, load_catalog(), discipline=simulated.discipline)
+    simulator.run(simulated)
+    world = VirtualWorld(profile, requests, live)
+    world.run()
+    # At the end of the last job the simulator asks no more; a controller does.
+    asked = len(simulated.decisions)
+    assert rounded(live.decisions[:asked]) == rounded(simulated.decisions)
+    assert all(now == max(world.ended.values()) for now, _, _ in live.decisions[asked:])
+    for i in range(len(requests)):
+        assert world.assigned[str(i)] == pytest.approx(simulator.assigned_s[i], abs=1e-6)
+        assert world.ended[str(i)] == pytest.approx(simulator.ended_s[i], abs=1e-6)
+    ours, theirs = world.scheduler.cluster, simulator.cluster
+    assert ours.jobs_integral() == pytest.approx(theirs.jobs_integral())
+    assert ours.reserved_cores_integral() == pytest.approx(theirs.reserved_cores_integral())
+    return live, world
 
 
 def rounded(decisions: list[DECISIONS]) -> list[DECISIONS]:
@@ -177,19 +201,15 @@ def test_the_scheduler_decides_as_the_simulator_does(spec: str) -> None:
         Request(time_s, f"bbb_{(7 * i) % 10}.mp4", 500 + 400 * i, ("fast", "ultrafast")[i % 2])
         for i, time_s in enumerate(times)
     ]
-    simulated, live = Watched(spec), Watched(spec)
-    simulator = Simulator(profile, requests, load_catalog(), discipline=simulated.discipline)
-    simulator.run(simulated)
-    world = VirtualWorld(profile, requests, live)
-    world.run()
-    # At the end of the last job the simulator asks no more; a controller does.
-    asked = len(simulated.decisions)
-    assert rounded(live.decisions[:asked]) == rounded(simulated.decisions)
-    assert all(now == max(world.ended.values()) for now, _, _ in live.decisions[asked:])
+    live, _ = compare(profile, requests, spec)
     assert any(kind is ActionKind.SPAWN for _, kind, _ in live.decisions)
-    for i in range(len(requests)):
-        assert world.assigned[str(i)] == pytest.approx(simulator.assigned_s[i], abs=1e-6)
-        assert world.ended[str(i)] == pytest.approx(simulator.ended_s[i], abs=1e-6)
-    ours, theirs = world.scheduler.cluster, simulator.cluster
-    assert ours.jobs_integral() == pytest.approx(theirs.jobs_integral())
-    assert ours.reserved_cores_integral() == pytest.approx(theirs.reserved_cores_integral())
+
+
+def test_busy_workers_retire_at_the_same_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    profile = quiet(load_profile("openstack"))
+    profile = replace(profile, cluster=replace(profile.cluster, max_vcpus=5.0))
+    requests = [Request(3.3 * i, "bbb_3.mp4", 500 + 70 * i, "fast") for i in range(14)]
+    live, world = compare(profile, requests, known(monkeypatch))
+    assert {world.flavor_of[step.worker_id] for step in world.retired} == {1, 2}
+    assert (0.0, ActionKind.SPAWN, 2) in live.decisions
+    assert world.scheduler.cluster.n_retiring == 0

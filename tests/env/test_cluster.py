@@ -64,6 +64,7 @@ WORKER_EVENTS: dict[str, WorkerState | TaskPhase | None] = {
     "worker_ready": WorkerState.BOOTING,
     "spawn_failed": WorkerState.BOOTING,
     "worker_draining": WorkerState.IDLE,
+    "worker_retiring": WorkerState.BUSY,  # once
     "worker_stopped": WorkerState.DRAINING,
     "file_downloaded": TaskPhase.DOWNLOADING,
     "transcoding_completed": TaskPhase.TRANSCODING,
@@ -90,11 +91,14 @@ class Entry:
     end: float = 0.0
     order: int = 0
     used: tuple[int, int] = (0, 0)
+    retiring: bool = False
 
     def allows(self, event: str) -> bool:
         needed = WORKER_EVENTS[event]
         if event == "worker_abandoned":
             return self.state is not WorkerState.DRAINING
+        if event == "worker_retiring" and self.retiring:
+            return False
         return needed is None or (
             self.phase is needed if isinstance(needed, TaskPhase) else self.state is needed
         )
@@ -275,6 +279,14 @@ class ClusterMachine(RuleBasedStateMachine):
         entry.since, entry.order = self.now, self.serial
         self.use(entry)
 
+    def becomes_free(self, entry: Entry) -> None:
+        if not entry.retiring:
+            self.becomes_idle(entry)
+            return
+        entry.state, entry.phase, entry.job = WorkerState.DRAINING, TaskPhase.NONE, None
+        entry.retiring = False
+        self.use(entry)
+
     def remove(self, entry: Entry) -> None:
         del self.workers[entry.worker_id]
         self.gone_workers.append(entry.worker_id)
@@ -386,6 +398,8 @@ class ClusterMachine(RuleBasedStateMachine):
             self.remove(entry)
         elif event == "worker_draining":
             entry.state = WorkerState.DRAINING
+        elif event == "worker_retiring":
+            entry.retiring = True
         elif event == "worker_stopped":
             self.remove(entry)
         elif event == "transcoding_completed":
@@ -399,19 +413,20 @@ class ClusterMachine(RuleBasedStateMachine):
                 booting = entry.state is WorkerState.BOOTING
                 self.counts["spawn_failures" if booting else "workers_lost"] += 1
                 entry.state, entry.phase, entry.job = WorkerState.DRAINING, TaskPhase.NONE, None
+                entry.retiring = False
                 self.use(entry)
             assert returned is job
             if job is not None:
                 self.counts["requeued"] += 1
                 self.enqueue(job)
             if event == "task_requeued":
-                self.becomes_idle(entry)
+                self.becomes_free(entry)
         else:
             self.counts["completed" if event == "file_uploaded" else "failed"] += 1
             assert returned is job
             assert job is not None
             self.gone_jobs.append(job.job_id)
-            self.becomes_idle(entry)
+            self.becomes_free(entry)
 
     @rule(wait=WAITS)
     def tick(self, wait: float) -> None:
@@ -523,6 +538,8 @@ class ClusterMachine(RuleBasedStateMachine):
             state = (entry.phase if entry.phase is not TaskPhase.NONE else entry.state).name.lower()
             if isinstance(WORKER_EVENTS[event], WorkerState):
                 state = entry.state.name.lower()
+            if entry.retiring and event == "worker_retiring":
+                state = "retiring"
         assert state in error.state
         assert event in str(error)
         assert repr(worker_id) in str(error)
@@ -624,6 +641,8 @@ class ClusterMachine(RuleBasedStateMachine):
             assert getattr(cluster, name) == counts, name
             assert getattr(cluster, f"n_{name}") == len(here), name
         busy = self.in_state(WorkerState.BUSY)
+        assert cluster.n_retiring == sum(w.retiring for w in busy)
+        assert cluster.n_retiring == sum(w.retiring for w in cluster.workers.values())
         assert cluster.n_workers == len(self.workers)
         assert cluster.waiting == len(self.queue)
         assert cluster.in_service == len(busy)
@@ -704,6 +723,16 @@ class ClusterMachine(RuleBasedStateMachine):
         if hasattr(self, "cluster"):
             self.compare_what_comes_next()
 
+    def may_retire(self) -> bool:
+        """Whether a busy worker, not of the smallest flavor, may be ordered to end."""
+        limit = self.config.max_workers
+        return bool(
+            self.queue
+            and not self.rooms(0)
+            and (limit is None or len(self.workers) < limit)
+            and not any(w.retiring for w in self.workers.values())
+        )
+
     def compare_what_comes_next(self) -> None:
         cluster = self.cluster
         assert cluster.head_job is (min(self.queue)[2] if self.queue else None)
@@ -716,7 +745,14 @@ class ClusterMachine(RuleBasedStateMachine):
         for flavor in range(self.n_flavors):
             mine = [w for w in idle if w.flavor == flavor]
             worker = cluster.longest_idle(flavor)
-            assert cluster.can_kill(flavor) == cluster.can(kill(flavor)) == bool(mine)
+            serving = [w for w in busy if w.flavor == flavor]
+            ends = bool(mine) or (flavor > 0 and bool(serving) and self.may_retire())
+            assert cluster.can_kill(flavor) == cluster.can(kill(flavor)) == ends
+            first = cluster.first_to_end(flavor)
+            assert (first is None) == (not serving)
+            if first is not None:
+                assert first.expected_end == min(w.end for w in serving)
+                assert self.workers[first.worker_id] in serving
             if worker is None:
                 assert not mine
                 continue
@@ -819,6 +855,64 @@ def test_a_draining_worker_holds_its_room_until_it_is_gone() -> None:
     assert cluster.can_spawn(0)
     assert cluster.reserved_vcpu_integral() == 5.0
     assert cluster.n_workers == 0
+
+
+def crowded() -> Cluster:
+    """Full: two workers of 2 vCPUs are busy on 4, and a third job waits."""
+    cluster = Cluster(small())
+    for worker_id in ("v", "w"):
+        cluster.worker_spawned(0.0, worker_id, 1)
+    for worker_id in ("v", "w"):
+        cluster.worker_ready(1.0, worker_id)
+    for job_id, service in (("a", 9.0), ("b", 5.0), ("c", 7.0)):
+        cluster.job_arrived(2.0, Job(job_id, REQUEST, (service, service)))
+    cluster.task_assigned(2.0, "b", "v")
+    cluster.task_assigned(2.0, "c", "w")
+    return cluster
+
+
+def test_a_busy_larger_worker_may_be_retired_while_jobs_wait_and_nothing_fits() -> None:
+    cluster = crowded()
+    assert not any(cluster.fits)
+    assert (cluster.can_kill(0), cluster.can_kill(1)) == (False, True)
+    first = cluster.first_to_end(1)
+    assert first is not None
+    assert first.worker_id == "v"
+    cluster.worker_retiring(3.0, "v")
+    assert not cluster.can_kill(1)  # one at a time
+    assert "retiring already" in str(refused(cluster, lambda: cluster.worker_retiring(3.0, "v")))
+    assert cluster.busy == [0, 2]
+    cluster.file_downloaded(4.0, "v")
+    cluster.transcoding_completed(5.0, "v")
+    cluster.file_uploaded(6.0, "v")
+    # It never idles, so that the waiting job does not keep it.
+    assert cluster.next_assignment() is None
+    assert (cluster.n_retiring, cluster.n_draining, cluster.n_idle) == (0, 1, 0)
+    assert cluster.can_kill(1)  # the other one
+    cluster.worker_stopped(7.0, "v")
+    assert cluster.fits[0]
+    assert not cluster.can_kill(1)  # there is room
+
+
+@pytest.mark.parametrize("event", ["worker_lost", "worker_abandoned", "task_failed"])
+def test_a_retiring_worker_may_end_otherwise(event: str) -> None:
+    cluster = crowded()
+    cluster.worker_retiring(3.0, "v")
+    getattr(cluster, event)(4.0, "v")
+    assert cluster.n_retiring == 0
+    assert cluster.n_draining == (event != "worker_lost")
+    assert cluster.waiting == (1 if event == "task_failed" else 2)
+
+
+def test_nothing_is_retired_for_the_sake_of_a_limit_on_the_workers() -> None:
+    cluster = Cluster(small(cluster={"max_workers": 1}))
+    cluster.worker_spawned(0.0, "w", 1)
+    cluster.worker_ready(1.0, "w")
+    for job_id in ("a", "b"):
+        cluster.job_arrived(2.0, Job(job_id, REQUEST, (5.0, 5.0)))
+    cluster.task_assigned(2.0, "a", "w")
+    assert not cluster.fits[0]
+    assert not cluster.can_kill(1)
 
 
 def test_what_a_worker_uses_follows_what_it_does() -> None:

@@ -31,6 +31,7 @@ from env.errors import DaCircoError, IllegalEventError
 from env.event_log import EventCode
 from env.jobs import Request, Speed
 from env.worker import WorkerState
+from tests.deploy.retiring_rule import known
 
 MODEL = Path(__file__).parents[3] / "models" / "dacirco"
 START = 1_790_000_000.123456
@@ -41,12 +42,20 @@ class Recorder:
     """A scheduler to which random things happen, with the log that a controller writes of it."""
 
     def __init__(
-        self, folder: Path, policy: str, fallback: str, seed: int, inherits: bool = False
+        self,
+        folder: Path,
+        policy: str,
+        fallback: str,
+        seed: int,
+        inherits: bool = False,
+        max_vcpus: float | None = None,
     ) -> None:
         self.random = random.Random(seed)
         self.log = EventLog(folder)
         profile = load_profile("openstack")
-        profile = replace(profile, cluster=replace(profile.cluster, max_workers=7))
+        profile = replace(
+            profile, cluster=replace(profile.cluster, max_workers=7, max_vcpus=max_vcpus)
+        )
         catalog = load_catalog("bbb")
         self.movies = list(catalog)
         self.estimates = Estimates(profile, catalog)
@@ -233,8 +242,9 @@ def record(
     seed: int = 0,
     steps: int = 250,
     inherits: bool = False,
+    max_vcpus: float | None = None,
 ) -> Path:
-    recorder = Recorder(folder, policy, fallback, seed, inherits)
+    recorder = Recorder(folder, policy, fallback, seed, inherits, max_vcpus)
     for _ in range(steps):
         recorder.step()
     recorder.log.close()
@@ -275,6 +285,17 @@ def test_a_life_that_began_with_jobs_and_workers_is_reproduced(
 ) -> None:
     history, report = of_log(record(tmp_path, policy, seed=seed, steps=120, inherits=True))
     assert (history.inherited, history.doubts) == ((8, 7), [])
+    assert report.skipped == []
+    assert report.exact
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_workers_that_retire_are_reproduced(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = record(tmp_path, known(monkeypatch), seed=seed, steps=1500, max_vcpus=5.0)
+    history, report = of_log(path)
+    assert sum(entry.code is EventCode.WORKER_RETIRING for entry in history.entries) > 2
     assert report.skipped == []
     assert report.exact
 
