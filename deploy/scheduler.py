@@ -445,14 +445,11 @@ class Scheduler:
 
     def _kill(self, flavor: int) -> Stop | Retire:
         cluster = self.cluster
-        worker = cluster.longest_idle(flavor)
-        if worker is None:
-            worker = cluster.first_to_end(flavor)
-            assert worker is not None
-            worker_id = str(worker.worker_id)
+        worker = cluster.next_to_end(flavor)
+        worker_id = str(worker.worker_id)
+        if worker.state is WorkerState.BUSY:
             cluster.worker_retiring(cluster.now, worker_id)
             return Retire(worker_id)
-        worker_id = str(worker.worker_id)
         cluster.worker_draining(cluster.now, worker_id)
         return Stop(worker_id, self._names[worker_id])
 

@@ -255,6 +255,19 @@ class Cluster:
         ]
         return min(busy, key=lambda worker: worker.expected_end, default=None)
 
+    def next_to_end(self, flavor: int) -> Worker:
+        """Whom the order to end one of the flavor is for: the longest-idle, or the first to end.
+
+        A busy one is `worker_retiring` then, an idle one `worker_draining`.
+
+        Raises:
+            ValueError: nobody of the flavor idles or works (`can_kill` tells before).
+        """
+        worker = self.longest_idle(flavor) or self.first_to_end(flavor)
+        if worker is None:
+            raise ValueError(f"no worker of flavor {flavor} can be ordered to end")
+        return worker
+
     @property
     def oldest_boot(self) -> Worker | None:
         """The booting worker whose spawn was ordered first."""

@@ -382,14 +382,12 @@ class Simulator:
 
     def _kill(self, flavor: int) -> None:
         now = self.env.now
-        worker = self.cluster.longest_idle(flavor)
-        if worker is None:
-            worker = self.cluster.first_to_end(flavor)
-            assert worker is not None
+        worker = self.cluster.next_to_end(flavor)
+        if worker.state is WorkerState.BUSY:
             self.cluster.worker_retiring(now, worker.worker_id)
-            return
-        self.cluster.worker_draining(now, worker.worker_id)
-        self._stop(worker)
+        else:
+            self.cluster.worker_draining(now, worker.worker_id)
+            self._stop(worker)
 
     def _stop(self, worker: Worker) -> None:
         """The worker drains: its resources are free a moment later."""

@@ -25,7 +25,7 @@ from env.observation import Observer, action_mask, bounds, features, schema
 
 FLAVORS = ["s10.tiny", "s10.small", "s10.medium"]
 
-GOLDEN_SHA256 = "d24aaf62320c86bf671ddc0bacb20723398ef2a0e72c929c67cac447c454317c"
+GOLDEN_SHA256 = "82fe60fab8e94d665586e2a897f9c3dec99c373e98ba0f58021d62cbfa71253a"
 """Hash of the schema. If this test fails, what a network sees or orders has changed: raise
 `OBSERVATION_VERSION`, note it in the environment's version history, and train anew."""
 
@@ -207,6 +207,25 @@ def test_mask_and_observation_agree_on_what_fits() -> None:
     assert mask.tolist() == [True, True, True, False, False, True, False]
 
 
+def test_a_worker_that_retires_is_told_as_one_that_drains() -> None:
+    cluster = Cluster(make_profile(nodes=[(4, 16.0)]))
+    cluster.worker_spawned(0.0, "w", 2)
+    cluster.worker_ready(1.0, "w")
+    for name in ("a", "b"):
+        cluster.job_arrived(2.0, job(name, 30.0, 20.0, 10.0))
+    cluster.task_assigned(2.0, "a", "w")
+    mask = np.zeros(7, dtype=np.bool_)
+    action_mask(cluster, mask)
+    assert mask.tolist() == [True, False, False, False, False, False, True]
+    assert observe(cluster)["draining"] == 0.0
+    cluster.worker_retiring(2.0, "w")
+    action_mask(cluster, mask)
+    assert mask.tolist() == [True, False, False, False, False, False, False]
+    seen = observe(cluster)
+    assert seen["draining"] == pytest.approx(log1p(1) / 3)
+    assert seen["busy[flavor2]"] == pytest.approx(log1p(1) / 3)
+
+
 def test_nobody_may_keep_while_a_job_waits_for_nobody() -> None:
     cluster = Cluster(make_profile(nodes=[(4, 16.0)]))
     mask = np.zeros(7, dtype=np.bool_)
@@ -325,9 +344,9 @@ def test_schema_lists_observation_and_actions() -> None:
         "spawn s10.tiny",
         "spawn s10.small",
         "spawn s10.medium",
-        "kill longest-idle s10.tiny",
-        "kill longest-idle s10.small",
-        "kill longest-idle s10.medium",
+        "end s10.tiny: longest-idle, or else retire",
+        "end s10.small: longest-idle, or else retire",
+        "end s10.medium: longest-idle, or else retire",
     ]
 
 
@@ -337,7 +356,7 @@ def test_hash_is_stable() -> None:
 
 def test_hash_changes_with_flavors_and_version(monkeypatch: pytest.MonkeyPatch) -> None:
     hashes = {schema(names)["sha256"] for names in (FLAVORS, FLAVORS[:2], FLAVORS[::-1])}
-    monkeypatch.setattr(env.observation, "OBSERVATION_VERSION", 2)
+    monkeypatch.setattr(env.observation, "OBSERVATION_VERSION", 99)
     hashes.add(schema(FLAVORS)["sha256"])
     assert len(hashes) == 4
 

@@ -324,6 +324,33 @@ def test_workers_that_share_the_cores_of_a_node_are_slower() -> None:
     assert simulator.ended_s == pytest.approx([21.0, 41.0])
 
 
+def test_a_worker_that_retires_ends_after_its_job_and_makes_room() -> None:
+    class Retiring(KeepAlways):
+        """One large worker, then as many of the smallest as fit; ends whatever may end."""
+
+        def act(self, cluster: Cluster) -> Action:
+            if not cluster.boots:
+                return spawn(2)
+            if cluster.waiting > cluster.n_booting and cluster.can_spawn(0):
+                return spawn(0)
+            return kill(2) if cluster.can_kill(2) else KEEP
+
+    timeline = Timeline()
+    profile = make_profile(nodes=[(4, 16.0)], timing={"stop": {"median_s": 3.0}})
+    work = make_work([0.0] * 5, [40.0] * 5)
+    simulator = play(Retiring(), profile, work, timeline=timeline)
+    large, *small = timeline.lanes
+    states = [span.state for span in large.spans]
+    assert states == [WorkerState.BOOTING, WorkerState.IDLE, WorkerState.BUSY, WorkerState.DRAINING]
+    first = min(simulator.ended_s)
+    assert large.spans[3].start_s == first  # it had been ordered long before
+    assert large.end_s == pytest.approx(first + 3.0)
+    assert [lane.flavor for lane in small] == [0] * 4
+    assert all(lane.spans[0].start_s == pytest.approx(first + 3.0) for lane in small)
+    assert simulator.invalid_actions == 0
+    assert simulator.cluster.completed == 5
+
+
 # -- limits and ends ------------------------------------------------------------------
 
 

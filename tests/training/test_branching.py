@@ -16,12 +16,22 @@ from small_world import short_episodes
 
 from env.actions import KEEP, Action, ActionKind, action_from_index, kill, spawn
 from env.arrivals import ArrivalStatistics
+from env.cluster import Cluster
+from env.config import load_profile
 from env.cost import cost_so_far
+from env.jobs import Job, Request
 from env.metrics import measure
 from env.observation import Observer, action_mask
 from env.simulator import Simulator
 from env.timeline import Timeline
-from training.branching import choose_trials, draw_holds, explore, residual_cost
+from training.branching import (
+    _retires,
+    _speed,
+    choose_trials,
+    draw_holds,
+    explore,
+    residual_cost,
+)
 from training.snapshot import copy_simulator
 
 N_FLAVORS = 3
@@ -303,6 +313,45 @@ def test_what_is_tried_is_what_the_policy_is_not_sure_of() -> None:
     assert 0.01 < some.mean() < 0.1
     assert tried[some, 1].all()
     assert (tried[some].sum(axis=1) >= 2).all()
+
+
+REQUEST = Request(0.0, "bbb_1.mp4", 3000, "fast")
+
+
+def crowd(flavor: int, n: int, waiting: int) -> Cluster:
+    """A cluster with workers of one flavor, all busy, and jobs that wait."""
+    cluster = Cluster(load_profile("openstack"))
+    for i in range(n):
+        cluster.worker_spawned(0.0, i, flavor)
+    for i in range(n):
+        cluster.worker_ready(20.0, i)
+    for i in range(n + waiting):
+        cluster.job_arrived(20.0, Job(i, REQUEST, (40.0, 25.0, 16.0)))
+        if i < n:
+            cluster.task_assigned(20.0, i, i)
+    return cluster
+
+
+def test_larger_workers_drain_a_queue_faster_than_as_many_small_ones() -> None:
+    assert _speed(crowd(0, 3, 6)) == pytest.approx(3.0)
+    assert _speed(crowd(2, 3, 6)) == pytest.approx(3 * 40 / 16)
+    cluster = crowd(2, 3, 6)
+    cluster.worker_retiring(20.0, 0)  # it still serves
+    assert _speed(cluster) == pytest.approx(3 * 40 / 16)
+    assert _speed(Cluster(load_profile("openstack"))) == 0.0
+
+
+def test_branches_that_retire_a_busy_worker_are_told_apart() -> None:
+    cluster = crowd(2, 2, 6)
+    tried = np.zeros(1 + 2 * N_FLAVORS, dtype=np.bool_)
+    tried[[0, 6]] = True
+    assert _retires(cluster, tried)
+    tried[6] = False
+    assert not _retires(cluster, tried)
+    cluster.worker_spawned(20.0, "idle", 2)
+    cluster.worker_ready(40.0, "idle")
+    tried[6] = True
+    assert not _retires(cluster, tried)
 
 
 def test_nothing_in_the_system_leaves_nothing_to_pay() -> None:

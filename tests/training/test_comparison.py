@@ -22,7 +22,7 @@ from training.comparison import (
     cost_ratio,
     over_all,
 )
-from training.episode_sets import PREFERENCES, random_set, scenario_set
+from training.episode_sets import PREFERENCES, random_set, redrawn_set, scenario_set
 from training.lockstep import greedy, run_lockstep, simulate
 from training.network import Actor
 
@@ -104,6 +104,20 @@ def test_scenarios_are_replayed_whole(split: str) -> None:
     assert [e.requests for e in episodes] == [s.requests for s in scenarios]
     assert all(e.horizon_s == inf and e.profile == load_profile("openstack") for e in episodes)
     assert len({e.seed for e in episodes}) == len(episodes)
+
+
+def test_redrawn_scenarios_have_other_jobs_than_any_that_ship() -> None:
+    episodes = redrawn_set(2)
+    assert len(episodes) == 2 * len(load_split("train"))
+    assert [e.requests for e in redrawn_set(1)] == [e.requests for e in episodes[:16]]
+    assert redrawn_set(0) == []
+    shipped = {s.requests for split in ("train", "test") for s in load_split(split)}
+    drawn = {tuple(e.requests) for e in episodes}
+    assert len(drawn) == len(episodes)
+    assert not drawn & shipped
+    for episode in episodes:
+        assert episode.profile == load_profile("openstack")
+        assert episode.horizon_s == inf
 
 
 def test_random_episodes_are_of_the_data_centre_as_it_is() -> None:

@@ -88,14 +88,20 @@ POSITIVE = [
 NOT_NEGATIVE = [
     *("imitation_decisions", "warmup_steps", "validation_episodes", "entropy"),
     *("branch_rounds", "branch_refits", "branch_prior", "total_steps", "preference_margin"),
+    "validation_draws",
 ]
+SHARES = ["home_share", "recipe_share", "imitation_smoothing"]
 BAD = [
     *((key, 0) for key in POSITIVE),
     *((key, -1) for key in [*POSITIVE, *NOT_NEGATIVE, "seed", "validation_seed"]),
     *((key, 2**32) for key in ("seed", "validation_seed")),
     *((field.name, float("nan")) for field in FIELDS if isinstance(field.default, float)),
     *((field.name, float("inf")) for field in FIELDS if isinstance(field.default, float)),
-    *((key, value) for key in ("home_share", "imitation_smoothing") for value in (-0.1, 1.1)),
+    *(
+        (key, value)
+        for key in ("home_share", "recipe_share", "imitation_smoothing")
+        for value in (-0.1, 1.1)
+    ),
     *(("name", value) for value in ("", ".", "..", "a/b", "a\\b", "-x", "a:b", "a\n", "a b")),
     ("batch_size", 1),
 ]

@@ -13,6 +13,7 @@ from env.cluster import Cluster
 from env.families import Poisson
 from env.jobs import Job, Request
 from env.timing import TimingModel
+from env.worker import WorkerState
 from training.findings.visits import Visits
 from training.findings.world import Track, World
 
@@ -148,9 +149,10 @@ def orders_in(world: World, cluster: Cluster) -> list[int]:
         if action.kind is ActionKind.SPAWN:
             cluster.worker_spawned(cluster.now, f"new {len(found)}", action.flavor)
         else:
-            worker = cluster.longest_idle(action.flavor)
-            assert worker is not None
-            cluster.worker_draining(cluster.now, worker.worker_id)
+            worker = cluster.next_to_end(action.flavor)
+            busy = worker.state is WorkerState.BUSY
+            end = cluster.worker_retiring if busy else cluster.worker_draining
+            end(cluster.now, worker.worker_id)
     return found
 
 

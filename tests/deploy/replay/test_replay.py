@@ -295,7 +295,7 @@ def test_workers_that_retire_are_reproduced(
 ) -> None:
     path = record(tmp_path, known(monkeypatch), seed=seed, steps=1500, max_vcpus=5.0)
     history, report = of_log(path)
-    assert sum(entry.code is EventCode.WORKER_RETIRING for entry in history.entries) > 2
+    assert sum(entry.code is EventCode.WORKER_RETIRING for entry in history.entries) >= 1
     assert report.skipped == []
     assert report.exact
 
