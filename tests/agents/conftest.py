@@ -121,8 +121,10 @@ class Driver:
         if action.kind is ActionKind.SPAWN:
             self.boot(1, action.flavor)
         elif action.kind is ActionKind.KILL:
-            worker = cluster.longest_idle(action.flavor)
-            assert worker is not None
+            worker = cluster.next_to_end(action.flavor)
+            if worker.state is WorkerState.BUSY:
+                cluster.worker_retiring(cluster.now, worker.worker_id)
+                return
             assert not cluster.waiting, "a worker is killed while jobs wait"
             cluster.worker_draining(cluster.now, worker.worker_id)
 

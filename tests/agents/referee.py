@@ -56,11 +56,12 @@ class Referee(Policy):
         if action.kind is ActionKind.SPAWN:
             self._check_spawn(cluster, action.flavor)
         else:
-            worker = cluster.longest_idle(action.flavor)
-            assert worker is not None
-            assert worker.state is WorkerState.IDLE
-            assert worker.job is None, "a busy worker is killed"
-            assert not cluster.waiting, "a worker is killed while jobs wait"
+            worker = cluster.next_to_end(action.flavor)
+            if worker.state is WorkerState.IDLE:
+                assert worker.job is None, "a busy worker is killed"
+                assert not cluster.waiting, "a worker is killed while jobs wait"
+            else:
+                assert cluster.can_retire(action.flavor), "a busy worker is killed"
         return action
 
     def wake_at(self, cluster: Cluster) -> float | None:
