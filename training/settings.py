@@ -70,12 +70,12 @@ class Settings:
         0.03, "Share of the imitation's target spread over all actions that can be carried out."
     )
     branch_rounds: int = option(
-        5, "Rounds of policy improvement on branches after the imitation; 0 skips them."
+        4, "Rounds of policy improvement on branches after the imitation; 0 skips them."
     )
     branch_refits: int = option(
-        6, "After the rounds, further fits to all states, each with draws of its own."
+        5, "After the rounds, further fits to all states, each with draws of its own."
     )
-    branch_states: int = option(16_000, "States at which all actions are tried, in each round.")
+    branch_states: int = option(12_000, "States at which all actions are tried, in each round.")
     branch_window: int = option(30, "Rounds whose states are learned from together.")
     branch_epochs: int = option(8, "Passes over them in each round.")
     branch_rate: float = option(
