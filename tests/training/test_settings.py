@@ -97,11 +97,7 @@ BAD = [
     *((key, 2**32) for key in ("seed", "validation_seed")),
     *((field.name, float("nan")) for field in FIELDS if isinstance(field.default, float)),
     *((field.name, float("inf")) for field in FIELDS if isinstance(field.default, float)),
-    *(
-        (key, value)
-        for key in ("home_share", "recipe_share", "imitation_smoothing")
-        for value in (-0.1, 1.1)
-    ),
+    *((key, value) for key in SHARES for value in (-0.1, 1.1)),
     *(("name", value) for value in ("", ".", "..", "a/b", "a\\b", "-x", "a:b", "a\n", "a b")),
     ("batch_size", 1),
 ]

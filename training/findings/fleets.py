@@ -1,8 +1,8 @@
 """What if every worker were of one flavor: the policy's own choice set against each fleet.
 
 The policy decides when to start a worker and when to end one; only the flavor is exchanged. A
-worker that is always busy cannot be ended, so what is started in a quiet minute stays through a
-rush: the right fleet depends on what comes, which the policy cannot know.
+worker that is always busy can be retired only when a rush has filled the cluster: the right fleet
+depends on what comes, which the policy cannot know.
 """
 
 from __future__ import annotations
