@@ -26,7 +26,7 @@ from env.config import Profile, load_profile
 from env.jobs import Request
 from env.simulator import Simulator
 from env.timing import TimingModel
-from tests.deploy.retiring_rule import known
+from tests.retiring_rule import known
 
 SHIPPED = Path(__file__).parents[2] / "models" / "dacirco"
 BOOT_S, STOP_S = 16.0, 2.5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -25,11 +26,13 @@ from env.families import Poisson
 from env.observation import action_mask, features
 from env.timeline import Timeline
 from env.timing import lognormal_mean
+from env.worker import WorkerState
+from tests.retiring_rule import RetiringRule
 from training.findings.action_map import Situation, bring_about, orders_in
 from training.findings.boots import cold_start, evidence
 from training.findings.capacity import backlog_throughput, theory_per_hour
 from training.findings.duel import SAME, duel
-from training.findings.fleets import ARRIVALS, OneFleet, fleets
+from training.findings.fleets import ARRIVALS, CountedRetirements, OneFleet, fleets
 from training.findings.naive import break_even_s
 from training.findings.readable import readable, readable_names
 from training.findings.surrogate import (
@@ -82,6 +85,23 @@ def test_a_policy_of_one_flavor_is_its_own_fleet() -> None:
     assert found.ratios.shape == (len(ARRIVALS), len(TINY.fleet_loads), 3)
     assert (found.ratios[:, :, 1] == 1.0).all()
     assert (found.ratios[:, :, [0, 2]] != 1.0).all()
+    assert not found.retired.any()
+
+
+def test_the_busy_workers_that_a_policy_retires_are_counted() -> None:
+    here = world()
+    counted = CountedRetirements(RetiringRule())
+    timeline = Timeline()
+    requests = here.requests(Poisson(here.rate(1.5)), 1, 0.2)
+    here.simulate(requests, counted, timeline=timeline)
+    straight = [
+        lane
+        for lane in timeline.lanes
+        for before, after in pairwise(lane.spans)
+        if (before.state, after.state) == (WorkerState.BUSY, WorkerState.DRAINING)
+    ]
+    assert len(straight) == counted.retired > 3
+    assert all(lane.flavor > 0 for lane in straight)
 
 
 @pytest.mark.parametrize("flavor", [0, 1, 2])

@@ -31,7 +31,7 @@ from env.errors import DaCircoError, IllegalEventError
 from env.event_log import EventCode
 from env.jobs import Request, Speed
 from env.worker import WorkerState
-from tests.deploy.retiring_rule import known
+from tests.retiring_rule import known
 
 MODEL = Path(__file__).parents[3] / "models" / "dacirco"
 START = 1_790_000_000.123456
