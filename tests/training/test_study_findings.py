@@ -118,6 +118,15 @@ def test_only_the_flavor_is_exchanged_and_only_where_it_fits(flavor: int) -> Non
     assert set(started) == ({0, 2} if flavor == 2 else {flavor})
 
 
+def test_a_fleet_of_one_flavor_retires_no_busy_worker() -> None:
+    here = world()
+    requests = here.requests(Poisson(here.rate(1.5)), 1, 0.2)
+    counted = CountedRetirements(OneFleet(RetiringRule(), 1))
+    run = here.simulate(requests, counted)
+    assert run.cluster.completed == len(requests)
+    assert counted.retired == 0
+
+
 # -- capacity ---------------------------------------------------------------------------------
 
 

@@ -1,8 +1,8 @@
 """What if every worker were of one flavor: the policy's own choice set against each fleet.
 
-The policy decides when to start a worker and when to end one; only the flavor is exchanged. A
-worker that is always busy can be retired only when a rush has filled the cluster: the right fleet
-depends on what comes, which the policy cannot know.
+The policy decides when to start a worker and when to end an idle one; only the flavor is
+exchanged. A worker that is always busy can be retired only when a rush has filled the cluster: the
+right fleet depends on what comes, which the policy cannot know.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.policy import Policy
-from env.actions import Action, ActionKind, spawn
+from env.actions import KEEP, Action, ActionKind, spawn
 from env.cluster import Cluster
 from env.cost import cost_so_far
 from training.findings.world import BURSTINESS, POISSON, Burstiness, Track, World
@@ -27,6 +27,8 @@ ARRIVALS: Final = tuple(row for row in BURSTINESS if row.name == POISSON or row.
 
 class OneFleet(Policy):
     """Orders what another policy orders, but starts workers of one flavor as long as they fit.
+
+    Busy workers are not retired: that would make room for another flavor, which never comes.
 
     Args:
         inner: decides when.
@@ -46,7 +48,7 @@ class OneFleet(Policy):
         action = self.inner.act(cluster)
         if action.kind is ActionKind.SPAWN and cluster.can_spawn(self.flavor):
             return spawn(self.flavor)
-        return action
+        return KEEP if _retires(action, cluster) else action
 
     def wake_at(self, cluster: Cluster) -> float | None:
         """As the inner policy."""
@@ -67,13 +69,17 @@ class CountedRetirements(Policy):
     def act(self, cluster: Cluster) -> Action:
         """The inner policy's order."""
         action = self.inner.act(cluster)
-        if action.kind is ActionKind.KILL and not cluster.idle[action.flavor]:
+        if _retires(action, cluster):
             self.retired += 1
         return action
 
     def wake_at(self, cluster: Cluster) -> float | None:
         """As the inner policy."""
         return self.inner.wake_at(cluster)
+
+
+def _retires(action: Action, cluster: Cluster) -> bool:
+    return action.kind is ActionKind.KILL and not cluster.idle[action.flavor]
 
 
 @dataclass(frozen=True)
