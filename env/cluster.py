@@ -37,6 +37,10 @@ from env.worker import TaskPhase, Worker, WorkerState
 _SERVICE_MEMORY: Final = 0.02
 """Weight of the newest job in the running mean of the service time (about the last 50)."""
 
+LASTING_RUSH_S: Final = 300.0
+"""A backlog that takes so long to drain is a rush that lasts, seconds. To retire workers in shorter
+ones costs more than it saves (docs/learning.md)."""
+
 
 class Cluster:
     """Nodes, workers, queue and running totals.
@@ -199,6 +203,21 @@ class Cluster:
         """Integral of the vCPUs of busy workers up to now, vCPU-seconds."""
         return self.busy_cpu.integral(self.now) / MILLI
 
+    @property
+    def speed(self) -> float:
+        """Of all workers that boot, idle or serve, in workers of the smallest flavor."""
+        service_s = self.mean_service_s
+        return sum(
+            (self.booting[flavor] + self.idle[flavor] + self.busy[flavor])
+            * (service_s[0] / own_s if own_s > 0 else 1.0)
+            for flavor, own_s in enumerate(service_s)
+        )
+
+    @property
+    def drain_s(self) -> float:
+        """How long the workers (one at least) would take for the queue, seconds."""
+        return max(0.0, self.queued_service_s[0]) / max(1.0, self.speed)
+
     def flavor_cost(self, flavor: int) -> float:
         """What one worker of the flavor adds to R, in equivalent cores."""
         return self._flavor_cost[flavor]
@@ -220,8 +239,9 @@ class Cluster:
 
         A worker that is always busy never idles. In a rush that fills the cluster a large one would
         keep its cores to the end, although several of the smallest flavor would get more done with
-        them. So it may be retired while jobs wait and the nodes have no room for one of the
-        smallest flavor: one worker at a time, for the room that it leaves has to be used first.
+        them. So it may be retired while the nodes have no room for one of the smallest flavor and
+        the backlog is that of a rush that lasts: one worker at a time, for the room that it leaves
+        has to be used first.
         """
         return (
             flavor > 0
@@ -230,6 +250,7 @@ class Cluster:
             and not self.n_retiring
             and not self.fits[0]
             and len(self.workers) < self._max_workers
+            and self.drain_s >= LASTING_RUSH_S
         )
 
     def can(self, action: Action) -> bool:

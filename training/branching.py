@@ -99,16 +99,6 @@ class Branches:
         )
 
 
-def _speed(cluster: Cluster) -> float:
-    """Of all workers that boot or serve, in workers of the smallest flavor."""
-    service_s = cluster.mean_service_s
-    counts = zip(cluster.booting, cluster.idle, cluster.busy, strict=True)
-    return sum(
-        sum(count) * (service_s[0] / own_s if own_s > 0 else 1.0)
-        for count, own_s in zip(counts, service_s, strict=True)
-    )
-
-
 def residual_cost(cluster: Cluster) -> float:
     """A fluid estimate of what the jobs still in the system will cost until they are done.
 
@@ -119,7 +109,7 @@ def residual_cost(cluster: Cluster) -> float:
     """
     running = cluster.n_busy * max(0.0, cluster.mean_remaining_s)
     queued = max(0.0, cluster.queued_service_s[0])
-    workers = max(1.0, _speed(cluster))
+    workers = max(1.0, cluster.speed)
     room = (cluster.capacity_vcpus - cluster.reserved_vcpus) / cluster.vcpus[0]
     excess = max(0.0, cluster.arrivals.offered_load(cluster.now, MEDIUM) - room)
     drain_s = queued / max(_LEAST_DRAIN * workers, workers - excess)

@@ -208,7 +208,7 @@ def test_the_scheduler_decides_as_the_simulator_does(spec: str) -> None:
 def test_busy_workers_retire_at_the_same_times(monkeypatch: pytest.MonkeyPatch) -> None:
     profile = quiet(load_profile("openstack"))
     profile = replace(profile, cluster=replace(profile.cluster, max_vcpus=5.0))
-    requests = [Request(3.3 * i, "bbb_3.mp4", 500 + 70 * i, "fast") for i in range(14)]
+    requests = [Request(3.3 * i, "bbb_3.mp4", 500 + 70 * i, "fast") for i in range(60)]
     live, world = compare(profile, requests, known(monkeypatch))
     assert {world.flavor_of[step.worker_id] for step in world.retired} == {1, 2}
     assert (0.0, ActionKind.SPAWN, 2) in live.decisions

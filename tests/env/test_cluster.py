@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 from worlds import make_profile
 
 from env.actions import KEEP, kill, spawn
-from env.cluster import Cluster
+from env.cluster import LASTING_RUSH_S, Cluster
 from env.config import PlacementName, Profile
 from env.dispatch import AGEING
 from env.errors import IllegalEventError
@@ -731,7 +731,16 @@ class ClusterMachine(RuleBasedStateMachine):
             and not self.rooms(0)
             and (limit is None or len(self.workers) < limit)
             and not any(w.retiring for w in self.workers.values())
+            and self.drain_s() >= LASTING_RUSH_S
         )
+
+    def drain_s(self) -> float:
+        """How long the workers would take for the queue, seconds."""
+        means = self.cluster.mean_service_s
+        queued = sum(job.service_s[0] for _, _, job in self.queue)
+        live = [w for w in self.workers.values() if w.state is not WorkerState.DRAINING]
+        speed = sum(means[0] / means[w.flavor] if means[w.flavor] else 1.0 for w in live)
+        return queued / max(1.0, speed)
 
     def compare_what_comes_next(self) -> None:
         cluster = self.cluster
@@ -857,21 +866,29 @@ def test_a_draining_worker_holds_its_room_until_it_is_gone() -> None:
     assert cluster.n_workers == 0
 
 
-def crowded() -> Cluster:
-    """Full: two workers of 2 vCPUs are busy on 4, and a third job waits."""
+def crowded(third_s: float = LASTING_RUSH_S) -> Cluster:
+    """Full: two workers of 2 vCPUs are busy on 4, and a third job waits.
+
+    Each is as fast as a worker of 1 vCPU: together they take half of the job's time for it.
+    """
     cluster = Cluster(small())
     for worker_id in ("v", "w"):
         cluster.worker_spawned(0.0, worker_id, 1)
     for worker_id in ("v", "w"):
         cluster.worker_ready(1.0, worker_id)
-    for job_id, service in (("a", 9.0), ("b", 5.0), ("c", 7.0)):
+    for job_id, service in (("a", 2 * third_s), ("b", 5.0), ("c", 7.0)):
         cluster.job_arrived(2.0, Job(job_id, REQUEST, (service, service)))
     cluster.task_assigned(2.0, "b", "v")
     cluster.task_assigned(2.0, "c", "w")
     return cluster
 
 
-def test_a_busy_larger_worker_may_be_retired_while_jobs_wait_and_nothing_fits() -> None:
+def test_no_busy_worker_is_retired_in_a_rush_that_will_soon_be_over() -> None:
+    assert crowded().drain_s == LASTING_RUSH_S
+    assert not crowded(0.99 * LASTING_RUSH_S).can_kill(1)
+
+
+def test_a_busy_larger_worker_may_be_retired_while_a_rush_lasts_and_nothing_fits() -> None:
     cluster = crowded()
     assert not any(cluster.fits)
     assert (cluster.can_kill(0), cluster.can_kill(1)) == (False, True)

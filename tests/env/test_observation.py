@@ -212,7 +212,7 @@ def test_a_worker_that_retires_is_told_as_one_that_drains() -> None:
     cluster.worker_spawned(0.0, "w", 2)
     cluster.worker_ready(1.0, "w")
     for name in ("a", "b"):
-        cluster.job_arrived(2.0, job(name, 30.0, 20.0, 10.0))
+        cluster.job_arrived(2.0, job(name, 900.0, 600.0, 300.0))
     cluster.task_assigned(2.0, "a", "w")
     mask = np.zeros(7, dtype=np.bool_)
     action_mask(cluster, mask)

@@ -337,7 +337,7 @@ def test_a_worker_that_retires_ends_after_its_job_and_makes_room() -> None:
 
     timeline = Timeline()
     profile = make_profile(nodes=[(4, 16.0)], timing={"stop": {"median_s": 3.0}})
-    work = make_work([0.0] * 5, [40.0] * 5)
+    work = make_work([0.0] * 5, [400.0] * 5)
     simulator = play(Retiring(), profile, work, timeline=timeline)
     large, *small = timeline.lanes
     states = [span.state for span in large.spans]

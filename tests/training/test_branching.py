@@ -26,7 +26,6 @@ from env.simulator import Simulator
 from env.timeline import Timeline
 from training.branching import (
     _retires,
-    _speed,
     choose_trials,
     draw_holds,
     explore,
@@ -333,12 +332,12 @@ def crowd(flavor: int, n: int, waiting: int) -> Cluster:
 
 
 def test_larger_workers_drain_a_queue_faster_than_as_many_small_ones() -> None:
-    assert _speed(crowd(0, 3, 6)) == pytest.approx(3.0)
-    assert _speed(crowd(2, 3, 6)) == pytest.approx(3 * 40 / 16)
+    assert crowd(0, 3, 6).speed == pytest.approx(3.0)
+    assert crowd(2, 3, 6).speed == pytest.approx(3 * 40 / 16)
     cluster = crowd(2, 3, 6)
     cluster.worker_retiring(20.0, 0)  # it still serves
-    assert _speed(cluster) == pytest.approx(3 * 40 / 16)
-    assert _speed(Cluster(load_profile("openstack"))) == 0.0
+    assert cluster.speed == pytest.approx(3 * 40 / 16)
+    assert Cluster(load_profile("openstack")).speed == 0.0
 
 
 def test_branches_that_retire_a_busy_worker_are_told_apart() -> None:
