@@ -43,8 +43,8 @@ def make_parser() -> CommandParser:
         description=(
             "Let a frozen policy compete with every rule, tuned and at its defaults, on the same "
             "jobs, and write the page that tells who wins where. Runs are kept: an interrupted "
-            "command goes on where it was. After a change of the simulator or of a rule's code "
-            "give --fresh."
+            "command goes on where it was, and only what has changed is run again (all of it "
+            "after a change of the simulator or of the rules)."
         ),
     )
     parser.add_argument(

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import agents
+import env
 from agents.bound import clairvoyant_bound
 from agents.registry import make_policy
 from env.catalog import Catalog, load_catalog
@@ -31,6 +33,23 @@ Floats = NDArray[np.float64]
 _TOLD_ANY = 0.5
 """The preference that a policy is told which does not heed it."""
 _BOUND = "clairvoyant bound"
+
+
+def code_identity(*folders: Path) -> str:
+    """What tells the code and data in the folders from others: a hash of all their files."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                name = path.relative_to(folder).as_posix().encode()
+                digest.update(b"%d %s %d " % (len(name), name, path.stat().st_size))
+                digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+@cache
+def _world_identity() -> str:
+    return code_identity(*(Path(package.__path__[0]) for package in (env, agents)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +125,9 @@ def bound_batch(preference: float, condition: Condition, seeds: int) -> Batch:
 class Runner:
     """Carries out batches, and remembers them in a folder.
 
+    What is remembered counts as long as the world, the rules and the policy are the same, to
+    the letter: a figure of another world would be a false one.
+
     Args:
         course: scenarios and seeds.
         folder: for the outcomes; made if it is not there.
@@ -128,6 +150,7 @@ class Runner:
 
     def _path(self, batch: Batch) -> Path:
         which = {
+            "world": _world_identity(),
             "course": asdict(self._course) | {"seeds": self._course.seeds[: batch.seeds]},
             "policy": _BOUND if batch.policy == _BOUND else identity(batch.policy),
             "preference": batch.preference,
