@@ -866,17 +866,17 @@ def test_a_draining_worker_holds_its_room_until_it_is_gone() -> None:
     assert cluster.n_workers == 0
 
 
-def crowded(third_s: float = LASTING_RUSH_S) -> Cluster:
+def crowded(drain_s: float = LASTING_RUSH_S) -> Cluster:
     """Full: two workers of 2 vCPUs are busy on 4, and a third job waits.
 
-    Each is as fast as a worker of 1 vCPU: together they take half of the job's time for it.
+    Each is as fast as a worker of 1 vCPU, so the job takes twice as long as both would for it.
     """
     cluster = Cluster(small())
     for worker_id in ("v", "w"):
         cluster.worker_spawned(0.0, worker_id, 1)
     for worker_id in ("v", "w"):
         cluster.worker_ready(1.0, worker_id)
-    for job_id, service in (("a", 2 * third_s), ("b", 5.0), ("c", 7.0)):
+    for job_id, service in (("a", 2 * drain_s), ("b", 5.0), ("c", 7.0)):
         cluster.job_arrived(2.0, Job(job_id, REQUEST, (service, service)))
     cluster.task_assigned(2.0, "b", "v")
     cluster.task_assigned(2.0, "c", "w")

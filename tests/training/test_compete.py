@@ -115,21 +115,22 @@ def test_two_policies_that_do_the_same_cost_the_same(page: str) -> None:
     assert "standard deviation 0.000" in page
 
 
-def test_a_second_time_nothing_is_run(
-    competed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str
-) -> None:
+@pytest.fixture
+def again(competed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test runs in a copy of the folder where the competition was held."""
     shutil.copytree(competed, tmp_path / "again")
     monkeypatch.chdir(tmp_path / "again")
+
+
+@pytest.mark.usefixtures("again")
+def test_a_second_time_nothing_is_run(monkeypatch: pytest.MonkeyPatch, page: str) -> None:
     monkeypatch.setattr(runs, "carry_out", None)
     assert main(SMALL) == 0
     assert Path("docs/competition.md").read_text(encoding="utf-8") == page
 
 
-def test_in_another_world_all_is_run_again(
-    competed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str
-) -> None:
-    shutil.copytree(competed, tmp_path / "again")
-    monkeypatch.chdir(tmp_path / "again")
+@pytest.mark.usefixtures("again")
+def test_in_another_world_all_is_run_again(monkeypatch: pytest.MonkeyPatch, page: str) -> None:
     before = {path.name for path in Path("runs").iterdir()}
     monkeypatch.setattr(runs, "_world_identity", lambda: "another")
     assert main(SMALL) == 0
@@ -153,11 +154,8 @@ def test_code_is_told_from_other_code(tmp_path: Path) -> None:
     assert len({first, second, code_identity(tmp_path), code_identity(tmp_path, tmp_path)}) == 4
 
 
-def test_a_damaged_run_is_named(
-    competed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
-) -> None:
-    shutil.copytree(competed, tmp_path / "again")
-    monkeypatch.chdir(tmp_path / "again")
+@pytest.mark.usefixtures("again")
+def test_a_damaged_run_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     broken = next(Path("runs").iterdir())
     broken.write_text("{", encoding="utf-8")
     assert main(SMALL) == 2

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 import agents
 import env
 from agents.bound import clairvoyant_bound
+from agents.frozen import sha256
 from agents.registry import make_policy
 from env.catalog import Catalog, load_catalog
 from env.config import Profile, load_profile
@@ -37,14 +38,13 @@ _BOUND = "clairvoyant bound"
 
 def code_identity(*folders: Path) -> str:
     """What tells the code and data in the folders from others: a hash of all their files."""
-    digest = hashlib.sha256()
-    for folder in folders:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                name = path.relative_to(folder).as_posix().encode()
-                digest.update(b"%d %s %d " % (len(name), name, path.stat().st_size))
-                digest.update(path.read_bytes())
-    return digest.hexdigest()
+    files = [
+        f"{sha256(path)} {path.relative_to(folder).as_posix()}"
+        for folder in folders
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    ]
+    return hashlib.sha256("\n".join(files).encode()).hexdigest()
 
 
 @cache
