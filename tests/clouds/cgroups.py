@@ -75,11 +75,13 @@ def folders(group: str) -> list[Path]:
     return found
 
 
-def remove(group: str, member: str | None = None) -> None:
-    """Remove the empty cgroups of `group`, or of one of its members."""
+def remove(group: str, member: str | None = None) -> bool:
+    """Remove the empty cgroups of `group`, or of one of its members; whether none is left."""
+    left = False
     for folder in folders(group):
         if member is None or folder.name == member:
             try:
                 folder.rmdir()
             except OSError:  # a process in it is still ending; the next call removes it
-                continue
+                left = True
+    return not left

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +20,10 @@ from tests.clouds.waiting import wait_for
 
 STATE_VARIABLE = "DACIRCO_CLOUDS_STATE"
 """Another folder for the state, for two runs beside each other from one checkout."""
+
+
+_ENDING_S = 60.0
+"""What was killed has so long to leave its cgroup, seconds."""
 
 
 class EndedError(RuntimeError):
@@ -178,7 +182,9 @@ class Cloud(ABC):
         note = self.state / "scratch"
         if note.exists():
             scratch = Path(note.read_text())
-            cgroups.remove(scratch.name)
+            # A process that was killed gives back its memory first, and leaves its cgroup last.
+            with suppress(TimeoutError):
+                wait_for(lambda: cgroups.remove(scratch.name), "its cgroups", timeout_s=_ENDING_S)
             shutil.rmtree(scratch, ignore_errors=True)
             note.unlink()
             left += [

@@ -7,12 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.clouds import machine, run
+from tests.clouds import cgroups, machine, run
 from tests.clouds.cloud import Cloud
 from tests.clouds.machine import REPOSITORY, CloudUnavailableError
 from tests.clouds.openstack.guest import environment_file
@@ -147,6 +148,37 @@ def test_up_twice_starts_once_and_down_leaves_nothing(sleeper: Sleeper) -> None:
     assert not scratch.exists()
     assert marked(sleeper.state) == []
     assert sorted(path.name for path in sleeper.state.iterdir()) == ["log"]
+
+
+@pytest.fixture
+def ending() -> Iterator[subprocess.Popen[bytes]]:
+    """A process without the marker that ends by itself: so looks one that the kernel ends."""
+    with subprocess.Popen(["sleep", "2"]) as process:
+        yield process
+
+
+@pytest.mark.parametrize("within_s", [60.0, 0.0])
+def test_down_waits_until_what_was_killed_has_left_its_cgroups(
+    sleeper: Sleeper,
+    ending: subprocess.Popen[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    within_s: float,
+) -> None:
+    sleeper.up()
+    group = sleeper.cgroup
+    limited = cgroups.limit(group, "guest", cpus=1.0, memory_bytes=None)
+    try:
+        if not limited:
+            pytest.skip("cgroups are not writable here")
+        for folder in limited:
+            (folder / "cgroup.procs").write_text(str(ending.pid))
+        monkeypatch.setattr("tests.clouds.cloud._ENDING_S", within_s)
+        left = sleeper.down()
+        assert set(limited) <= set(map(Path, left)) if within_s == 0 else left == []
+    finally:
+        sleeper.down()
+        ending.wait()
+        assert cgroups.remove(group)
 
 
 def test_up_replaces_what_has_lost_a_process(sleeper: Sleeper) -> None:
