@@ -11,7 +11,8 @@ from typing import Any, Final
 TUNED: Final = "tuned"
 """``tuned:RULE`` follows, at each preference, the tuned setting of the nearest one."""
 
-_FILE: Final = "tuned.toml"
+TUNED_FILE: Final = "tuned.toml"
+"""In this package."""
 
 
 def tuned_name(rule: str) -> str:
@@ -21,7 +22,7 @@ def tuned_name(rule: str) -> str:
 
 @cache
 def _table() -> Mapping[str, Any]:
-    return tomllib.loads((resources.files("agents") / _FILE).read_text(encoding="utf-8"))
+    return tomllib.loads((resources.files("agents") / TUNED_FILE).read_text(encoding="utf-8"))
 
 
 def tuned_effort() -> str:

@@ -17,7 +17,6 @@ from training import compete
 from training.compete import main
 from training.competition import runs
 from training.competition.conditions import ELSEWHERE
-from training.competition.runs import code_identity
 
 SMALL = shlex.split(
     "--policy models/eager --seed-model models/other --rival adaptive-flavor --scenario busy.csv "
@@ -132,26 +131,12 @@ def test_a_second_time_nothing_is_run(monkeypatch: pytest.MonkeyPatch, page: str
 @pytest.mark.usefixtures("again")
 def test_in_another_world_all_is_run_again(monkeypatch: pytest.MonkeyPatch, page: str) -> None:
     before = {path.name for path in Path("runs").iterdir()}
-    monkeypatch.setattr(runs, "_world_identity", lambda: "another")
+    monkeypatch.setattr(runs, "world_identity", lambda *, tuned: "another")
     assert main(SMALL) == 0
     after = {path.name for path in Path("runs").iterdir()}
     assert before < after
     assert len(after) == 2 * len(before)
     assert Path("docs/competition.md").read_text(encoding="utf-8") == page
-
-
-def test_code_is_told_from_other_code(tmp_path: Path) -> None:
-    (tmp_path / "inner").mkdir()
-    code = tmp_path / "inner" / "rule.py"
-    code.write_text("a = 1\n", encoding="utf-8")
-    first = code_identity(tmp_path)
-    (tmp_path / "__pycache__").mkdir()
-    (tmp_path / "__pycache__" / "rule.pyc").write_text("compiled", encoding="utf-8")
-    assert code_identity(tmp_path) == first
-    code.write_text("a = 2\n", encoding="utf-8")
-    second = code_identity(tmp_path)
-    code.rename(tmp_path / "inner" / "other.py")
-    assert len({first, second, code_identity(tmp_path), code_identity(tmp_path, tmp_path)}) == 4
 
 
 @pytest.mark.usefixtures("again")

@@ -135,6 +135,18 @@ def test_an_interrupted_search_ends_as_one_that_was_not(tmp_path: Path) -> None:
     assert less["grace-period"]["0.1"]["judged"] == 4
 
 
+@pytest.mark.usefixtures("few_jobs")
+def test_trials_of_another_world_do_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = ("--rival", "grace-period", "--trials", "2")
+    assert run(tmp_path, *rule) == 0
+    monkeypatch.setattr(study_module, "world_identity", lambda *, tuned: "another")
+    assert run(tmp_path, *rule) == 0
+    kept = sqlite3.connect(tmp_path / "trials.sqlite").execute("select count(*) from studies")
+    assert kept.fetchone() == (2,)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -13,10 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import agents
-import env
 from agents.bound import clairvoyant_bound
-from agents.frozen import sha256
 from agents.registry import make_policy
 from env.catalog import Catalog, load_catalog
 from env.config import Profile, load_profile
@@ -28,28 +25,13 @@ from env.textfile import write_atomically
 from training.competition.conditions import Condition
 from training.competition.entrants import heeds_preference, identity
 from training.processes import worker_pool
+from training.world_identity import world_identity
 
 Floats = NDArray[np.float64]
 
 _TOLD_ANY = 0.5
 """The preference that a policy is told which does not heed it."""
 _BOUND = "clairvoyant bound"
-
-
-def code_identity(*folders: Path) -> str:
-    """What tells the code and data in the folders from others: a hash of all their files."""
-    files = [
-        f"{sha256(path)} {path.relative_to(folder).as_posix()}"
-        for folder in folders
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts
-    ]
-    return hashlib.sha256("\n".join(files).encode()).hexdigest()
-
-
-@cache
-def _world_identity() -> str:
-    return code_identity(*(Path(package.__path__[0]) for package in (env, agents)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +132,7 @@ class Runner:
 
     def _path(self, batch: Batch) -> Path:
         which = {
-            "world": _world_identity(),
+            "world": world_identity(tuned=True),
             "course": asdict(self._course) | {"seeds": self._course.seeds[: batch.seeds]},
             "policy": _BOUND if batch.policy == _BOUND else identity(batch.policy),
             "preference": batch.preference,

@@ -26,6 +26,7 @@ from env.config import load_profile
 from env.errors import DaCircoError
 from training.tuning.space import RELATIVE_TO_PREFERENCE, Space
 from training.tuning.yardstick import Yardstick, tuning_episodes
+from training.world_identity import world_identity
 
 Floats = NDArray[np.float64]
 
@@ -245,10 +246,10 @@ class _Search:
 
 
 def _study_name(space: Space, preferences: Sequence[float], effort: Effort) -> str:
-    """Tells apart what must not be mixed: other jobs, another space, another seed."""
+    """Tells apart what must not be mixed: other jobs, another space, another seed or world."""
     settings: dict[str, Any] = asdict(effort)
     del settings["trials"]
-    text = f"{sorted(settings.items())} {space}"
+    text = f"{sorted(settings.items())} {space} {world_identity(tuned=False)}"
     which = ",".join(f"{w:g}" for w in preferences)
     return f"{space.rule} w={which} {hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
