@@ -32,6 +32,10 @@ _RANDOM_SHARE: Final = 0.03
 _TASK_STATES: Final = 800
 """States of one task: small enough for even progress, large enough to pay the start."""
 
+_OPENING_S: Final = 240.0
+"""So long nothing is known of an episode's load, and boots are first ones. The fleet that is chosen
+then may stay for as long as a rush lasts."""
+
 _LARGEST_LOGIT: Final = 16.0
 """A policy so sure learns no more."""
 
@@ -108,7 +112,9 @@ def _burn_in(members: list[DaCircoEnv], decide: Decide, rng: np.random.Generator
         active = going
 
 
-def sample_task(frozen_actor: bytes, seed: int, settings: BranchSettings) -> Branches:
+def sample_task(
+    frozen_actor: bytes, seed: int, settings: BranchSettings, openings: bool
+) -> Branches:
     """Branches at about `_TASK_STATES` states; depends on the arguments alone."""
     torch.set_num_threads(1)
     actor: Actor = torch.load(io.BytesIO(frozen_actor), weights_only=False)  # our own bytes
@@ -117,11 +123,14 @@ def sample_task(frozen_actor: bytes, seed: int, settings: BranchSettings) -> Bra
     members = [DaCircoEnv(settings.profile, sampler=sampler) for _ in range(_MEMBERS)]
     for member in members:
         member.reset(seed=int(rng.integers(2**31)))
-    # Branch anywhere in an episode, not only near its beginning.
-    _burn_in(members, greedy(actor), rng)
+    if not openings:  # branch anywhere in an episode
+        _burn_in(members, greedy(actor), rng)
     weigh = weighing(actor)
     parts: list[Branches] = []
     while sum(map(len, parts)) < _TASK_STATES:
+        for member in members:
+            if openings and member.now > _OPENING_S:
+                member.begin()
         parts.append(
             sample_branches(
                 members,
@@ -138,8 +147,9 @@ def sample_task(frozen_actor: bytes, seed: int, settings: BranchSettings) -> Bra
     return Branches.join(parts)
 
 
-Sample = Callable[[Actor, int, int, Callable[[int], None]], Branches]
-"""``sample(actor, states, seed, progress)``: branches at about so many states."""
+Sample = Callable[[Actor, int, int, bool, Callable[[int], None]], Branches]
+"""``sample(actor, states, seed, openings, progress)``: branches at about so many states, those of
+openings in the first minutes of an episode, the others anywhere in it."""
 
 
 @contextmanager
@@ -148,12 +158,16 @@ def branch_sampler(processes: int, settings: BranchSettings) -> Iterator[Sample]
     with worker_pool(processes) as pool:
 
         def sample(
-            actor: Actor, states: int, seed: int, progress: Callable[[int], None]
+            actor: Actor,
+            states: int,
+            seed: int,
+            openings: bool,
+            progress: Callable[[int], None],
         ) -> Branches:
             buffer = io.BytesIO()
             torch.save(actor, buffer)
             seeds = np.random.SeedSequence(seed).generate_state(-(-states // _TASK_STATES))
-            tasks = [(buffer.getvalue(), int(one), settings) for one in seeds]
+            tasks = [(buffer.getvalue(), int(one), settings, openings) for one in seeds]
             parts = []
             for part in pool.imap(_sample, tasks):
                 parts.append(part)
@@ -163,7 +177,7 @@ def branch_sampler(processes: int, settings: BranchSettings) -> Iterator[Sample]
         yield sample
 
 
-def _sample(task: tuple[bytes, int, BranchSettings]) -> Branches:
+def _sample(task: tuple[bytes, int, BranchSettings, bool]) -> Branches:
     return sample_task(*task)
 
 

@@ -81,8 +81,13 @@ class Rounds:
         with branch_sampler(settings.processes, sampling) as sample:
             for number in range(state.rounds, settings.branch_rounds):
                 seed = int(np.random.SeedSequence([settings.seed, 2, number]).generate_state(1)[0])
+                openings = number >= settings.branch_rounds - settings.branch_opening_rounds
                 fresh = sample(
-                    actor, settings.branch_states, seed, lambda n: progress.advance(bar, n)
+                    actor,
+                    settings.branch_states,
+                    seed,
+                    openings,
+                    lambda n: progress.advance(bar, n),
                 )
                 state.widen(fresh.observations)
                 checkpoints.save_branches(number, fresh)

@@ -70,7 +70,12 @@ class Settings:
         0.03, "Share of the imitation's target spread over all actions that can be carried out."
     )
     branch_rounds: int = option(
-        4, "Rounds of policy improvement on branches after the imitation; 0 skips them."
+        10, "Rounds of policy improvement on branches after the imitation; 0 skips them."
+    )
+    branch_opening_rounds: int = option(
+        4,
+        "So many of them, the last ones (or all, if fewer), see the first minutes of episodes "
+        "only, when the load is unknown and the fleet is chosen.",
     )
     branch_refits: int = option(
         5, "After the rounds, further fits to all states, each with draws of its own."
@@ -153,6 +158,7 @@ class Settings:
         for key in (
             "imitation_decisions",
             "branch_rounds",
+            "branch_opening_rounds",
             "branch_refits",
             "branch_prior",
             "total_steps",
@@ -255,6 +261,7 @@ QUICK: Final = Settings(
     imitation_decisions=200_000,
     imitation_epochs=6,
     branch_rounds=4,
+    branch_opening_rounds=0,
     branch_states=4_000,
     branch_refits=0,
     preference_margin=0.0,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +13,8 @@ import torch
 from small_world import recorded, small_model, taught_model, teachings
 
 from env.episodes import Randomisation
+from env.gym_env import DaCircoEnv
+from training import improvement
 from training.branching import Branches
 from training.improvement import (
     BranchSettings,
@@ -128,7 +133,7 @@ def test_what_is_sampled_does_not_depend_on_the_processes() -> None:
     for processes in (1, 2):
         told: list[int] = []
         with branch_sampler(processes, SHORT) as sample:
-            found.append(sample(actor, 1000, 5, told.append))
+            found.append(sample(actor, 1000, 5, False, told.append))
         assert sum(told) == len(found[-1]) >= 1000
         assert len(told) == 2  # tasks
     one, two = (part.arrays() for part in found)
@@ -143,3 +148,22 @@ def test_what_is_sampled_does_not_depend_on_the_processes() -> None:
     assert (branches.advantages[~branches.masks] == 0).all()
     assert np.isfinite(branches.advantages).all()
     assert (choices(actor, branches) == branches.chosen).mean() > 0.99
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("openings", [False, True])
+def test_openings_are_the_first_minutes(monkeypatch: pytest.MonkeyPatch, openings: bool) -> None:
+    times: list[float] = []
+    sample = improvement.sample_branches
+
+    def watched(members: Sequence[DaCircoEnv], *args: Any, **options: Any) -> Branches:
+        times.extend(member.now for member in members)
+        return sample(members, *args, **options)
+
+    monkeypatch.setattr(improvement, "sample_branches", watched)
+    frozen = io.BytesIO()
+    torch.save(Actor(taught_model()), frozen)
+    long = replace(SHORT, ranges=Randomisation(horizon_s=(3600.0, 3600.0)))
+    assert len(improvement.sample_task(frozen.getvalue(), 5, long, openings)) >= 800
+    assert max(times) > 0.0
+    assert (max(times) <= 240.0) == openings

@@ -88,7 +88,7 @@ POSITIVE = [
 NOT_NEGATIVE = [
     *("imitation_decisions", "warmup_steps", "validation_episodes", "entropy"),
     *("branch_rounds", "branch_refits", "branch_prior", "total_steps", "preference_margin"),
-    "validation_draws",
+    *("branch_opening_rounds", "validation_draws"),
 ]
 SHARES = ["home_share", "recipe_share", "imitation_smoothing"]
 BAD = [

@@ -40,6 +40,7 @@ SMALL = {
     "imitation_epochs": 12,
     "imitation_rate": 0.01,
     "branch_rounds": 1,
+    "branch_opening_rounds": 0,
     "branch_states": 60,
     "branch_refits": 1,
     "branch_length_s": 60.0,
@@ -268,17 +269,18 @@ def test_stages_before_have_curves_of_their_own(accumulators: dict[str, Any]) ->
 
 @pytest.mark.slow
 def test_without_ppo_the_best_round_is_exported(tmp_path: Path) -> None:
-    code, _, err = finish(start(tmp_path, total_steps=0))
+    code, _, err = finish(start(tmp_path, total_steps=0, branch_rounds=2, branch_opening_rounds=1))
     assert code == 0, err
     assert "critic learns" not in err
     assert "network learns" not in err
     state = state_of(tmp_path)
-    assert (state["stage"], state["rounds"], state["steps"]) == ("learning", 2, 0)
+    assert (state["stage"], state["rounds"], state["steps"]) == ("learning", 3, 0)
     # The last fit was to the states that were there.
-    assert "round 1: cost" in err
-    assert "refit 1: cost" in err
+    for fit in ("round 1", "round 2", "refit 1"):
+        assert f"{fit}: cost" in err
     checkpoints = tmp_path / "runs" / "small" / "checkpoints"
-    assert [path.name for path in checkpoints.glob("branches-*")] == ["branches-0.npz"]
+    kept = sorted(path.name for path in checkpoints.glob("branches-*"))
+    assert kept == ["branches-0.npz", "branches-1.npz"]
     assert card_of(tmp_path)["training"]["rounds"] == state["best_rounds"]
     assert not (tmp_path / "runs" / "small" / "warm-up").exists()
 
