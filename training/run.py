@@ -36,6 +36,7 @@ from training.progress import progress_bar
 from training.rounds import Rounds
 from training.settings import Settings
 from training.teacher import load_teacher
+from training.watch import watch
 
 _RECORDED = 2_000
 """Observations kept for the envelope and the check of the export."""
@@ -238,21 +239,6 @@ class TrainingRun:
                 reset_num_timesteps=False,
             )
 
-    def _watch(self, actor: Actor) -> None:
-        """Widen the envelope by what the policy itself meets in training episodes.
-
-        Branches alone are too few to have seen the rare rush at its height.
-        """
-        settings = self.settings
-        rng = np.random.default_rng([settings.seed, 4])
-        sampler = random_episodes(randomisation(settings))
-        members = [make_member(settings, sampler) for _ in range(settings.n_envs)]
-        for member in members:
-            member.reset(seed=int(rng.integers(2**31)))
-        decisions = max(settings.imitation_decisions // 2, settings.n_envs)
-        watched = collect(members, load_teacher, decisions, rng, student=greedy(actor))
-        self.state.widen(watched.observations)
-
     def export(self, comparison: Comparison) -> dict[str, Any]:
         """Export the best policy and evaluate it.
 
@@ -267,7 +253,9 @@ class TrainingRun:
         torch.set_num_threads(1)
         actor, observations = Actor(model), self.checkpoints.load_observations()
         limit_logits(actor, torch.as_tensor(observations), _LARGEST_EXPORTED_LOGIT)
-        self._watch(actor)
+        decisions = max(settings.imitation_decisions // 2, settings.n_envs)
+        for met in watch(actor, settings, decisions):
+            self.state.widen(met)
         summary = comparison.summary(
             comparison.run(actor),
             f"Cost per job relative to rules at their defaults: geometric mean over the "

@@ -1,0 +1,70 @@
+"""What a finished policy meets in training episodes, for the envelope of its card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import isfinite
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from env.episodes import Episode, EpisodeSampler, Rng, random_episodes
+from env.load import mean_core_seconds
+from env.timing import TimingModel
+from training.imitation import collect
+from training.lockstep import greedy
+from training.model import make_member, randomisation
+from training.network import Actor
+from training.settings import Settings
+from training.teacher import load_teacher
+
+_OVERLOAD: Final = 1.0
+_FEWER: Final = 8
+"""For one overload that is watched, so many other episodes: its queue is longest at its end, and
+that is thousands of decisions away."""
+
+
+def offered_load(episode: Episode) -> float:
+    """The work that arrives in an episode, as a share of what its data centre can do meanwhile."""
+    if not episode.requests:
+        return 0.0
+    last_s = max(episode.requests[-1].arrival_s, 1.0)
+    span_s = episode.horizon_s if isfinite(episode.horizon_s) else last_s
+    work = len(episode.requests) * mean_core_seconds(TimingModel(episode.profile), episode.catalog)
+    return work / span_s / sum(node.cores for node in episode.profile.cluster.nodes)
+
+
+def overloads(sample: EpisodeSampler) -> EpisodeSampler:
+    """Those of a sampler's episodes in which more work arrives than can be done."""
+
+    def overload(rng: Rng) -> Episode:
+        while True:
+            episode = sample(rng)
+            if offered_load(episode) >= _OVERLOAD:
+                return episode
+
+    return overload
+
+
+def watch(actor: Actor, settings: Settings, decisions: int) -> Iterator[NDArray[np.float32]]:
+    """Observations of the policy in training episodes, and then in overloads among them.
+
+    Branches alone are too few to have seen the rare rush at its height.
+
+    Args:
+        actor: the policy.
+        settings: of the run that it comes from.
+        decisions: how many of each kind, rounded down to whole rounds of all data centres.
+
+    Yields:
+        Arrays of shape (n, features).
+    """
+    rng = np.random.default_rng([settings.seed, 4])
+    anything = random_episodes(randomisation(settings))
+    few = -(-settings.n_envs // _FEWER)
+    for sampler, n_envs in ((anything, settings.n_envs), (overloads(anything), few)):
+        members = [make_member(settings, sampler) for _ in range(n_envs)]
+        for member in members:
+            member.reset(seed=int(rng.integers(2**31)))
+        yield collect(members, load_teacher, decisions, rng, student=greedy(actor)).observations
