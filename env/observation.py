@@ -36,6 +36,11 @@ def _each(names: Sequence[str], name: str, low: float, high: float, meaning: str
     return [Feature(f"{name}[{f}]", low, high, meaning.format(f)) for f in names]
 
 
+def preference_feature(preference: float) -> float:
+    """The first feature: where the operator's preference lies on the dial, -1 lean to 1 fast."""
+    return (preference - 0.5) / 0.4
+
+
 def features(flavors: Sequence[str]) -> tuple[Feature, ...]:
     """The features of a cluster with these flavors, in order."""
     return (
@@ -165,7 +170,7 @@ class Observer:
                 if worker is not None:
                     ages[flavor] = log1p(now - worker.idle_since) / 8
         row[:] = [
-            (c.preference - 0.5) / 0.4,
+            preference_feature(c.preference),
             self._cluster_size,
             log1p(waiting) / 4,
             waiting / workers,

@@ -38,18 +38,16 @@ class Provenance:
     """Where a policy comes from.
 
     Attributes:
-        settings: the training configuration.
-        rounds: rounds of improvement on branches up to this policy, refits counted.
-        steps: decisions of learning by PPO up to this policy.
+        training: how it was made, as plain values: ``settings``, ``seed``, ``rounds`` of
+            improvement on branches up to this policy (refits counted) and ``steps`` of learning
+            by PPO; or, of a joined policy, the same for each of its ``parts``.
         observations: recorded observations, shape (n, features), to check the export on.
         envelope: least and greatest value of each feature seen in training.
         evaluation: figures of the evaluation that chose this policy.
         flavors: names of the flavors, small to large.
     """
 
-    settings: dict[str, Any]
-    rounds: int
-    steps: int
+    training: dict[str, Any]
     observations: NDArray[np.float32]
     envelope: tuple[Sequence[float], Sequence[float]]
     evaluation: dict[str, Any]
@@ -122,13 +120,7 @@ def export(model: MaskablePPO, folder: Path, provenance: Provenance) -> float:
             "discipline": "sjf",
             "preference_range": [MIN_PREFERENCE, MAX_PREFERENCE],
             "schema": schema(provenance.flavors),
-            "training": {
-                "settings": provenance.settings,
-                "seed": provenance.settings["seed"],
-                "rounds": provenance.rounds,
-                "steps": provenance.steps,
-                "git_revision": git_revision(),
-            },
+            "training": {**provenance.training, "git_revision": git_revision()},
             "evaluation": provenance.evaluation,
             "observation_envelope": {
                 "low": [float(x) for x in provenance.envelope[0]],

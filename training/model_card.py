@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -28,9 +29,7 @@ def model_card(card: dict[str, Any]) -> str:
             f"{card['preference_range'][1]} (fast) |"
         ),
         f"| queue discipline | {card['discipline']} |",
-        f"| rounds of improvement on branches, refits counted | {training['rounds']} |",
-        f"| decisions of PPO | {training['steps']:,} |",
-        f"| seed | {training['seed']} |",
+        *([] if "parts" in training else _origin(training)),
         f"| git revision | {training['git_revision'] or 'unknown'} |",
         f"| schema | {card['schema']['sha256']} |",
         "",
@@ -40,6 +39,18 @@ def model_card(card: dict[str, Any]) -> str:
         "",
     ]
     lines += _table(evaluation["cost_ratio"])
+    for part in training.get("parts", ()):
+        low, high = part["preferences"]
+        lines += [
+            "",
+            f"## In charge from w = {low:g} to {high:g}: {part['name']}",
+            "",
+            "| | |",
+            "| --- | --- |",
+            *_origin(part),
+            f"| git revision | {part['git_revision'] or 'unknown'} |",
+            f"| sha256 of its checkpoint | `{part['checkpoint_sha256']}` |",
+        ]
     lines += [
         "",
         "## Use",
@@ -75,9 +86,7 @@ def model_card(card: dict[str, Any]) -> str:
         "",
         "## Training configuration",
         "",
-        "| key | value |",
-        "| --- | --- |",
-        *[f"| `{key}` | {value} |" for key, value in training["settings"].items()],
+        *_settings(training.get("parts", [training])),
         "",
         "## Files",
         "",
@@ -90,6 +99,31 @@ def model_card(card: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _origin(training: dict[str, Any]) -> list[str]:
+    """Rows that tell how much a policy has learned."""
+    return [
+        f"| rounds of improvement on branches, refits counted | {training['rounds']} |",
+        f"| decisions of PPO | {training['steps']:,} |",
+        f"| seed | {training['seed']} |",
+    ]
+
+
+def _settings(trainings: Sequence[dict[str, Any]]) -> list[str]:
+    """The configuration by key (rows), a column for each training."""
+    keys = list(dict.fromkeys(key for training in trainings for key in training["settings"]))
+    names = [training.get("name", "value") for training in trainings]
+    return [
+        "| key | " + " | ".join(names) + " |",
+        "| --- |" + " --- |" * len(names),
+        *[
+            f"| `{key}` | "
+            + " | ".join(str(training["settings"].get(key, "")) for training in trainings)
+            + " |"
+            for key in keys
+        ],
+    ]
 
 
 def _table(ratios: dict[str, dict[str, float]]) -> list[str]:

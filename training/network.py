@@ -80,11 +80,17 @@ def policy_arguments(width: int, flavors: Sequence[str]) -> dict[str, Any]:
 class Actor(nn.Module):
     """The part of the network that decides: observations (n, features) to logits (n, actions)."""
 
+    standardise: Standardise
+    hidden: nn.Sequential
+    head: nn.Linear
+
     def __init__(self, model: MaskablePPO) -> None:
         super().__init__()
         self.standardise = standardiser(model)
         self.hidden = model.policy.mlp_extractor.policy_net
-        self.head = model.policy.action_net
+        head = model.policy.action_net
+        assert isinstance(head, nn.Linear)
+        self.head = head
 
     def forward(self, observation: torch.Tensor) -> torch.Tensor:
         """Logits before the mask."""

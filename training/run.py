@@ -266,9 +266,12 @@ class TrainingRun:
             model,
             settings.model_folder,
             Provenance(
-                settings=settings.to_dict(),
-                rounds=self.state.best_rounds,
-                steps=self.state.best_steps,
+                training={
+                    "settings": settings.to_dict(),
+                    "seed": settings.seed,
+                    "rounds": self.state.best_rounds,
+                    "steps": self.state.best_steps,
+                },
                 observations=observations,
                 envelope=(self.state.least, self.state.greatest),
                 evaluation={**summary, "validation": self.state.best_summary},

@@ -42,14 +42,12 @@ from training.revision import git_revision
 FILES = {"policy.onnx", "policy.zip", "card.json", "README.md"}
 
 
-def provenance(**changes: Any) -> Provenance:
+def provenance(*, steps: int = 12_345, **changes: Any) -> Provenance:
     """Where the policy of these tests comes from."""
     observations = recorded()
     columns = [*(f"w={w}" for w in PREFERENCES), "all"]
     made = Provenance(
-        settings=SMALL.to_dict(),
-        rounds=3,
-        steps=12_345,
+        training={"settings": SMALL.to_dict(), "seed": SMALL.seed, "rounds": 3, "steps": steps},
         observations=observations[:2000],
         envelope=(observations.min(axis=0).tolist(), observations.max(axis=0).tolist()),
         evaluation={
