@@ -23,6 +23,8 @@ _OVERLOAD: Final = 1.0
 _FEWER: Final = 8
 """For one overload that is watched, so many other episodes: its queue is longest at its end, and
 that is thousands of decisions away."""
+_JOBS_PER_CORE: Final = 1000.0
+"""Training gives up an episode long before; in production nobody does."""
 
 
 def offered_load(episode: Episode) -> float:
@@ -48,7 +50,7 @@ def overloads(sample: EpisodeSampler) -> EpisodeSampler:
 
 
 def watch(actor: Actor, settings: Settings, decisions: int) -> Iterator[NDArray[np.float32]]:
-    """Observations of the policy in training episodes, and then in overloads among them.
+    """Observations of the policy in training episodes, and then in overloads to their very end.
 
     Branches alone are too few to have seen the rare rush at its height.
 
@@ -63,8 +65,11 @@ def watch(actor: Actor, settings: Settings, decisions: int) -> Iterator[NDArray[
     rng = np.random.default_rng([settings.seed, 4])
     anything = random_episodes(randomisation(settings))
     few = -(-settings.n_envs // _FEWER)
-    for sampler, n_envs in ((anything, settings.n_envs), (overloads(anything), few)):
-        members = [make_member(settings, sampler) for _ in range(n_envs)]
+    usual = [make_member(settings, anything) for _ in range(settings.n_envs)]
+    crowded = [make_member(settings, overloads(anything)) for _ in range(few)]
+    for member in crowded:
+        member.max_jobs_per_core = _JOBS_PER_CORE
+    for members in (usual, crowded):
         for member in members:
             member.reset(seed=int(rng.integers(2**31)))
         yield collect(members, load_teacher, decisions, rng, student=greedy(actor)).observations

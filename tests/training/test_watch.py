@@ -45,5 +45,7 @@ def test_the_queue_of_an_overload_is_seen_at_its_end() -> None:
     anything, crowded = watch(actor, settings, 6400)
     assert anything.shape == crowded.shape == (6400, len(features(FLAVORS)))
     waiting = [feature.name for feature in features(FLAVORS)].index("waiting")
+    most_jobs = 5.0 * 18  # training gives up an episode there
+    assert np.expm1(4 * crowded[:, waiting].max()) > 2 * most_jobs
     assert crowded[:, waiting].mean() > 1.5 * anything[:, waiting].mean()
     np.testing.assert_array_equal(list(watch(actor, settings, 6400))[1], crowded)
