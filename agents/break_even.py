@@ -54,9 +54,7 @@ class BreakEven(OneFlavorPolicy):
 
     def timeout_s(self, cluster: Cluster) -> float:
         """How long an idle worker lives at the present preference, seconds."""
-        w = cluster.preference
-        cores = cluster.flavor_cost(self._flavor)
-        return self.parameters.factor * cluster.boot_s * (1.0 + w / ((1.0 - w) * cores))
+        return self.parameters.factor * cluster.break_even_s(self._flavor)
 
     def act(self, cluster: Cluster) -> Action:
         """See the class."""

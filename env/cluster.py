@@ -32,6 +32,7 @@ from env.jobs import Job
 from env.level import Level
 from env.node import MIB_PER_GIB, MILLI, Node
 from env.placement import Placement
+from env.regret import EndRegret
 from env.worker import TaskPhase, Worker, WorkerState
 
 _SERVICE_MEMORY: Final = 0.02
@@ -40,6 +41,12 @@ _SERVICE_MEMORY: Final = 0.02
 LASTING_RUSH_S: Final = 300.0
 """A backlog that takes so long to drain is a rush that lasts, seconds. To retire workers in shorter
 ones costs more than it saves (docs/learning.md)."""
+
+REGRETTED: Final = 0.5
+"""Ends with more regret than this in the mean are taken to be a habit."""
+
+KEPT_FOR: Final = 0.6
+"""Then idle workers are kept for so many break-even times (docs/learning.md)."""
 
 
 class Cluster:
@@ -60,6 +67,8 @@ class Cluster:
         queued_service_s: expected service seconds of the queue on each flavor.
         fits: whether one more worker of each flavor fits now.
         mean_service_s: running mean of the expected service time on each flavor.
+        arrivals: what has been learned from them.
+        regret: what has been learned from the ends of idle workers.
         completed, failed, boots, spawn_failures, workers_lost, requeued: counts so far.
         registered_of, spawn_failures_of: workers of each flavor that have booted, and those
             that never came, so far.
@@ -141,6 +150,7 @@ class Cluster:
         self.queued_service_s = [0.0] * self.n_flavors
         self.mean_service_s = [0.0] * self.n_flavors
         self.arrivals = ArrivalStatistics()
+        self.regret = EndRegret()
 
         self.jobs_level = Level()
         self.reserved_cpu = Level()
@@ -222,6 +232,15 @@ class Cluster:
         """What one worker of the flavor adds to R, in equivalent cores."""
         return self._flavor_cost[flavor]
 
+    def break_even_s(self, flavor: int) -> float:
+        """Idle seconds of a worker that cost as much as a new boot and a job's wait for it.
+
+        With w the preference, c the worker's equivalent cores and b its boot, to idle costs
+        ``(1 - w) c`` a second and to boot again ``w b + (1 - w) c b``: see `agents.break_even`.
+        """
+        w = self.preference
+        return self.boot_s * (1.0 + w / ((1.0 - w) * self._flavor_cost[flavor]))
+
     def capacity_of(self, flavor: int) -> int:
         """How many workers of the flavor the empty cluster holds."""
         return self._capacity_of[flavor]
@@ -251,6 +270,20 @@ class Cluster:
             and not self.fits[0]
             and len(self.workers) < self._max_workers
             and self.drain_s >= LASTING_RUSH_S
+        )
+
+    def regrets_ending(self, flavor: int) -> bool:
+        """Whether ends were regretted of late, and the flavor's longest-idle worker should be kept.
+
+        A learned policy ends workers when what it observes looks like the end of a rush. Where
+        the next rush comes too soon for that, it would make the same mistake each time. Its mask
+        forbids that (`env.observation.action_mask`), for most of the break-even time.
+        """
+        worker = self.longest_idle(flavor)
+        return (
+            worker is not None
+            and self.regret.at(self.now) > REGRETTED
+            and self.now - worker.idle_since < KEPT_FOR * self.break_even_s(flavor)
         )
 
     def can(self, action: Action) -> bool:
@@ -466,6 +499,7 @@ class Cluster:
             )
         self._pass(now, "worker_spawned", worker_id)
         self.boots += 1
+        self.regret.spawned(now)
         return self._boot(now, Worker(worker_id, flavor, where, now))
 
     def worker_placed(self, now: float, worker_id: Hashable, node: int) -> None:
@@ -516,6 +550,7 @@ class Cluster:
         """An idle worker was ordered to end; it holds its resources until it is gone."""
         worker = self._worker_in(worker_id, WorkerState.IDLE, "worker_draining")
         self._pass(now, "worker_draining", worker_id)
+        self.regret.ended(now, self.break_even_s(worker.flavor))
         self._leave_idle(worker)
         self._drain(worker)
 

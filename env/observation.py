@@ -214,9 +214,12 @@ def action_mask(cluster: Cluster, mask: NDArray[np.bool_]) -> None:
     A spawn needs room, a kill a worker that idles or may be retired. To keep is always possible
     but while a job waits, no worker is there or booting that could ever serve it, and one fits: a
     policy that kept then would let the job wait until the next event, and without arrivals there
-    is none.
+    is none. An idle worker cannot be ended while `Cluster.regrets_ending`.
     """
     fits = cluster.fits
     served = not cluster.waiting or cluster.n_busy or cluster.n_booting or cluster.n_idle
-    ends = map(cluster.can_kill, range(cluster.n_flavors))
+    ends = [
+        cluster.can_kill(flavor) and not cluster.regrets_ending(flavor)
+        for flavor in range(cluster.n_flavors)
+    ]
     mask[:] = [bool(served) or not any(fits), *fits, *ends]

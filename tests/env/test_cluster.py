@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 from worlds import make_profile
 
 from env.actions import KEEP, kill, spawn
-from env.cluster import LASTING_RUSH_S, Cluster
+from env.cluster import KEPT_FOR, LASTING_RUSH_S, Cluster
 from env.config import PlacementName, Profile
 from env.dispatch import AGEING
 from env.errors import IllegalEventError
@@ -930,6 +930,62 @@ def test_nothing_is_retired_for_the_sake_of_a_limit_on_the_workers() -> None:
     cluster.task_assigned(2.0, "a", "w")
     assert not cluster.fits[0]
     assert not cluster.can_kill(1)
+
+
+def hasty(ends: int) -> Cluster:
+    """Workers of flavor 1 were ended so often, each time shortly before one was wanted again.
+
+    One has just become idle.
+    """
+    cluster = Cluster(small(), preference=0.9)
+    soon, now = cluster.break_even_s(1) / 10, 0.0
+    for i in range(ends):
+        cluster.worker_spawned(now, i, 1)
+        cluster.worker_ready(now, i)
+        cluster.worker_draining(now + 1.0, i)
+        cluster.worker_stopped(now + 1.0, i)
+        now += 1.0 + soon
+    cluster.worker_spawned(now, ends, 1)
+    cluster.worker_ready(now, ends)
+    return cluster
+
+
+def test_while_ends_are_regretted_idle_workers_are_to_be_kept() -> None:
+    assert not hasty(5).regrets_ending(1)  # a few are no habit
+    cluster = hasty(20)
+    assert cluster.regrets_ending(1)
+    assert not cluster.regrets_ending(0)  # nobody of the flavor idles
+    assert cluster.can_kill(1)  # rules are free
+    until = cluster.now + KEPT_FOR * cluster.break_even_s(1)
+    cluster.tick(until - 0.1)
+    assert cluster.regrets_ending(1)
+    cluster.tick(until + 0.1)
+    assert not cluster.regrets_ending(1)
+
+
+def test_ends_that_were_right_make_good_for_those_that_were_not() -> None:
+    cluster = hasty(20)
+    now = cluster.now
+    for i in range(10):
+        now += 3 * cluster.break_even_s(1)
+        worker_id = cluster.longest_idle(1)
+        assert worker_id is not None
+        cluster.worker_draining(now, worker_id.worker_id)
+        cluster.worker_stopped(now, worker_id.worker_id)
+        now += 3 * cluster.break_even_s(1)
+        cluster.worker_spawned(now, f"later{i}", 1)
+        cluster.worker_ready(now, f"later{i}")
+    assert cluster.n_idle == 1
+    assert not cluster.regrets_ending(1)
+
+
+@pytest.mark.parametrize("preference", [0.1, 0.5, 0.9])
+def test_to_idle_for_the_break_even_time_costs_as_much_as_to_boot_again(preference: float) -> None:
+    cluster = Cluster(small(), preference=preference)
+    cores = cluster.flavor_cost(1)
+    idling = (1 - preference) * cores * cluster.break_even_s(1)
+    booting = ((1 - preference) * cores + preference) * cluster.boot_s
+    assert idling == pytest.approx(booting)
 
 
 def test_what_a_worker_uses_follows_what_it_does() -> None:

@@ -256,6 +256,24 @@ def test_nobody_may_keep_while_a_job_waits_for_nobody() -> None:
 # -- bounds -----------------------------------------------------------------------------
 
 
+def test_no_idle_worker_is_ended_while_ends_are_regretted() -> None:
+    cluster = Cluster(load_profile("openstack"), preference=0.9)
+    mask = np.zeros(7, dtype=np.bool_)
+    for now in range(0, 1000, 50):
+        cluster.worker_spawned(now, now, 1)
+        cluster.worker_ready(now + 20.0, now)
+        action_mask(cluster, mask)
+        assert mask.tolist()[4:] == [False, not cluster.regrets_ending(1), False]
+        cluster.worker_draining(now + 40.0, now)
+        cluster.worker_stopped(now + 41.0, now)
+    assert not mask[5]
+    cluster.worker_spawned(5000.0, "late", 1)
+    cluster.worker_ready(5020.0, "late")
+    cluster.tick(5020.0 + cluster.break_even_s(1))
+    action_mask(cluster, mask)
+    assert mask[5]
+
+
 def play(world: DaCircoEnv, seed: int, legal: bool, steps: int) -> list[NDArray[np.float32]]:
     """Observations of random play."""
     rng = np.random.default_rng(seed)
