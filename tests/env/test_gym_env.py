@@ -296,15 +296,16 @@ def test_masks_tell_what_can_be_done(
         mask = world.action_masks()
         cluster = world.simulator.cluster
         n = cluster.n_flavors
-        orders = range(1, len(mask))
-        assert mask.tolist()[1:] == [cluster.can(action_from_index(i, n)) for i in orders]
+        possible = [cluster.can(action_from_index(i, n)) for i in range(len(mask))]
+        wise = [*[True] * (1 + n), *[not cluster.regrets_ending(flavor) for flavor in range(n)]]
+        assert mask.tolist()[1:] == np.logical_and(possible, wise).tolist()[1:]
         nobody = cluster.n_workers == cluster.n_draining
         assert mask[KEEP_INDEX] == (not (cluster.waiting and nobody) or not any(cluster.fits))
         world.mask_into(row)
         assert row.tolist() == mask.tolist()
         action = choose(world)
         *_, terminated, truncated, info = world.step(action)
-        invalid += action != KEEP_INDEX and not mask[action]
+        invalid += not possible[action]
         assert info["invalid_actions"] == invalid
         done = terminated or truncated
     assert world.metrics().invalid_actions == invalid
