@@ -28,7 +28,6 @@ from env.arrivals import ArrivalStatistics
 from env.config import FlavorConfig, Profile
 from env.dispatch import queue_key
 from env.errors import IllegalEventError
-from env.fleets import Fleet, FleetHindsight
 from env.jobs import Job
 from env.level import Level
 from env.node import MIB_PER_GIB, MILLI, Node
@@ -48,13 +47,6 @@ REGRETTED: Final = 0.5
 
 KEPT_FOR: Final = 0.6
 """Then idle workers are kept for so many break-even times (docs/learning.md)."""
-
-FAMILIAR: Final = 0.7
-"""A crowd up to this share of the largest that the latest jobs met is one that they tell of."""
-
-_FEWEST_REMEMBERED: Final = 60
-_MOST_REMEMBERED: Final = 400
-"""Jobs that fleets are compared on: twice as many as the cluster has places, within these."""
 
 
 class Cluster:
@@ -76,8 +68,7 @@ class Cluster:
         fits: whether one more worker of each flavor fits now.
         mean_service_s: running mean of the expected service time on each flavor.
         arrivals: what has been learned from them.
-        regret: what has been learned from the ends of idle workers, of each flavor.
-        hindsight: what fleets of each flavor would have made of the latest jobs.
+        regret: what has been learned from the ends of idle workers.
         completed, failed, boots, spawn_failures, workers_lost, requeued: counts so far.
         registered_of, spawn_failures_of: workers of each flavor that have booted, and those
             that never came, so far.
@@ -159,10 +150,7 @@ class Cluster:
         self.queued_service_s = [0.0] * self.n_flavors
         self.mean_service_s = [0.0] * self.n_flavors
         self.arrivals = ArrivalStatistics()
-        self.regret = [EndRegret() for _ in range(self.n_flavors)]
-        self.hindsight = FleetHindsight(
-            min(max(_FEWEST_REMEMBERED, 2 * self._capacity_of[0]), _MOST_REMEMBERED)
-        )
+        self.regret = EndRegret()
 
         self.jobs_level = Level()
         self.reserved_cpu = Level()
@@ -284,26 +272,8 @@ class Cluster:
             and self.drain_s >= LASTING_RUSH_S
         )
 
-    def outgrown(self, flavor: int) -> bool:
-        """Whether a fleet of the next larger flavor would have served the latest jobs for less.
-
-        A learned policy that expects a rush takes small workers, which get more done in a full
-        cluster. Where the latest jobs, with all their rushes, would have been served better by
-        larger ones, its mask leaves it these (`env.observation.action_mask`); but in a greater
-        crowd than theirs it is free to do what it has learned.
-        """
-        if flavor + 1 == self.n_flavors:
-            return False
-        hindsight = self.hindsight
-        hindsight.look(lambda: map(self._fleet, range(self.n_flavors)), self.preference)
-        return (
-            bool(hindsight.costs)
-            and hindsight.costs[flavor] > hindsight.costs[flavor + 1]
-            and self.jobs_in_system <= FAMILIAR * hindsight.peak
-        )
-
     def regrets_ending(self, flavor: int) -> bool:
-        """Whether the flavor's ends were regretted of late, and its longest-idle is to be kept.
+        """Whether ends were regretted of late, and the flavor's longest-idle worker should be kept.
 
         A learned policy ends workers when what it observes looks like the end of a rush. Where
         the next rush comes too soon for that, it would make the same mistake each time. Its mask
@@ -312,7 +282,7 @@ class Cluster:
         worker = self.longest_idle(flavor)
         return (
             worker is not None
-            and self.regret[flavor].at(self.now) > REGRETTED
+            and self.regret.at(self.now) > REGRETTED
             and self.now - worker.idle_since < KEPT_FOR * self.break_even_s(flavor)
         )
 
@@ -425,7 +395,6 @@ class Cluster:
         for flavor, service in enumerate(job.service_s):
             means[flavor] += weight * (service - means[flavor])
         self.arrivals.observe(now, job.service_s[0])
-        self.hindsight.observe(job, self.jobs_in_system)
 
     def task_assigned(self, now: float, job_id: Hashable, worker_id: Hashable) -> None:
         """The job at the head of the queue goes to an idle worker, which downloads it.
@@ -530,7 +499,7 @@ class Cluster:
             )
         self._pass(now, "worker_spawned", worker_id)
         self.boots += 1
-        self.regret[flavor].spawned(now)
+        self.regret.spawned(now)
         return self._boot(now, Worker(worker_id, flavor, where, now))
 
     def worker_placed(self, now: float, worker_id: Hashable, node: int) -> None:
@@ -581,7 +550,7 @@ class Cluster:
         """An idle worker was ordered to end; it holds its resources until it is gone."""
         worker = self._worker_in(worker_id, WorkerState.IDLE, "worker_draining")
         self._pass(now, "worker_draining", worker_id)
-        self.regret[worker.flavor].ended(now, self.break_even_s(worker.flavor))
+        self.regret.ended(now, self.break_even_s(worker.flavor))
         self._leave_idle(worker)
         self._drain(worker)
 
@@ -925,15 +894,6 @@ class Cluster:
             worker.used_mib = mib
             node.used_ram.add(now, more_ram)
             self.used_ram.add(now, more_ram)
-
-    def _fleet(self, flavor: int) -> Fleet:
-        return Fleet(
-            flavor,
-            max(1, self._capacity_of[flavor]),
-            self._flavor_cost[flavor],
-            self.boot_s,
-            KEPT_FOR * self.break_even_s(flavor),
-        )
 
     def _holds(self, flavor: int) -> int:
         cpu, ram = self._millicores[flavor], self._mib[flavor]

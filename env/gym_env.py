@@ -69,8 +69,7 @@ class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
     jobs wait and not even the smallest fits, for one worker at a time: several small ones get more
     done with its cores. While the latest ends were regretted (a worker was wanted again before it
     would have paid to end one), the end of a worker that has idled for a short time only is not
-    offered, nor is a spawn while the next larger flavor fits and fleets of that would have served
-    the latest jobs for less; both are carried out all the same. An order that cannot be carried out is counted in
+    offered; it is carried out all the same. An order that cannot be carried out is counted in
     `info["invalid_actions"]` and otherwise taken as keep.
 
     ## Observation Space

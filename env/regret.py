@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-_WEIGHT: Final = 0.2
-"""Of the newest end in the mean: about the last five count."""
+_WEIGHT: Final = 0.1
+"""Of the newest end in the mean: about the last ten count."""
 
 _FORGIVEN: Final = 2.0
 """An end that no spawn has followed for so many break-even times was right: no later spawn can
@@ -14,7 +14,7 @@ make it wrong."""
 
 
 class EndRegret:
-    """What it would have saved to keep the workers of a flavor that were ended.
+    """What it would have saved to keep the workers that were ended, had one known what came.
 
     To keep an idle worker or to end it is ski rental: keeping costs by the second, ending costs a
     boot if a worker is wanted again, and both are equal after the *break-even time* (see
@@ -44,7 +44,7 @@ class EndRegret:
         self._open.append((now, break_even_s))
 
     def spawned(self, now: float) -> None:
-        """A worker was spawned: the latest end was for nothing, or was not."""
+        """A worker was spawned, of whatever flavor: the latest end was for nothing, or was not."""
         self._settle(now)
         if self._open:
             ended_s, break_even_s = self._open.pop()

@@ -31,18 +31,18 @@ def test_the_gap_to_the_next_spawn_tells(gap_s: float, regret: float) -> None:
     ends = EndRegret()
     ends.ended(10.0, 100.0)
     ends.spawned(10.0 + gap_s)
-    assert ends.mean == pytest.approx(0.2 * regret)
+    assert ends.mean == pytest.approx(0.1 * regret)
     ends.spawned(11.0 + gap_s)  # no end is left for it
-    assert ends.mean == pytest.approx(0.2 * regret)
+    assert ends.mean == pytest.approx(0.1 * regret)
 
 
 def test_an_end_that_no_spawn_follows_was_right() -> None:
     ends = EndRegret()
     ends.ended(0.0, 100.0)
     assert ends.at(200.0) == 0.0
-    assert ends.at(200.1) == pytest.approx(-0.2)
+    assert ends.at(200.1) == pytest.approx(-0.1)
     ends.spawned(201.0)
-    assert ends.mean == pytest.approx(-0.2)
+    assert ends.mean == pytest.approx(-0.1)
 
 
 def test_the_latest_end_is_the_one_that_was_for_nothing() -> None:
@@ -50,8 +50,8 @@ def test_the_latest_end_is_the_one_that_was_for_nothing() -> None:
     ends.ended(0.0, 100.0)
     ends.ended(90.0, 100.0)
     ends.spawned(100.0)  # 10 s after the second
-    assert ends.mean == pytest.approx(0.18)
-    assert ends.at(201.0) == pytest.approx(0.18 - 0.2 * 1.18)  # the first was right
+    assert ends.mean == pytest.approx(0.09)
+    assert ends.at(201.0) == pytest.approx(0.09 - 0.1 * 1.09)  # the first was right
 
 
 def test_a_habit_shows_after_some_ends_and_fades_again() -> None:
@@ -63,7 +63,7 @@ def test_a_habit_shows_after_some_ends_and_fades_again() -> None:
         means.append(ends.mean)
     rising, falling = means[:15], means[15:]
     assert rising == sorted(rising)
-    assert rising[-1] == pytest.approx(0.8 * (1 - 0.8**15))
+    assert rising[-1] == pytest.approx(0.8 * (1 - 0.9**15))
     assert falling == sorted(falling, reverse=True)
     assert falling[-1] < -0.2
 
