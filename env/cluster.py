@@ -28,6 +28,7 @@ from env.arrivals import ArrivalStatistics
 from env.config import FlavorConfig, Profile
 from env.dispatch import queue_key
 from env.errors import IllegalEventError
+from env.fleets import Fleet, FleetHindsight
 from env.jobs import Job
 from env.level import Level
 from env.node import MIB_PER_GIB, MILLI, Node
@@ -47,6 +48,16 @@ REGRETTED: Final = 0.5
 
 KEPT_FOR: Final = 0.6
 """Then idle workers are kept for so many break-even times (docs/learning.md)."""
+
+OUTGROWN: Final = 1.05
+"""A flavor whose fleet costs so many times as much as one of larger workers is the wrong one."""
+
+FAMILIAR: Final = 0.85
+"""A crowd up to this share of the largest that the latest jobs met is one that they tell of."""
+
+_FEWEST_REMEMBERED: Final = 40
+_MOST_REMEMBERED: Final = 400
+"""Jobs that fleets are compared on: twice as many as the cluster has places, within these."""
 
 
 class Cluster:
@@ -69,6 +80,7 @@ class Cluster:
         mean_service_s: running mean of the expected service time on each flavor.
         arrivals: what has been learned from them.
         regret: what has been learned from the ends of idle workers.
+        hindsight: what fleets of each flavor would have made of the latest jobs.
         completed, failed, boots, spawn_failures, workers_lost, requeued: counts so far.
         registered_of, spawn_failures_of: workers of each flavor that have booted, and those
             that never came, so far.
@@ -151,6 +163,9 @@ class Cluster:
         self.mean_service_s = [0.0] * self.n_flavors
         self.arrivals = ArrivalStatistics()
         self.regret = EndRegret()
+        self.hindsight = FleetHindsight(
+            min(max(_FEWEST_REMEMBERED, 2 * self._capacity_of[0]), _MOST_REMEMBERED)
+        )
 
         self.jobs_level = Level()
         self.reserved_cpu = Level()
@@ -270,6 +285,28 @@ class Cluster:
             and not self.fits[0]
             and len(self.workers) < self._max_workers
             and self.drain_s >= LASTING_RUSH_S
+        )
+
+    def outgrown(self, flavor: int) -> bool:
+        """Whether a fleet of the next larger flavor would have served the latest jobs for less.
+
+        A learned policy that expects a rush takes small workers, which get more done in a full
+        cluster. Where the latest jobs, with all their rushes, would have been served better by
+        larger ones, its mask leaves it these (`env.observation.action_mask`); but in a crowd near
+        or beyond the greatest of theirs it is free to do what it has learned. A flavor that leaves
+        more of the nodes' cores unused is never said to be better: what it costs shows in a rush
+        only, and then it is too late.
+        """
+        larger = flavor + 1
+        if larger == self.n_flavors or self._packs(larger) < self._packs(flavor):
+            return False
+        hindsight = self.hindsight
+        hindsight.look(lambda: map(self._fleet, range(self.n_flavors)), self.preference)
+        costs = hindsight.costs
+        return (
+            bool(costs)
+            and costs[flavor] > OUTGROWN * costs[larger]
+            and self.jobs_in_system <= FAMILIAR * hindsight.peak
         )
 
     def regrets_ending(self, flavor: int) -> bool:
@@ -395,6 +432,7 @@ class Cluster:
         for flavor, service in enumerate(job.service_s):
             means[flavor] += weight * (service - means[flavor])
         self.arrivals.observe(now, job.service_s[0])
+        self.hindsight.observe(job, self.jobs_in_system)
 
     def task_assigned(self, now: float, job_id: Hashable, worker_id: Hashable) -> None:
         """The job at the head of the queue goes to an idle worker, which downloads it.
@@ -894,6 +932,19 @@ class Cluster:
             worker.used_mib = mib
             node.used_ram.add(now, more_ram)
             self.used_ram.add(now, more_ram)
+
+    def _fleet(self, flavor: int) -> Fleet:
+        return Fleet(
+            flavor,
+            max(1, self._capacity_of[flavor]),
+            self._flavor_cost[flavor],
+            self.boot_s,
+            self.break_even_s(flavor),
+        )
+
+    def _packs(self, flavor: int) -> int:
+        """Millicores of the workers of the flavor that the empty cluster holds."""
+        return self._capacity_of[flavor] * self._millicores[flavor]
 
     def _holds(self, flavor: int) -> int:
         cpu, ram = self._millicores[flavor], self._mib[flavor]

@@ -968,15 +968,67 @@ def test_ends_that_were_right_make_good_for_those_that_were_not() -> None:
     now = cluster.now
     for i in range(10):
         now += 3 * cluster.break_even_s(1)
-        worker_id = cluster.longest_idle(1)
-        assert worker_id is not None
-        cluster.worker_draining(now, worker_id.worker_id)
-        cluster.worker_stopped(now, worker_id.worker_id)
+        worker = cluster.longest_idle(1)
+        assert worker is not None
+        cluster.worker_draining(now, worker.worker_id)
+        cluster.worker_stopped(now, worker.worker_id)
         now += 3 * cluster.break_even_s(1)
         cluster.worker_spawned(now, f"later{i}", 1)
         cluster.worker_ready(now, f"later{i}")
     assert cluster.n_idle == 1
     assert not cluster.regrets_ending(1)
+
+
+def rushes(
+    preference: float,
+    service_s: tuple[float, float],
+    n: int,
+    jobs: int = 12,
+    profile: Profile | None = None,
+) -> Cluster:
+    """So many rushes, each of n jobs that arrive and are done before the next."""
+    cluster = Cluster(profile or small(), preference=preference)
+    for rush in range(jobs // n):
+        at = 600.0 * rush
+        for i in range(n):
+            cluster.job_arrived(at, Job((rush, i), REQUEST, service_s))
+        cluster.worker_spawned(at, rush, 0)
+        cluster.worker_ready(at, rush)
+        for i in range(n):
+            cluster.task_assigned(at + i, (rush, i), rush)
+            cluster.file_downloaded(at + i, rush)
+            cluster.transcoding_completed(at + i, rush)
+            cluster.file_uploaded(at + i + 1.0, rush)
+        cluster.worker_draining(at + n, rush)
+        cluster.worker_stopped(at + n, rush)
+    return cluster
+
+
+def test_a_flavor_is_outgrown_where_the_next_larger_would_have_served_for_less() -> None:
+    assert not rushes(0.9, (60.0, 20.0), 2, 4).outgrown(0)  # too few jobs to tell
+    assert rushes(0.9, (60.0, 20.0), 2).outgrown(0)
+    assert not rushes(0.1, (60.0, 40.0), 2).outgrown(0)  # nobody is in a hurry
+    assert not rushes(0.9, (60.0, 60.0), 2).outgrown(0)  # the larger is no faster
+    assert not rushes(0.9, (60.0, 20.0), 2).outgrown(1)  # there is none
+
+
+def test_a_flavor_that_leaves_cores_unused_is_never_said_to_be_better() -> None:
+    def outgrown(nodes: list[tuple[int, float]]) -> bool:
+        profile = make_profile(nodes=nodes, flavors=[(1, 2.0), (2, 4.0)])
+        return rushes(0.9, (60.0, 20.0), 2, profile=profile).outgrown(0)
+
+    assert outgrown([(4, 8.0), (4, 8.0)])
+    assert not outgrown([(4, 8.0), (3, 8.0)])
+
+
+def test_in_a_greater_crowd_than_the_latest_hindsight_says_nothing() -> None:
+    cluster = rushes(0.9, (60.0, 20.0), 3)
+    for i in range(2):
+        assert cluster.outgrown(0)
+        cluster.job_arrived(9000.0, Job(("now", i), REQUEST, (60.0, 20.0)))
+    assert cluster.outgrown(0)  # two, and there were three
+    cluster.job_arrived(9000.0, Job("third", REQUEST, (60.0, 20.0)))
+    assert not cluster.outgrown(0)
 
 
 @pytest.mark.parametrize("preference", [0.1, 0.5, 0.9])

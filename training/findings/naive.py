@@ -113,16 +113,14 @@ def _run(world: World, workload: Workload, policy: str, seed: int) -> Outcome:
 def break_even_s(world: World, flavor: str, preference: float) -> float:
     """Idle seconds that cost as much as ending a worker and booting it anew for one job.
 
-    Idling costs ``(1 - w) c`` a second, with c the flavor's equivalent cores. Ending and booting
-    costs ``(1 - w) c`` for each second of stop and boot, and ``w`` for each second that the job
-    waits for the boot: together ``b + s + b w / ((1 - w) c)`` idle seconds (`agents.break_even`
-    leaves out the stop, s).
+    Those for the boot and the wait for it (`Cluster.break_even_s`) and those of the stop, which
+    the rules leave out.
     """
     timing = TimingModel(world.profile)
     stop = world.profile.timing.stop
-    cores = Cluster(world.profile).flavor_cost(world.flavors.index(flavor))
-    wait = timing.boot_s * preference / ((1.0 - preference) * cores)
-    return timing.boot_s + lognormal_mean(stop.median_s, stop.sigma) + wait
+    cluster = Cluster(world.profile, preference=preference, boot_s=timing.boot_s)
+    pays_s = cluster.break_even_s(world.flavors.index(flavor))
+    return pays_s + lognormal_mean(stop.median_s, stop.sigma)
 
 
 @dataclass(frozen=True)
