@@ -43,7 +43,7 @@ LASTING_RUSH_S: Final = 300.0
 """A backlog that takes so long to drain is a rush that lasts, seconds. To retire workers in shorter
 ones costs more than it saves (docs/learning.md)."""
 
-REGRETTED: Final = 0.5
+REGRETTED: Final = 0.45
 """Ends with more regret than this in the mean are taken to be a habit."""
 
 KEPT_FOR: Final = 0.6
