@@ -82,8 +82,8 @@ class FleetHindsight:
     To choose a flavor is to guess what comes: large workers serve each job faster, small ones get
     more done in a full cluster. Whether the guesses of a policy suit the arrivals of this place
     shows when the latest jobs are served once more, in thought, by fleets of one flavor each. That
-    is done after every tenth job or so (in a small cluster) and when somebody asks; what is found
-    does not depend on who asks when.
+    is done when somebody asks and a sixth of the jobs are new; what is found does not depend on
+    who asks when.
 
     Args:
         length: how many jobs are remembered.
