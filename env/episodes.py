@@ -47,10 +47,14 @@ EpisodeSampler = Callable[[Rng], Episode]
 """Draws an episode."""
 
 
-def draw_preference(rng: Rng, margin: float = 0.0) -> float:
-    """A preference, uniform over the dial and `margin` beyond, then kept to the dial."""
-    drawn = float(rng.uniform(MIN_PREFERENCE - margin, MAX_PREFERENCE + margin))
-    return min(max(drawn, MIN_PREFERENCE), MAX_PREFERENCE)
+def draw_preference(
+    rng: Rng,
+    margin: float = 0.0,
+    dial: tuple[float, float] = (MIN_PREFERENCE, MAX_PREFERENCE),
+) -> float:
+    """A preference, uniform over the (part of the) dial and `margin` beyond, then kept to it."""
+    low, high = dial
+    return min(max(float(rng.uniform(low - margin, high + margin)), low), high)
 
 
 _FIRST_TRAINING_DRAW: Final = 1_000
@@ -116,6 +120,7 @@ class Randomisation:
         fault_share: share of episodes with faults.
         horizon_s: shortest and longest episode, seconds (log-uniform).
         families: of arrivals, equally likely.
+        dial: the least and the greatest preference.
         preference_margin: how far beyond the dial's ends preferences are drawn, before they are
             kept to it: what falls beyond makes the ends more frequent.
         recipe_share: share of the episodes that are scenarios of the training split with other
@@ -134,6 +139,7 @@ class Randomisation:
     fault_share: float = 0.2
     horizon_s: tuple[float, float] = (1800.0, 7200.0)
     families: tuple[str, ...] = tuple(TRAINING_FAMILIES)
+    dial: tuple[float, float] = (MIN_PREFERENCE, MAX_PREFERENCE)
     preference_margin: float = 0.0
     recipe_share: float = 0.0
 
@@ -211,7 +217,7 @@ def random_episodes(
         recipe = TRAIN[int(rng.integers(len(TRAIN)))]
         draw = _FIRST_TRAINING_DRAW + int(rng.integers(_TRAINING_DRAWS))
         requests = make_scenario(redrawn(recipe, draw)).requests
-        preference = draw_preference(rng, chosen.preference_margin)
+        preference = draw_preference(rng, chosen.preference_margin, chosen.dial)
         return Episode(bases[0], requests, movies, preference, _draw_seed(rng), inf)
 
     def sample(rng: Rng) -> Episode:
@@ -225,7 +231,7 @@ def random_episodes(
         mean_work = work[which] * float(np.exp(drawn.intercept - law.intercept))
         family = random_family(rng, cores=cores, mean_core_s=mean_work, families=families)
         requests = draw_requests(family, rng, movies, horizon)
-        preference = draw_preference(rng, chosen.preference_margin)
+        preference = draw_preference(rng, chosen.preference_margin, chosen.dial)
         return Episode(profile, requests, movies, preference, _draw_seed(rng), horizon)
 
     return sample

@@ -23,7 +23,7 @@ from env.errors import DaCircoError
 from env.generator import attach_marks
 from env.jobs import Request
 from env.simulator import Simulator
-from training.episode_sets import PREFERENCES
+from training.preferences import PREFERENCES
 from training.progress import progress_bar
 
 COMMAND: Final = "python -m training.bound_gap"

@@ -13,9 +13,9 @@ from agents.registry import make_policy
 from env.episodes import Episode
 from env.metrics import EpisodeMetrics, measure
 from env.simulator import Simulator
-from training.episode_sets import PREFERENCES
 from training.lockstep import greedy, run_lockstep, simulate
 from training.network import Actor
+from training.preferences import PREFERENCES
 
 RIVALS: Final = ("minimize-workers", "grace-period", "adaptive-flavor")
 """The naive algorithms and the strongest rule at its defaults."""
@@ -49,15 +49,27 @@ def over_all(ratios: NDArray[np.float64]) -> float:
 
 
 class Comparison:
-    """Fixed episodes, the preferences, and what the rivals make of them."""
+    """Fixed episodes, the preferences, and what the rivals make of them.
 
-    def __init__(self, episodes: Sequence[Episode], rivals: Sequence[str] = RIVALS) -> None:
+    Args:
+        episodes: on which all are compared.
+        rivals: the rules.
+        preferences: at each of which all episodes are run.
+    """
+
+    def __init__(
+        self,
+        episodes: Sequence[Episode],
+        rivals: Sequence[str] = RIVALS,
+        preferences: Sequence[float] = PREFERENCES,
+    ) -> None:
         self.episodes = list(episodes)
+        self.preferences = tuple(preferences)
         self.rivals = {name: self._run_rule(name) for name in rivals}
 
     def _run_rule(self, spec: str) -> Figures:
         rows = []
-        for preference in PREFERENCES:
+        for preference in self.preferences:
             row = []
             for episode in self.episodes:
                 policy = make_policy(spec)
@@ -70,14 +82,16 @@ class Comparison:
     def run(self, actor: Actor) -> Figures:
         """What the network makes of them."""
         simulators: list[Simulator] = [
-            simulate(episode, preference) for preference in PREFERENCES for episode in self.episodes
+            simulate(episode, preference)
+            for preference in self.preferences
+            for episode in self.episodes
         ]
         run_lockstep(simulators, greedy(actor))
         n = len(self.episodes)
         return Figures(
             tuple(
                 tuple(measure(simulator) for simulator in simulators[i * n : (i + 1) * n])
-                for i in range(len(PREFERENCES))
+                for i in range(len(self.preferences))
             )
         )
 
@@ -95,7 +109,7 @@ class Comparison:
             "about": about,
             "cost_ratio": {
                 name: {
-                    **{f"w={w}": float(r) for w, r in zip(PREFERENCES, by, strict=True)},
+                    **{f"w={w}": float(r) for w, r in zip(self.preferences, by, strict=True)},
                     "all": over_all(by),
                 }
                 for name, by in self.ratios(figures).items()

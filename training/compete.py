@@ -27,8 +27,8 @@ from training.competition.report import all_targets, write_page
 from training.competition.results import Away, Entry, Home, away
 from training.competition.runs import Batch, Course, Runner
 from training.competition.targets import Target
-from training.episode_sets import PREFERENCES
 from training.evaluation.plan import DEFAULT_PROFILE, SHIPPED_POLICY
+from training.preferences import PREFERENCES
 from training.progress import progress_bar
 
 COMMAND: Final = "python -m training.compete"

@@ -1,4 +1,4 @@
-"""What policies are chosen by: the preferences, the shipped scenarios, random episodes."""
+"""What policies are chosen by: the shipped scenarios, random episodes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,6 @@ from env.episodes import Episode, Randomisation, random_episodes
 from env.families import TRAINING_FAMILIES
 from env.recipes import TRAIN, make_scenario, redrawn
 from env.scenario import load_split
-
-PREFERENCES: Final = (0.1, 0.33, 0.5, 0.67, 0.9)
-"""Where on the dial policies are compared."""
 
 _FAMILIES: Final = tuple(name for name in TRAINING_FAMILIES if name != "cascades")
 """Of the random episodes. The rules were tuned, and the first policies chosen, before there were

@@ -10,7 +10,6 @@ from stable_baselines3.common.logger import Figure, TensorBoardOutputFormat
 
 from training.checkpoint import Checkpoints, State
 from training.comparison import Comparison, Figures, over_all
-from training.episode_sets import PREFERENCES
 from training.network import Actor
 from training.pictures import timeline, trade_off
 
@@ -75,17 +74,20 @@ class Evaluator:
 
     def _log(self, model: MaskablePPO, actor: Actor, figures: Figures, step: int) -> None:
         logger = model.logger
+        preferences = self._comparison.preferences
         for name, ratios in self._comparison.ratios(figures).items():
             logger.record(f"cost_relative_to/{name}/all", over_all(ratios))
-            for preference, ratio in zip(PREFERENCES, ratios, strict=True):
+            for preference, ratio in zip(preferences, ratios, strict=True):
                 logger.record(f"cost_relative_to/{name}/w={preference}", float(ratio))
         everyone = {"policy": figures, **self._comparison.rivals}
         for metric, tag in _TRACKED.items():
             for name, theirs in everyone.items():
-                for preference, value in zip(PREFERENCES, theirs.mean(metric), strict=True):
+                for preference, value in zip(preferences, theirs.mean(metric), strict=True):
                     logger.record(f"{tag}/w={preference}/{name}", float(value))
         without = exclude_text_formats()
-        logger.record("pictures/trade-off", Figure(trade_off(everyone), close=True), without)
+        logger.record(
+            "pictures/trade-off", Figure(trade_off(everyone, preferences), close=True), without
+        )
         logger.record(
             "pictures/timeline", Figure(timeline(actor, self._comparison), close=True), without
         )

@@ -22,11 +22,11 @@ from agents.frozen import CARD_FILE, NETWORK_FILE, FrozenPolicy, sha256
 from env.cost import MAX_PREFERENCE, MIN_PREFERENCE
 from env.errors import PolicyError
 from env.observation import schema
+from training.ancestor import CHECKPOINT_FILE
 from training.model_card import model_card
 from training.network import Actor
 from training.revision import git_revision
 
-CHECKPOINT_FILE: Final = "policy.zip"
 MODEL_CARD_FILE: Final = "README.md"
 _SYSTEM_FILE: Final = "system_info.txt"
 TOLERANCE: Final = 1e-5

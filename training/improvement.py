@@ -50,6 +50,7 @@ class BranchSettings:
         discount_s: time constant of the discount in the branches, seconds.
         length_s: how long each branch is followed, seconds.
         flavor_length_s: the same where the choice is between flavors, seconds.
+        crowded_length_s: the same where one more worker would crowd the cluster, seconds.
         longest_hold_s: longest time for which an order that is not given is put off, seconds.
     """
 
@@ -58,6 +59,7 @@ class BranchSettings:
     discount_s: float
     length_s: float
     flavor_length_s: float
+    crowded_length_s: float
     longest_hold_s: float
 
 
@@ -141,6 +143,7 @@ def sample_task(
                 discount_s=settings.discount_s,
                 length_s=settings.length_s,
                 flavor_length_s=settings.flavor_length_s,
+                crowded_length_s=settings.crowded_length_s,
                 longest_hold_s=settings.longest_hold_s,
             )
         )

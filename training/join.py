@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -25,18 +25,20 @@ from rich.console import Console
 from rich.table import Table
 from sb3_contrib import MaskablePPO
 
-from agents.frozen import NETWORK_FILE, FrozenPolicy, sha256
+from agents.frozen import NETWORK_FILE, sha256
 from env.command import CommandParser, run_command, whole_number
 from env.config import load_profile
 from env.cost import MAX_PREFERENCE, MIN_PREFERENCE
 from env.errors import DaCircoError, PolicyError
-from env.observation import preference_feature, schema
+from env.observation import preference_feature
+from training.ancestor import CHECKPOINT_FILE, Ancestor, load_ancestor
 from training.comparison import Comparison, over_all
-from training.episode_sets import PREFERENCES, random_set, redrawn_set, scenario_set
-from training.export import CHECKPOINT_FILE, Provenance, check_replaceable, export
+from training.episode_sets import random_set, redrawn_set, scenario_set
+from training.export import Provenance, check_replaceable, export
 from training.gating import gated_width, join_actors
 from training.model import build_model, training_batch
 from training.network import Actor
+from training.preferences import PREFERENCES
 from training.processes import worker_pool
 from training.progress import progress_bar
 from training.settings import Settings
@@ -50,27 +52,14 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Part(Ancestor):
     """A frozen policy that may become a part of another.
 
     Attributes:
-        folder: where it lies.
-        card: its card.
         settings: that it was trained with.
     """
 
-    folder: Path
-    card: dict[str, Any]
     settings: Settings
-
-    @property
-    def checkpoint(self) -> Path:
-        """The network."""
-        return self.folder / CHECKPOINT_FILE
-
-    def actor(self) -> Actor:
-        """The network's deciding part."""
-        return Actor(MaskablePPO.load(self.checkpoint, device="cpu"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,19 +109,16 @@ def load_part(folder: Path) -> Part:
         PolicyError: it is none, was changed, is itself joined, or is of another schema.
         ConfigError: it was trained with settings that are none any more.
     """
-    card = FrozenPolicy(folder).card
+    ancestor = load_ancestor(folder)
+    card = ancestor.card
     if "parts" in card["training"]:
         names = ", ".join(part["name"] for part in card["training"]["parts"])
         raise PolicyError(f"{folder} is itself joined, of {names}: name these instead")
-    checkpoint, told = folder / CHECKPOINT_FILE, card["files"].get(CHECKPOINT_FILE, {})
-    if not checkpoint.is_file() or sha256(checkpoint) != told.get("sha256"):
-        raise PolicyError(f"{checkpoint} is missing or is not the file that the card names")
     known = {field.name: field for field in dataclasses.fields(Settings)}
     kept = {key: value for key, value in card["training"]["settings"].items() if key in known}
     settings = Settings(**{**kept, "runs": Path(kept["runs"]), "models": Path(kept["models"])})
-    flavors = [flavor.name for flavor in load_profile(settings.home_profile).cluster.flavors]
-    if card["schema"]["sha256"] != schema(flavors)["sha256"]:
-        raise PolicyError(f"{folder} observes other things than policies do now: train it again")
+    home = load_profile(settings.home_profile)
+    ancestor.check_flavors([flavor.name for flavor in home.cluster.flavors])
     return Part(folder, card, settings)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -11,14 +11,13 @@ from env.episodes import Episode
 from env.timeline import Timeline
 from env.timeline_plot import draw_timeline
 from training.comparison import Comparison, Figures
-from training.episode_sets import PREFERENCES
 from training.lockstep import greedy, run_lockstep, simulate
 from training.network import Actor
 
 _WINDOW_S = 1800.0
 
 
-def trade_off(policies: Mapping[str, Figures]) -> Figure:
+def trade_off(policies: Mapping[str, Figures], preferences: Sequence[float]) -> Figure:
     """Mean delay against reserved core-seconds per job, one curve over w for each policy."""
     figure = Figure(figsize=(7, 5), layout="constrained")
     FigureCanvasAgg(figure)
@@ -28,7 +27,7 @@ def trade_off(policies: Mapping[str, Figures]) -> Figure:
         cores = figures.mean("core_seconds") / jobs
         delay = figures.mean("delay_mean_s")
         axes.plot(cores, delay, marker="o", label=name)
-        for w, x, y in zip(PREFERENCES, cores, delay, strict=True):
+        for w, x, y in zip(preferences, cores, delay, strict=True):
             axes.annotate(f"{w}", (x, y), textcoords="offset points", xytext=(4, 4), fontsize=7)
     axes.set_xlabel("reserved equivalent core-seconds per job (lean is left)")
     axes.set_ylabel("mean delay, seconds (fast is down)")

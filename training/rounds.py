@@ -65,6 +65,7 @@ class Rounds:
             settings.branch_discount_s,
             settings.branch_length_s,
             settings.branch_flavor_length_s,
+            settings.branch_crowded_length_s,
             settings.branch_hold_s,
         )
         states = settings.branch_states * max(0, settings.branch_rounds - state.rounds)

@@ -10,7 +10,9 @@ from math import inf, isfinite
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from env.cost import MAX_PREFERENCE, MIN_PREFERENCE
 from env.errors import ConfigError, UnknownNameError
+from training.preferences import PREFERENCES
 
 T = TypeVar("T")
 
@@ -64,6 +66,11 @@ class Settings:
     imitation_decisions: int = option(
         800_000, "Decisions to imitate before learning by reinforcement; 0 starts from scratch."
     )
+    start_from: str = option(
+        "",
+        "Folder of a frozen policy of your own (as wide) whose network takes the place of the "
+        "imitation; empty: imitate.",
+    )
     imitation_epochs: int = option(10, "Passes over them.")
     imitation_rate: float = option(1e-3, "Adam's step size in imitation.")
     imitation_smoothing: float = option(
@@ -99,6 +106,10 @@ class Settings:
     branch_flavor_length_s: float = option(
         900.0, "The same where the choice is between flavors: a large worker may stay for long."
     )
+    branch_crowded_length_s: float = option(
+        900.0,
+        "The same where one more worker for a crowded cluster is in question: it slows the others.",
+    )
     branch_hold_s: float = option(
         60.0,
         "Longest time for which an order that a branch does not give is put off, seconds.",
@@ -124,10 +135,17 @@ class Settings:
         "Share of the episodes that are training scenarios with other jobs, in the data centre "
         "that is evaluated on, from start to end.",
     )
+    least_preference: float = option(
+        MIN_PREFERENCE, "The leanest preference to learn, and to be chosen by."
+    )
+    greatest_preference: float = option(
+        MAX_PREFERENCE,
+        "The fastest; python -m training.join makes one policy of several for parts of the dial.",
+    )
     preference_margin: float = option(
         0.1,
-        "Preferences are drawn from the dial and so far beyond, then kept to it: its ends, where "
-        "a network has neighbours on one side only, come more often.",
+        "Preferences are drawn from between these and so far beyond, then kept to them: the ends, "
+        "where a network has neighbours on one side only, come more often.",
     )
     evaluate_every: int = option(
         1_000_000, "Decisions between two evaluations, checkpoints and pictures."
@@ -150,7 +168,7 @@ class Settings:
             "n_envs rollout_steps batch_size epochs learning_rate clip target_kl "
             "horizon_s trace_s width evaluate_every imitation_epochs imitation_rate branch_states "
             "branch_window branch_epochs branch_rate branch_small branch_discount_s "
-            "branch_length_s branch_flavor_length_s branch_hold_s processes"
+            "branch_length_s branch_flavor_length_s branch_crowded_length_s branch_hold_s processes"
         )
         for key in positive.split():
             if not getattr(self, key) > 0:
@@ -178,6 +196,18 @@ class Settings:
                 raise ConfigError(
                     f"{key} is {getattr(self, key)}: it must be in 0..{_LARGEST_SEED}"
                 )
+        for key in ("least_preference", "greatest_preference"):
+            if not MIN_PREFERENCE <= getattr(self, key) <= MAX_PREFERENCE:
+                raise ConfigError(
+                    f"{key} is {getattr(self, key)}: it must be in "
+                    f"{MIN_PREFERENCE}..{MAX_PREFERENCE}"
+                )
+        if not self.preferences:
+            raise ConfigError(
+                f"least_preference is {self.least_preference} and greatest_preference "
+                f"{self.greatest_preference}: between them must be one at least of those that "
+                f"policies are compared at, {', '.join(map(str, PREFERENCES))}"
+            )
         _ = self.profile_shares
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -220,6 +250,12 @@ class Settings:
                 )
             found.append((name.strip(), value))
         return tuple(found)
+
+    @property
+    def preferences(self) -> tuple[float, ...]:
+        """Where on its part of the dial the policy is compared."""
+        low, high = self.least_preference, self.greatest_preference
+        return tuple(w for w in PREFERENCES if low <= w <= high)
 
     @property
     def fits(self) -> int:

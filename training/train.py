@@ -19,7 +19,6 @@ from rich.table import Table
 
 from env.command import CommandParser, run_command
 from training.comparison import RIVALS, Comparison
-from training.episode_sets import PREFERENCES
 from training.run import TrainingRun
 from training.settings import PRESETS, Settings, load_settings
 
@@ -80,7 +79,7 @@ def print_table(run: TrainingRun, comparison: Comparison) -> None:
     summary = run.export(comparison)
     table = Table(title="Cost per job of the policy relative to ... on the test scenarios")
     table.add_column("relative to (at its defaults)")
-    for preference in PREFERENCES:
+    for preference in comparison.preferences:
         table.add_column(f"w={preference}", justify="right")
     table.add_column("all", justify="right")
     for name in RIVALS:

@@ -21,7 +21,7 @@ from env.config import load_profile
 from env.cost import check_preference
 from env.errors import DaCircoError
 from env.scenario import scenario_names
-from training.episode_sets import PREFERENCES
+from training.preferences import PREFERENCES
 from training.processes import worker_pool
 from training.progress import progress_bar
 from training.tuning.study import Effort, Tuned, tune

@@ -22,9 +22,10 @@ from training.comparison import (
     cost_ratio,
     over_all,
 )
-from training.episode_sets import PREFERENCES, random_set, redrawn_set, scenario_set
+from training.episode_sets import random_set, redrawn_set, scenario_set
 from training.lockstep import greedy, run_lockstep, simulate
 from training.network import Actor
+from training.preferences import PREFERENCES
 
 
 @cache

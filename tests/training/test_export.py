@@ -25,7 +25,6 @@ from env.errors import PolicyError
 from env.metrics import measure
 from env.observation import schema
 from training.comparison import RIVALS
-from training.episode_sets import PREFERENCES
 from training.export import (
     TOLERANCE,
     Provenance,
@@ -37,6 +36,7 @@ from training.export import (
 from training.lockstep import greedy, run_lockstep, simulate
 from training.model_card import model_card
 from training.network import Actor, standardiser
+from training.preferences import PREFERENCES
 from training.revision import git_revision
 
 FILES = {"policy.onnx", "policy.zip", "card.json", "README.md"}

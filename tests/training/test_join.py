@@ -23,11 +23,11 @@ from agents.frozen import FrozenPolicy, sha256
 from env.cost import MAX_PREFERENCE, MIN_PREFERENCE
 from env.observation import preference_feature
 from training.comparison import RIVALS
-from training.episode_sets import PREFERENCES
 from training.export import Provenance, export
 from training.gating import gated_width, join_actors
 from training.join import divide, main
 from training.network import Actor
+from training.preferences import PREFERENCES
 
 QUICK = ("--draws", "1", "--episodes", "1", "--decisions", "200", "--jobs", "1")
 

@@ -17,8 +17,8 @@ from env.cluster import Cluster
 from env.cost import MAX_PREFERENCE, MIN_PREFERENCE
 from env.dispatch import Discipline
 from env.metrics import measure
-from training.episode_sets import PREFERENCES
 from training.lockstep import simulate
+from training.preferences import PREFERENCES
 from training.teacher import load_teacher
 
 

@@ -22,8 +22,8 @@ from small_world import short_episodes
 from agents.frozen import FrozenPolicy
 from env.metrics import measure
 from training.comparison import RIVALS
-from training.episode_sets import PREFERENCES
 from training.lockstep import simulate
+from training.preferences import PREFERENCES
 
 PROJECT = Path(__file__).parents[2]
 SHORT = Path(__file__).with_name("short_training.py")
