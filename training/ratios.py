@@ -8,76 +8,104 @@ they are exported with it, and the observation is the same with and without them
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 
 from env.observation import features
-
-NAMES: Final = (
-    "jobs for each worker",
-    "waiting jobs for each worker that boots or idles",
-    "waiting jobs for each worker",
-    "queued work for each worker",
-    "queued work for each waiting job",
-    "short load for each worker",
-    "medium load for each worker",
-    "booting workers for each waiting job",
-    "workers",
-    "preference",
-)
-"""Logarithms of these; that of the preference is ln(w / (1 - w))."""
 
 _COUNT: Final = 0.3
 """Added to counts before they are divided, so that none of nothing is no infinity."""
 _WORK_S: Final = 5.0
 _ERLANGS: Final = 0.2
 
+_LIVE: Final = ("booting", "idle", "busy")
+_LOGARITHMS: Final = {
+    "waiting": 4.0,
+    **dict.fromkeys(_LIVE, 3.0),
+    "queued_work": 8.0,
+    "erlangs_short": 3.0,
+    "erlangs_medium": 3.0,
+}
+"""Features that are ln(1 + amount) divided by this; workers are told by flavor."""
+
+
+class _Sum(NamedTuple):
+    """Amounts that are added up, and a constant."""
+
+    amounts: tuple[str, ...]
+    constant: float
+
+
+_RATIOS: Final = {
+    "jobs for each worker": (_Sum(("waiting", "busy"), _COUNT), _Sum(_LIVE, _COUNT)),
+    "waiting jobs for each worker that boots or idles": (
+        _Sum(("waiting",), _COUNT),
+        _Sum(("booting", "idle"), _COUNT),
+    ),
+    "waiting jobs for each worker": (_Sum(("waiting",), _COUNT), _Sum(_LIVE, _COUNT)),
+    "queued work for each worker": (_Sum(("queued_work",), _WORK_S), _Sum(_LIVE, _COUNT)),
+    "queued work for each waiting job": (
+        _Sum(("queued_work",), _WORK_S),
+        _Sum(("waiting",), _COUNT),
+    ),
+    "short load for each worker": (_Sum(("erlangs_short",), _ERLANGS), _Sum(_LIVE, _ERLANGS)),
+    "medium load for each worker": (_Sum(("erlangs_medium",), _ERLANGS), _Sum(_LIVE, _ERLANGS)),
+    "booting workers for each waiting job": (
+        _Sum(("booting",), _COUNT),
+        _Sum(("waiting",), _COUNT),
+    ),
+    "workers": (_Sum(_LIVE, _COUNT), _Sum((), 1.0)),
+}
+NAMES: Final = (*_RATIOS, "preference")
+"""Logarithms of these; that of the preference is ln(w / (1 - w))."""
+
 
 class Ratios(torch.nn.Module):
     """From observations (n, features) to ratios (n, `NAMES`).
+
+    All of them at once, as two matrices: at every decision of every branch a small operation costs
+    more for being called than for what it does.
 
     Args:
         flavors: names of the flavors of the observation.
     """
 
+    _places: torch.Tensor
+    _scales: torch.Tensor
+    _above: torch.Tensor
+    _below: torch.Tensor
+    _constants: torch.Tensor
+
     def __init__(self, flavors: Sequence[str]) -> None:
         super().__init__()
-        self._places = {feature.name: i for i, feature in enumerate(features(flavors))}
-        self._flavors = tuple(flavors)
+        rows = [
+            (feature.name, feature.name.partition("[")[0])
+            for feature in features(flavors)
+            if feature.name.partition("[")[0] in _LOGARITHMS
+        ]
+        everywhere = {feature.name: i for i, feature in enumerate(features(flavors))}
+        sums = torch.zeros(2, len(rows), len(_RATIOS))
+        for column, pair in enumerate(_RATIOS.values()):
+            for side, part in enumerate(pair):
+                for row, (_, amount) in enumerate(rows):
+                    sums[side, row, column] = float(amount in part.amounts)
+        constants = [[part[side].constant for part in _RATIOS.values()] for side in (0, 1)]
+        self._preference = everywhere["preference"]
+        # Not part of a checkpoint: they follow from the flavors.
+        for name, values in {
+            "_places": torch.tensor([everywhere[name] for name, _ in rows]),
+            "_scales": torch.tensor([_LOGARITHMS[amount] for _, amount in rows]),
+            "_above": sums[0],
+            "_below": sums[1],
+            "_constants": torch.tensor(constants),
+        }.items():
+            self.register_buffer(name, values, persistent=False)
 
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
         """See the class."""
-
-        def seen(name: str) -> torch.Tensor:
-            return observations[:, self._places[name]]
-
-        def workers(state: str) -> torch.Tensor:
-            counts = [torch.expm1(3 * seen(f"{state}[{flavor}]")) for flavor in self._flavors]
-            return torch.stack(counts).sum(dim=0)
-
-        waiting = torch.expm1(4 * seen("waiting"))
-        booting, idle, busy = workers("booting"), workers("idle"), workers("busy")
-        live = booting + idle + busy
-        work_s = torch.expm1(8 * seen("queued_work"))
-        short, medium = (torch.expm1(3 * seen(f"erlangs_{span}")) for span in ("short", "medium"))
-        preference = 0.5 + 0.4 * seen("preference")
-        return torch.stack(
-            [
-                _log_ratio(waiting + busy, live, _COUNT),
-                _log_ratio(waiting, booting + idle, _COUNT),
-                _log_ratio(waiting, live, _COUNT),
-                torch.log((work_s + _WORK_S) / (live + _COUNT)),
-                torch.log((work_s + _WORK_S) / (waiting + _COUNT)),
-                _log_ratio(short, live, _ERLANGS),
-                _log_ratio(medium, live, _ERLANGS),
-                _log_ratio(booting, waiting, _COUNT),
-                torch.log(live + _COUNT),
-                torch.log(preference / (1 - preference)),
-            ],
-            dim=1,
-        )
-
-
-def _log_ratio(above: torch.Tensor, below: torch.Tensor, added: float) -> torch.Tensor:
-    return torch.log((above + added) / (below + added))
+        amounts = torch.expm1(observations[:, self._places] * self._scales)
+        above = torch.log(amounts @ self._above + self._constants[0])
+        below = torch.log(amounts @ self._below + self._constants[1])
+        preference = 0.5 + 0.4 * observations[:, self._preference : self._preference + 1]
+        return torch.cat([above - below, torch.logit(preference)], dim=1)
