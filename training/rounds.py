@@ -58,7 +58,7 @@ class Rounds:
         # Rounds have an axis of their own.
         model.set_logger(configure(str(settings.run_folder / "improvement"), ["tensorboard"]))
         if state.rounds == 0:
-            evaluator.evaluate(model, 0, "imitation")
+            evaluator.evaluate(model, 0, "earlier policy" if settings.start_from else "imitation")
         sampling = BranchSettings(
             settings.home_profile,
             randomisation(settings),

@@ -13,6 +13,8 @@ from stable_baselines3.common.logger import Logger
 from env.config import load_profile
 from env.episodes import Episode, EpisodeSampler, family_episodes
 from env.gym_env import DaCircoEnv
+from training.comparison import RIVALS
+from training.export import Provenance, export
 from training.imitation import Decisions, clone, collect
 from training.model import build_model
 from training.network import Actor, standardiser
@@ -88,3 +90,20 @@ def taught_model() -> MaskablePPO:
         rng=np.random.default_rng(1),
     )
     return model
+
+
+def freeze(model: MaskablePPO, folder: Path) -> Path:
+    """Export a model as a training run would."""
+    seen = recorded()
+    export(
+        model,
+        folder,
+        Provenance(
+            training={"settings": SMALL.to_dict(), "seed": 7, "rounds": 3, "steps": 0},
+            observations=seen[:200],
+            envelope=(seen.min(axis=0).tolist(), seen.max(axis=0).tolist()),
+            evaluation={"about": "-", "cost_ratio": {name: {"all": 1.0} for name in RIVALS}},
+            flavors=FLAVORS,
+        ),
+    )
+    return folder

@@ -56,6 +56,15 @@ def test_the_same_policy_has_ratio_one() -> None:
     assert cost_ratio(ours(), ours()).tolist() == [1.0] * len(PREFERENCES)
 
 
+def test_a_part_of_the_dial_is_compared_on_alone() -> None:
+    part = Comparison(short_episodes(2), RIVALS[:1], (0.33, 0.67))
+    figures = part.run(Actor(taught_model()))
+    assert np.array_equal(figures.costs, ours().costs[[1, 3]])
+    assert np.array_equal(
+        part.rivals[RIVALS[0]].costs, comparison().rivals[RIVALS[0]].costs[[1, 3]]
+    )
+
+
 def test_the_network_runs_each_episode_at_each_preference() -> None:
     assert ours().costs.shape == (len(PREFERENCES), 2)
     for w, row in zip(PREFERENCES, ours().metrics, strict=True):

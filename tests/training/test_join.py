@@ -17,13 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sb3_contrib import MaskablePPO
 from short_training import first_jobs, first_minutes
-from small_world import FLAVORS, SMALL, recorded, small_model, taught_model
+from small_world import SMALL, freeze, recorded, small_model, taught_model
 
 from agents.frozen import FrozenPolicy, sha256
 from env.cost import MAX_PREFERENCE, MIN_PREFERENCE
 from env.observation import preference_feature
-from training.comparison import RIVALS
-from training.export import Provenance, export
 from training.gating import gated_width, join_actors
 from training.join import divide, main
 from training.network import Actor
@@ -58,23 +56,6 @@ def mixture(*models: MaskablePPO) -> MaskablePPO:
     model = small_model(replace(SMALL, width=gated_width(actors)))
     join_actors(Actor(model), actors, [0.0])
     return model
-
-
-def freeze(model: MaskablePPO, folder: Path) -> Path:
-    """Export a model as a training run would."""
-    seen = recorded()
-    export(
-        model,
-        folder,
-        Provenance(
-            training={"settings": SMALL.to_dict(), "seed": 7, "rounds": 3, "steps": 0},
-            observations=seen[:200],
-            envelope=(seen.min(axis=0).tolist(), seen.max(axis=0).tolist()),
-            evaluation={"about": "-", "cost_ratio": {name: {"all": 1.0} for name in RIVALS}},
-            flavors=FLAVORS,
-        ),
-    )
-    return folder
 
 
 @pytest.fixture(scope="module")

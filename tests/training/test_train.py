@@ -21,6 +21,7 @@ from small_world import short_episodes
 
 from agents.frozen import FrozenPolicy
 from env.metrics import measure
+from env.observation import preference_feature
 from training.comparison import RIVALS
 from training.lockstep import simulate
 from training.preferences import PREFERENCES
@@ -302,6 +303,35 @@ def test_learns_from_the_states_of_another_run(
     assert scores[0] == theirs[0]  # the same imitation, by the same seed
     # What the other run had learned from in its only round is learned from at once.
     assert scores[1][1] == theirs[1][1]
+
+
+@pytest.mark.slow
+def test_starts_from_a_frozen_policy_on_a_part_of_the_dial(
+    finished: tuple[Path, str, str], tmp_path: Path
+) -> None:
+    ancestor = finished[0] / "models" / "small"
+    options = ("--start-from", str(ancestor), "--greatest-preference", "0.4")
+    code, out, err = finish(start(tmp_path, *options, total_steps=0, branch_rounds=0))
+    assert code == 0, err
+    assert "imitates" not in err
+    assert "w=0.33" in out
+    assert "w=0.5" not in out
+    before, after = FrozenPolicy(ancestor), FrozenPolicy(tmp_path / "models" / "small")
+    rows = np.load(tmp_path / "runs" / "small" / "checkpoints" / "observations.npy")
+    assert rows[:, 0].max() <= preference_feature(0.4) + 1e-6
+    ours, theirs = after.logits(rows), before.logits(rows)
+    assert (ours.argmax(axis=1) == theirs.argmax(axis=1)).all()
+    assert after.card["training"]["settings"]["start_from"] == str(ancestor)
+    # With a round on branches it goes on from there.
+    code, _, err = finish(start(tmp_path, *options, "--branch-rounds", "1"))
+    assert code == 0, err
+    scores = re.findall(r"(.*): cost relative to the best rule (\S+)", err)
+    assert [what for what, _ in scores][:2] == ["earlier policy", "round 1"]
+    again = MaskablePPO.load(tmp_path / "runs" / "small" / "checkpoints" / "latest.zip")
+    assert not np.allclose(
+        again.policy.action_net.weight.detach().numpy(),
+        MaskablePPO.load(ancestor / "policy.zip").policy.action_net.weight.detach().numpy(),
+    )
 
 
 # -- interrupted and resumed --------------------------------------------------------------
