@@ -55,6 +55,10 @@ OUTGROWN: Final = 1.05
 FAMILIAR: Final = 0.85
 """A crowd up to this share of the largest that the latest jobs met is one that they tell of."""
 
+CROWDING_PRICE: Final = 0.2
+"""So much of what a crowd costs is held against the backlog that asks for it (docs/learning.md):
+jobs that come later profit, too."""
+
 _FEWEST_REMEMBERED: Final = 40
 _MOST_REMEMBERED: Final = 400
 """Jobs that fleets are compared on: twice as many as the cluster has places, within these."""
@@ -231,12 +235,16 @@ class Cluster:
     @property
     def speed(self) -> float:
         """Of all workers that boot, idle or serve, in workers of the smallest flavor."""
-        service_s = self.mean_service_s
         return sum(
             (self.booting[flavor] + self.idle[flavor] + self.busy[flavor])
-            * (service_s[0] / own_s if own_s > 0 else 1.0)
-            for flavor, own_s in enumerate(service_s)
+            * self._relative_speed(flavor)
+            for flavor in range(self.n_flavors)
         )
+
+    def _relative_speed(self, flavor: int) -> float:
+        """Of a worker of the flavor, in workers of the smallest."""
+        own_s = self.mean_service_s[flavor]
+        return self.mean_service_s[0] / own_s if own_s > 0 else 1.0
 
     @property
     def drain_s(self) -> float:
@@ -286,6 +294,37 @@ class Cluster:
             and len(self.workers) < self._max_workers
             and self.drain_s >= LASTING_RUSH_S
         )
+
+    def overcrowds(self, flavor: int) -> bool:
+        """Whether one more worker of the flavor would slow the others for more than it is worth.
+
+        Let n be the speed of all workers in workers of the smallest flavor, s(n) the slow-down by
+        contention with that load spread over the nodes, T(n) = n / s(n) what they get done, and
+        S the service of a job. A backlog of Q jobs, beyond those that booting workers will take,
+        drains in Q S / T. With n' instead of n, its jobs are delayed by ``Q^2 S (1 / T - 1 / T') /
+        2`` seconds less in all, and its work takes ``Q S (s' - s)`` seconds of a worker more. So
+        the worker is worth it where ``w Q (1 / T - 1 / T') / 2`` exceeds ``p (1 - w) c (s' - s)``,
+        with w the preference, c what a worker of the smallest flavor costs and p `CROWDING_PRICE`.
+        The last worker on a node of 6 cores adds 0.29 of what the first does: a lean cluster
+        crowds its nodes only for a rush that has proved to last. Without a backlog a worker is
+        for what will come, of which the formula knows nothing.
+        """
+        backlog, before = self.waiting - self.n_booting, self.speed
+        if backlog <= 0 or before == 0.0:
+            return False
+        after = before + self._relative_speed(flavor)
+        slowed = [self._slowdown(speed) for speed in (before, after)]
+        if slowed[0] >= slowed[1]:
+            return False
+        sooner = slowed[0] / before - slowed[1] / after
+        price = CROWDING_PRICE * self._flavor_cost[0] * (slowed[1] - slowed[0])
+        w = self.preference
+        return w * backlog * sooner / 2 <= (1.0 - w) * price
+
+    def _slowdown(self, load: float) -> float:
+        """Of transcodes where such a load, vCPUs kept busy, is spread evenly over the nodes."""
+        n = len(self.nodes)
+        return self.profile.timing.contention.slowdown(load / n, self.cores / n)
 
     def outgrown(self, flavor: int) -> bool:
         """Whether a fleet of the next larger flavor would have served the latest jobs for less.

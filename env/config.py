@@ -10,6 +10,7 @@ import tomllib
 from dataclasses import field
 from functools import cache
 from importlib import resources
+from math import exp
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -181,6 +182,16 @@ class ContentionTiming:
     knee_share: Probability = 1.0
     slope_per_core: NonNegative = 0.0
     boot_load: NonNegative = 1.0
+
+    def slowdown(self, load: float, cores: float) -> float:
+        """By which factor a transcode takes longer on a node.
+
+        Args:
+            load: of the node, vCPUs kept busy.
+            cores: of the node.
+        """
+        factor = exp(self.slope_per_core * max(0.0, load - self.knee_share * cores))
+        return factor * max(1.0, load / cores)
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -128,9 +128,7 @@ class SharedNode:
 
     def slowdown(self, load: float) -> float:
         """By which factor a transcode takes longer at a load (vCPUs kept busy)."""
-        law = self._law
-        factor = exp(law.slope_per_core * max(0.0, load - law.knee_share * self._cores))
-        return factor * max(1.0, load / self._cores)
+        return self._law.slowdown(load, self._cores)
 
     def boot_slowdown(self, load: float) -> float:
         """By which factor a boot takes longer at a load."""

@@ -216,7 +216,7 @@ def action_mask(cluster: Cluster, mask: NDArray[np.bool_]) -> None:
     policy that kept then would let the job wait until the next event, and without arrivals there
     is none. What hindsight advises against is left out, too: to end an idle worker while
     `Cluster.regrets_ending`, and to spawn one of a flavor that is `Cluster.outgrown` while one of
-    the next larger fits.
+    the next larger fits; and to spawn one that `Cluster.overcrowds`.
     """
     fits = cluster.fits
     served = not cluster.waiting or cluster.n_busy or cluster.n_booting or cluster.n_idle
@@ -225,7 +225,9 @@ def action_mask(cluster: Cluster, mask: NDArray[np.bool_]) -> None:
         for flavor in range(cluster.n_flavors)
     ]
     spawns = [
-        fits[flavor] and not (any(fits[flavor + 1 : flavor + 2]) and cluster.outgrown(flavor))
+        fits[flavor]
+        and not cluster.overcrowds(flavor)
+        and not (any(fits[flavor + 1 : flavor + 2]) and cluster.outgrown(flavor))
         for flavor in range(cluster.n_flavors)
     ]
     mask[:] = [bool(served) or not any(fits), *spawns, *ends]

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -25,8 +26,8 @@ from hypothesis.stateful import (
 from worlds import make_profile
 
 from env.actions import KEEP, kill, spawn
-from env.cluster import KEPT_FOR, LASTING_RUSH_S, Cluster
-from env.config import PlacementName, Profile
+from env.cluster import CROWDING_PRICE, KEPT_FOR, LASTING_RUSH_S, Cluster
+from env.config import PlacementName, Profile, load_profile
 from env.dispatch import AGEING
 from env.errors import IllegalEventError
 from env.jobs import Job, Request
@@ -1029,6 +1030,54 @@ def test_in_a_greater_crowd_than_the_latest_hindsight_says_nothing() -> None:
     assert cluster.outgrown(0)  # two, and there were three
     cluster.job_arrived(9000.0, Job("third", REQUEST, (60.0, 20.0)))
     assert not cluster.outgrown(0)
+
+
+def rush(busy: int, booting: int, waiting: int, preference: float) -> Cluster:
+    """Workers of the smallest flavor and jobs of 40 s on the three nodes of 6 cores."""
+    cluster = Cluster(load_profile("openstack"), preference=preference)
+    for i in range(busy + booting):
+        cluster.worker_spawned(0.0, i, 0)
+    for i in range(busy + waiting):
+        cluster.job_arrived(0.0, Job(i, REQUEST, (40.0, 25.0, 16.0)))
+    for i in range(busy):
+        cluster.worker_ready(0.0, i)
+        cluster.task_assigned(0.0, i, i)
+    return cluster
+
+
+@given(n=st.integers(10, 17), backlog=st.integers(1, 600), w=st.floats(0.1, 0.9))
+def test_a_worker_overcrowds_where_the_backlog_would_be_served_for_less_without_it(
+    n: int, backlog: int, w: float
+) -> None:
+    law = load_profile("openstack").timing.contention
+
+    def fluid(workers: int) -> tuple[float, float]:
+        """Sum of the delays and worker-seconds until the backlog has flowed off."""
+        slow = math.exp(law.slope_per_core * (workers / 3 - law.knee_share * 6))
+        times = np.linspace(0.0, backlog * 40.0 * slow / workers, 2001)
+        left = backlog - workers / (40.0 * slow) * times
+        return float(np.trapezoid(left, times)), workers * float(times[-1])
+
+    cluster = rush(n, 0, backlog, w)
+    (delay, reserved), (sooner, more) = fluid(n), fluid(n + 1)
+    saved = w * (delay - sooner)
+    price = CROWDING_PRICE * (1 - w) * cluster.flavor_cost(0) * (more - reserved)
+    if saved != pytest.approx(price, rel=1e-6):
+        assert cluster.overcrowds(0) == (saved < price)
+
+
+def test_only_a_crowd_overcrowds() -> None:
+    assert not rush(0, 0, 5, 0.1).overcrowds(0)  # nobody to be slowed
+    assert not rush(8, 0, 5, 0.1).overcrowds(0)  # half of the cores are where it begins
+    assert rush(9, 0, 5, 0.1).overcrowds(0)
+    assert not rush(9, 0, 100, 0.1).overcrowds(0)  # a rush that has proved to last
+    assert not rush(9, 0, 5, 0.9).overcrowds(0)  # whoever is in a hurry
+    assert not rush(9, 0, 0, 0.1).overcrowds(0)  # for those to come
+
+
+def test_what_booting_workers_will_take_is_no_backlog() -> None:
+    assert not rush(9, 1, 7, 0.5).overcrowds(0)
+    assert rush(5, 5, 7, 0.5).overcrowds(0)
 
 
 @pytest.mark.parametrize("preference", [0.1, 0.5, 0.9])

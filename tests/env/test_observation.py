@@ -294,6 +294,21 @@ def test_an_outgrown_flavor_is_not_spawned_while_the_next_larger_fits() -> None:
     assert mask.tolist()[:4] == [True, True, False, False]  # no larger one fits any more
 
 
+def test_a_worker_that_would_overcrowd_the_nodes_is_not_spawned() -> None:
+    cluster = Cluster(load_profile("openstack"), preference=0.1)
+    mask = np.zeros(7, dtype=np.bool_)
+    for i in range(10):
+        cluster.worker_spawned(0.0, i, 0)
+        cluster.worker_ready(0.0, i)
+        cluster.job_arrived(0.0, job(i, 40.0, 25.0, 16.0))
+        cluster.task_assigned(0.0, i, i)
+    cluster.job_arrived(0.0, job("next", 40.0, 25.0, 16.0))
+    action_mask(cluster, mask)
+    assert cluster.overcrowds(0)
+    assert mask.tolist()[:4] == [True, False, False, False]
+    cluster.worker_spawned(0.0, "more", 0)  # whoever orders one gets it
+
+
 # -- bounds -----------------------------------------------------------------------------
 
 
