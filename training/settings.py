@@ -107,7 +107,7 @@ class Settings:
         900.0, "The same where the choice is between flavors: a large worker may stay for long."
     )
     branch_crowded_length_s: float = option(
-        600.0,
+        180.0,
         "The same where one more worker for a crowded cluster is in question: it slows the others.",
     )
     branch_hold_s: float = option(
