@@ -36,6 +36,7 @@ SHORT = BranchSettings(
     discount_s=100.0,
     length_s=10.0,
     flavor_length_s=20.0,
+    crowded_length_s=15.0,
     longest_hold_s=5.0,
 )
 
