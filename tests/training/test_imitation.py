@@ -226,9 +226,9 @@ def test_smoothing_leaves_every_allowed_action_a_chance() -> None:
         chances = functional.softmax(logits, dim=1)
         assert torch.isfinite(chances).all()
         least[smoothing] = float(chances.masked_fill(forbidden, 1.0).min(dim=1).values.median())
-    # 0.2 spread over up to five allowed actions (four spawn and keep, or a kill more).
+    # 0.2 spread over two to five allowed actions.
     assert least[0.0] < 0.005
-    assert 0.02 < least[0.2] < 0.08
+    assert 0.02 < least[0.2] < 0.1
 
 
 def test_cloning_moves_the_actor_only() -> None:

@@ -17,9 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sb3_contrib import MaskablePPO
 from short_training import first_jobs, first_minutes
-from small_world import SMALL, freeze, recorded, small_model, taught_model
+from small_world import FLAVORS, SMALL, freeze, recorded, small_model, taught_model
 
 from agents.frozen import FrozenPolicy, sha256
+from env.actions import KEEP_INDEX, SPAWN_INDEX
 from env.cost import MAX_PREFERENCE, MIN_PREFERENCE
 from env.observation import preference_feature
 from training.gating import gated_width, join_actors
@@ -58,12 +59,33 @@ def mixture(*models: MaskablePPO) -> MaskablePPO:
     return model
 
 
+def stubborn(action: int) -> MaskablePPO:
+    """A model that orders this action whenever it can."""
+    model = small_model()
+    head = model.policy.action_net
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.zero_()
+        head.bias[action] = 5.0
+    return model
+
+
+def wasteful() -> MaskablePPO:
+    """Bad where cores are dear."""
+    return stubborn(SPAWN_INDEX + len(FLAVORS) - 1)
+
+
+def idle() -> MaskablePPO:
+    """Bad where time is dear."""
+    return stubborn(KEEP_INDEX)
+
+
 @pytest.fixture(scope="module")
 def frozen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two policies of which each is good on one half of the dial only."""
-    folder, good, bad = tmp_path_factory.mktemp("frozen"), taught_model(), small_model()
-    freeze(mixture(good, bad), folder / "lean")
-    freeze(mixture(bad, good), folder / "fast")
+    folder, good = tmp_path_factory.mktemp("frozen"), taught_model()
+    freeze(mixture(good, idle()), folder / "lean")
+    freeze(mixture(wasteful(), good), folder / "fast")
     return folder
 
 
@@ -131,7 +153,7 @@ def test_one_that_is_best_everywhere_needs_no_other(
     models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     freeze(taught_model(), models / "good")
-    freeze(small_model(), models / "bad")
+    freeze(mixture(wasteful(), idle()), models / "bad")
     assert run(models, ["good", "bad"]) == 2
     assert "good does best everywhere: use it alone" in capsys.readouterr().err
     assert not (models / "both").exists()
