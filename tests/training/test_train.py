@@ -46,6 +46,7 @@ SMALL = {
     "branch_refits": 1,
     "branch_length_s": 60.0,
     "branch_flavor_length_s": 90.0,
+    "branch_crowded_length_s": 60.0,
     "warmup_steps": 1024,
     "total_steps": 4096,
     "evaluate_every": 2048,
