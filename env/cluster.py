@@ -309,15 +309,18 @@ class Cluster:
         crowds its nodes only for a rush that has proved to last. Without a backlog a worker is
         for what will come, of which the formula knows nothing.
         """
-        backlog, before = self.waiting - self.n_booting, self.speed
-        if backlog <= 0 or before == 0.0:
+        backlog = self.waiting - self.n_booting
+        if backlog <= 0:
+            return False
+        before = self.speed
+        if before == 0.0:
             return False
         after = before + self._relative_speed(flavor)
-        slowed = [self._slowdown(speed) for speed in (before, after)]
-        if slowed[0] >= slowed[1]:
+        slow, slower = self._slowdown(before), self._slowdown(after)
+        if slow >= slower:
             return False
-        sooner = slowed[0] / before - slowed[1] / after
-        price = CROWDING_PRICE * self._flavor_cost[0] * (slowed[1] - slowed[0])
+        sooner = slow / before - slower / after
+        price = CROWDING_PRICE * self._flavor_cost[0] * (slower - slow)
         w = self.preference
         return w * backlog * sooner / 2 <= (1.0 - w) * price
 
