@@ -40,6 +40,14 @@ class GrpcErrorType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_INVALID: _ClassVar[GrpcErrorType]
     ERROR_TRANSCODING_FAILED: _ClassVar[GrpcErrorType]
     ERROR_STORAGE_ERROR: _ClassVar[GrpcErrorType]
+
+class FaultEnum(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FAULT_UNKNOWN: _ClassVar[FaultEnum]
+    FAULT_JOB: _ClassVar[FaultEnum]
+    FAULT_WORKER: _ClassVar[FaultEnum]
+    FAULT_STORAGE: _ClassVar[FaultEnum]
+    FAULT_NONE: _ClassVar[FaultEnum]
 REQUEST_STATUS_INVALID: RequestStatusEnum
 REQUEST_STATUS_WAITING: RequestStatusEnum
 REQUEST_STATUS_STARTED: RequestStatusEnum
@@ -62,6 +70,11 @@ EVENT_KEEPALIVE: GrpcEventTypeEnum
 ERROR_INVALID: GrpcErrorType
 ERROR_TRANSCODING_FAILED: GrpcErrorType
 ERROR_STORAGE_ERROR: GrpcErrorType
+FAULT_UNKNOWN: FaultEnum
+FAULT_JOB: FaultEnum
+FAULT_WORKER: FaultEnum
+FAULT_STORAGE: FaultEnum
+FAULT_NONE: FaultEnum
 
 class Empty(_message.Message):
     __slots__ = ()
@@ -174,23 +187,29 @@ class TCTask(_message.Message):
     def __init__(self, input_video: _Optional[str] = ..., output_video: _Optional[str] = ..., bitrate: _Optional[int] = ..., speed: _Optional[str] = ..., request_id: _Optional[str] = ..., worker_id: _Optional[str] = ..., task_id: _Optional[str] = ...) -> None: ...
 
 class GrpcEvent(_message.Message):
-    __slots__ = ("event_type", "worker_id", "task_id")
+    __slots__ = ("event_type", "worker_id", "task_id", "output_size", "output_sha256")
     EVENT_TYPE_FIELD_NUMBER: _ClassVar[int]
     WORKER_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_SIZE_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_SHA256_FIELD_NUMBER: _ClassVar[int]
     event_type: GrpcEventTypeEnum
     worker_id: str
     task_id: str
-    def __init__(self, event_type: _Optional[_Union[GrpcEventTypeEnum, str]] = ..., worker_id: _Optional[str] = ..., task_id: _Optional[str] = ...) -> None: ...
+    output_size: int
+    output_sha256: str
+    def __init__(self, event_type: _Optional[_Union[GrpcEventTypeEnum, str]] = ..., worker_id: _Optional[str] = ..., task_id: _Optional[str] = ..., output_size: _Optional[int] = ..., output_sha256: _Optional[str] = ...) -> None: ...
 
 class GrpcErrorEvent(_message.Message):
-    __slots__ = ("error_type", "error_message", "worker_id", "task_id")
+    __slots__ = ("error_type", "error_message", "worker_id", "task_id", "fault")
     ERROR_TYPE_FIELD_NUMBER: _ClassVar[int]
     ERROR_MESSAGE_FIELD_NUMBER: _ClassVar[int]
     WORKER_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    FAULT_FIELD_NUMBER: _ClassVar[int]
     error_type: GrpcErrorType
     error_message: str
     worker_id: str
     task_id: str
-    def __init__(self, error_type: _Optional[_Union[GrpcErrorType, str]] = ..., error_message: _Optional[str] = ..., worker_id: _Optional[str] = ..., task_id: _Optional[str] = ...) -> None: ...
+    fault: FaultEnum
+    def __init__(self, error_type: _Optional[_Union[GrpcErrorType, str]] = ..., error_message: _Optional[str] = ..., worker_id: _Optional[str] = ..., task_id: _Optional[str] = ..., fault: _Optional[_Union[FaultEnum, str]] = ...) -> None: ...
