@@ -404,7 +404,9 @@ def _read_options(options: object) -> float | None:
     value = options.get(PREFERENCE_OPTION)
     if value is None:
         return None
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+    if isinstance(value, (bool, np.bool_)) or not isinstance(
+        value, (int, float, np.integer, np.floating)
+    ):
         raise DaCircoError(
             f'reset(options=...): "{PREFERENCE_OPTION}" is {_short(value)}: give a number from '
             f"{MIN_PREFERENCE} to {MAX_PREFERENCE}"
