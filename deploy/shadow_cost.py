@@ -22,6 +22,7 @@ import numpy as np
 
 from agents.loading import DEFAULT_FALLBACK, live_policy
 from deploy.replay.history import read_history
+from deploy.student_t import t_quantile
 from env.catalog import Catalog
 from env.command import CommandParser, run_command, whole_number
 from env.config import Profile
@@ -165,7 +166,7 @@ def relative_cost(
         ]
         logs.append(log(costs[0] / costs[1]))
     mean = float(np.mean(logs))
-    half = _t_quantile(seeds - 1) * float(np.std(logs, ddof=1)) / sqrt(seeds)
+    half = t_quantile(0.975, seeds - 1) * float(np.std(logs, ddof=1)) / sqrt(seeds)
     return RelativeCost(
         policy,
         against,
@@ -177,12 +178,6 @@ def relative_cost(
         seeds,
         preference,
     )
-
-
-def _t_quantile(degrees: int) -> float:
-    from scipy.stats import t  # half a second to import
-
-    return float(t.ppf(0.975, degrees))
 
 
 async def estimate_in_background(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf, log
 from typing import Final
 
@@ -12,7 +13,13 @@ import numpy as np
 from env.catalog import Catalog, load_catalog
 from env.config import NodeConfig, Profile, load_profile
 from env.cost import MAX_PREFERENCE, MIN_PREFERENCE
-from env.families import FAMILIES, TRAINING_FAMILIES, draw_requests, random_family
+from env.families import (
+    FAMILIES,
+    TRAINING_FAMILIES,
+    ArrivalFamily,
+    draw_requests,
+    random_family,
+)
 from env.jobs import Request
 from env.load import mean_core_seconds, rate_for_load
 from env.recipes import TRAIN, make_scenario, redrawn
@@ -77,28 +84,32 @@ def family_episodes(
     movies = catalog or load_catalog()
     cores = sum(node.cores for node in profile.cluster.nodes)
     rate = rate_for_load(load, cores, mean_core_seconds(TimingModel(profile), movies))
-    arrivals = FAMILIES[family](rate)
+    return partial(_of_family, profile, FAMILIES[family](rate), movies, horizon_s)
 
-    def sample(rng: Rng) -> Episode:
-        requests = draw_requests(arrivals, rng, movies, horizon_s)
-        return Episode(profile, requests, movies, draw_preference(rng), _draw_seed(rng), horizon_s)
 
-    return sample
+# The samplers are functions of this module with their arguments, so that pickle can write them
+# down, and with them an environment.
+
+
+def _of_family(
+    profile: Profile, arrivals: ArrivalFamily, movies: Catalog, horizon_s: float, rng: Rng
+) -> Episode:
+    requests = draw_requests(arrivals, rng, movies, horizon_s)
+    return Episode(profile, requests, movies, draw_preference(rng), _draw_seed(rng), horizon_s)
 
 
 def scenario_episodes(
     profile: Profile, scenarios: Sequence[Scenario], catalog: Catalog | None = None
 ) -> EpisodeSampler:
     """Episodes that replay one of the scenarios from start to end."""
-    movies = catalog or load_catalog()
+    return partial(_of_scenarios, profile, tuple(scenarios), catalog or load_catalog())
 
-    def sample(rng: Rng) -> Episode:
-        scenario = scenarios[int(rng.integers(len(scenarios)))]
-        return Episode(
-            profile, scenario.requests, movies, draw_preference(rng), _draw_seed(rng), inf
-        )
 
-    return sample
+def _of_scenarios(
+    profile: Profile, scenarios: Sequence[Scenario], movies: Catalog, rng: Rng
+) -> Episode:
+    scenario = scenarios[int(rng.integers(len(scenarios)))]
+    return Episode(profile, scenario.requests, movies, draw_preference(rng), _draw_seed(rng), inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,32 +217,41 @@ def random_episodes(
     ranges: Randomisation | None = None, catalog: Catalog | None = None
 ) -> EpisodeSampler:
     """Episodes with everything drawn anew: family, load, profile, preference, length."""
-    chosen = ranges or Randomisation()
-    movies = catalog or load_catalog()
-    bases = [load_profile(name) for name, _ in chosen.profiles]
-    shares = np.array([share for _, share in chosen.profiles])
-    work = [mean_core_seconds(TimingModel(base), movies) for base in bases]
-    families = {name: TRAINING_FAMILIES[name] for name in chosen.families}
+    return _RandomEpisodes(ranges or Randomisation(), catalog or load_catalog())
 
-    def redraw(rng: Rng) -> Episode:
+
+class _RandomEpisodes:
+    """What `random_episodes` returns; what all episodes share is worked out once."""
+
+    def __init__(self, ranges: Randomisation, movies: Catalog) -> None:
+        self._ranges, self._movies = ranges, movies
+        self._bases = [load_profile(name) for name, _ in ranges.profiles]
+        shares = np.array([share for _, share in ranges.profiles])
+        self._shares = shares / shares.sum()
+        self._work = [mean_core_seconds(TimingModel(base), movies) for base in self._bases]
+        self._families = {name: TRAINING_FAMILIES[name] for name in ranges.families}
+
+    def __call__(self, rng: Rng) -> Episode:
+        """Draw an episode."""
+        ranges, movies = self._ranges, self._movies
+        if ranges.recipe_share and rng.random() < ranges.recipe_share:
+            return self._redraw(rng)
+        which = int(rng.choice(len(self._bases), p=self._shares))
+        base = self._bases[which]
+        profile = randomise_profile(base, rng, ranges)
+        cores = sum(node.cores for node in profile.cluster.nodes)
+        horizon = _log_uniform(rng, *ranges.horizon_s)
+        law, drawn = base.timing.transcode, profile.timing.transcode
+        mean_work = self._work[which] * float(np.exp(drawn.intercept - law.intercept))
+        family = random_family(rng, cores=cores, mean_core_s=mean_work, families=self._families)
+        requests = draw_requests(family, rng, movies, horizon)
+        preference = draw_preference(rng, ranges.preference_margin, ranges.dial)
+        return Episode(profile, requests, movies, preference, _draw_seed(rng), horizon)
+
+    def _redraw(self, rng: Rng) -> Episode:
+        ranges = self._ranges
         recipe = TRAIN[int(rng.integers(len(TRAIN)))]
         draw = _FIRST_TRAINING_DRAW + int(rng.integers(_TRAINING_DRAWS))
         requests = make_scenario(redrawn(recipe, draw)).requests
-        preference = draw_preference(rng, chosen.preference_margin, chosen.dial)
-        return Episode(bases[0], requests, movies, preference, _draw_seed(rng), inf)
-
-    def sample(rng: Rng) -> Episode:
-        if chosen.recipe_share and rng.random() < chosen.recipe_share:
-            return redraw(rng)
-        which = int(rng.choice(len(bases), p=shares / shares.sum()))
-        profile = randomise_profile(bases[which], rng, chosen)
-        cores = sum(node.cores for node in profile.cluster.nodes)
-        horizon = _log_uniform(rng, *chosen.horizon_s)
-        law, drawn = bases[which].timing.transcode, profile.timing.transcode
-        mean_work = work[which] * float(np.exp(drawn.intercept - law.intercept))
-        family = random_family(rng, cores=cores, mean_core_s=mean_work, families=families)
-        requests = draw_requests(family, rng, movies, horizon)
-        preference = draw_preference(rng, chosen.preference_margin, chosen.dial)
-        return Episode(profile, requests, movies, preference, _draw_seed(rng), horizon)
-
-    return sample
+        preference = draw_preference(rng, ranges.preference_margin, ranges.dial)
+        return Episode(self._bases[0], requests, self._movies, preference, _draw_seed(rng), inf)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, SupportsInt
+from collections.abc import Mapping
+from typing import Any, Final, SupportsInt
 
 import gymnasium
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from env.actions import ActionKind, action_from_index, n_actions
 from env.config import Profile, load_profile
-from env.cost import CostVector, check_preference
+from env.cost import MAX_PREFERENCE, MIN_PREFERENCE, CostVector, check_preference
 from env.episodes import EpisodeSampler, family_episodes
 from env.errors import DaCircoError
 from env.metrics import EpisodeMetrics, measure
@@ -26,6 +27,8 @@ Mask = NDArray[np.bool_]
 _NOTHING = CostVector(0.0, 0.0)
 
 RENDER_MODES = ("ansi", "rgb_array")
+PREFERENCE_OPTION: Final = "preference"
+"""The one option of `DaCircoEnv.reset`."""
 
 
 class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
@@ -190,9 +193,13 @@ class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
     | `sampler`           | `None`        | draws the episodes instead of family, load, length |
     | `render_mode`       | `None`        | `"ansi"` (text) or `"rgb_array"` (timeline)        |
 
-    `reset(options={"preference": w})` fixes the preference of one episode. With a `sampler`
+    `reset(options={"preference": w})` fixes the preference of one episode; other options are
+    refused. With a `sampler`
     (see `env.episodes`) its episodes may have other profiles, as long as their flavors are
     the same.
+
+    An environment can be pickled and copied (`copy.deepcopy`) at any moment, also in the middle of
+    an episode; what comes back goes on in the same way. A `sampler` of your own must allow it.
 
     ## Version History
 
@@ -258,9 +265,14 @@ class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Start an episode; ``options={"preference": w}`` fixes its preference."""
+        """Start an episode; ``options={"preference": w}`` fixes its preference.
+
+        Raises:
+            DaCircoError: an option that there is not, or one of the wrong type or out of range.
+        """
+        preference = _read_options(options)
         super().reset(seed=seed)
-        self.begin((options or {}).get("preference"))
+        self.begin(preference)
         return self._observe(), {"preference": self.simulator.cluster.preference}
 
     def step(self, action: SupportsInt) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -372,3 +384,35 @@ class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
         row = np.empty(self.observation_space.shape or (), dtype=np.float32)
         self.observe_into(row)
         return row
+
+
+def _read_options(options: object) -> float | None:
+    """The preference that the options of `reset` ask for, none if they do not."""
+    if options is None:
+        return None
+    if not isinstance(options, Mapping):
+        raise DaCircoError(
+            f"reset(options=...): {_short(options)} is not a dictionary: give "
+            '{"preference": 0.5} or nothing'
+        )
+    unknown = [key for key in options if key != PREFERENCE_OPTION]
+    if unknown:
+        raise DaCircoError(
+            f"reset(options=...): there is no option {_short(unknown[0])}: the only one is "
+            f'"{PREFERENCE_OPTION}"'
+        )
+    value = options.get(PREFERENCE_OPTION)
+    if value is None:
+        return None
+    if isinstance(value, (bool, np.bool_)) or not isinstance(
+        value, (int, float, np.integer, np.floating)
+    ):
+        raise DaCircoError(
+            f'reset(options=...): "{PREFERENCE_OPTION}" is {_short(value)}: give a number from '
+            f"{MIN_PREFERENCE} to {MAX_PREFERENCE}"
+        )
+    return check_preference(float(value))
+
+
+def _short(value: object) -> str:
+    return f"{repr(value)[:40]} ({type(value).__name__})"

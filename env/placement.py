@@ -19,6 +19,14 @@ class Room(Protocol):
     n_workers: int
 
 
+def _least_free_first(room: Room) -> tuple[int, int, int]:
+    return room.free_millicores, room.free_mib, -room.index
+
+
+def _fewest_workers_first(room: Room) -> tuple[int, int, int]:
+    return room.n_workers, -room.free_millicores, room.index
+
+
 class Placement:
     """Nodes in order of preference; O(log nodes) to choose one or to move one.
 
@@ -28,14 +36,11 @@ class Placement:
 
     def __init__(self, strategy: PlacementName, nodes: Iterable[Room]) -> None:
         self._strategy = strategy
-        self._by_free: SortedKeyList[Room] = SortedKeyList(
-            nodes, key=lambda room: (room.free_millicores, room.free_mib, -room.index)
-        )
+        # Keys that pickle finds by their names: a simulation can be written down at any moment.
+        self._by_free: SortedKeyList[Room] = SortedKeyList(nodes, key=_least_free_first)
         self._by_count: SortedKeyList[Room] | None = None
         if strategy == "spread":
-            self._by_count = SortedKeyList(
-                self._by_free, key=lambda room: (room.n_workers, -room.free_millicores, room.index)
-            )
+            self._by_count = SortedKeyList(self._by_free, key=_fewest_workers_first)
 
     def fits_any(self, millicores: int, mib: int) -> bool:
         """Whether some node has this much free."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from itertools import pairwise
+from itertools import count, pairwise
 from math import exp, inf, nan
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -97,6 +97,23 @@ def setup_scatter(seed: int, n: int) -> NDArray[np.float64]:
     return np.random.default_rng(_streams(seed)[1]).standard_normal(n)
 
 
+class _Environment(simpy.Environment):
+    """SimPy's clock and events, which can be written down with pickle at any moment.
+
+    SimPy binds its event classes to each environment as methods that pickle does not find again.
+    It does so for its own class only; here they are bound at each use. The counter of events,
+    which no later Python will pickle, is kept as its next number.
+    """
+
+    def __getstate__(self) -> dict[str, Any]:
+        following = next(self._eid)
+        self._eid = count(following)
+        return self.__dict__ | {"_eid": following}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _eid=count(state["_eid"]))
+
+
 class Simulator:
     """One run over a list of requests.
 
@@ -164,7 +181,7 @@ class Simulator:
         last = requests[-1].arrival_s if requests else 0.0
         self._ends_with_jobs = limit_s is None
         self.limit_s = last + PATIENCE_S if limit_s is None else limit_s
-        self.env = simpy.Environment()
+        self.env = _Environment()
         self._nodes = [
             SharedNode(
                 self.env,

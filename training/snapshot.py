@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Callable
-from types import FunctionType, MethodType
+from types import FunctionType
 from typing import Any
 
 from env.jobs import Request
@@ -36,13 +35,6 @@ class _Writer(pickle.Pickler):
             return key
         return None
 
-    def reducer_override(self, thing: object) -> Any:
-        # SimPy binds classes to its environment as if they were methods, which pickle would
-        # look up by a name that they do not have.
-        if isinstance(thing, MethodType):
-            return _bind, (thing.__func__, thing.__self__)
-        return NotImplemented
-
 
 class _Reader(pickle.Unpickler):
     """Reads a copy of what `_Writer` wrote in the same process."""
@@ -58,10 +50,6 @@ class _Reader(pickle.Unpickler):
             assert isinstance(thing, list)
             return thing.copy()
         return thing
-
-
-def _bind(function: Callable[..., object], owner: object) -> MethodType:
-    return MethodType(function, owner)
 
 
 class Snapshot:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -24,11 +26,12 @@ import env
 from env.actions import KEEP_INDEX, action_from_index
 from env.config import load_profile
 from env.cost import MAX_PREFERENCE, MIN_PREFERENCE, CostVector, cost_so_far
-from env.episodes import Episode
+from env.episodes import Episode, EpisodeSampler, random_episodes, scenario_episodes
 from env.errors import DaCircoError, UnknownNameError
 from env.families import FAMILIES
 from env.gym_env import RENDER_MODES, DaCircoEnv
 from env.observation import features, schema
+from env.scenario import load_scenario
 
 FLAVORS = ["s10.tiny", "s10.small", "s10.medium"]
 
@@ -443,6 +446,97 @@ def test_preference_of_the_environment_and_of_an_episode() -> None:
     assert world.reset(options={})[1]["preference"] == 0.33
     with pytest.raises(DaCircoError, match="7"):
         world.reset(options={"preference": 7})
+
+
+@pytest.mark.parametrize(
+    ("options", "wrong"),
+    [
+        ({"preferance": 0.5}, "'preferance'"),
+        ({"preference": 0.5, "seed": 1}, "'seed'"),
+        ({0: 0.5}, "no option 0"),
+        ({"preference": "0.5"}, r"'0.5' \(str\)"),
+        ({"preference": True}, r"True \(bool\)"),
+        ({"preference": [0.5]}, r"\(list\)"),
+        ({"preference": 0.5j}, "complex"),
+        ({"preference": float("nan")}, "nan"),
+        ({"preference": 0.95}, "0.95"),
+        ([("preference", 0.5)], "not a dictionary"),
+        (0.5, "not a dictionary"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused_and_change_nothing(options: Any, wrong: str) -> None:
+    world = DaCircoEnv()
+    world.reset(seed=3)
+    simulator, chance = world.simulator, world.np_random.bit_generator.state
+    with pytest.raises(DaCircoError, match=wrong):
+        world.reset(seed=4, options=options)
+    assert world.simulator is simulator
+    assert world.np_random.bit_generator.state == chance
+
+
+@pytest.mark.parametrize("value", [np.float32(0.5), np.float64(0.5), 0.5])
+def test_any_real_number_is_a_preference(value: Any) -> None:
+    assert DaCircoEnv().reset(options={"preference": value})[1] == {"preference": 0.5}
+
+
+# -- written down and read back -----------------------------------------------------------
+
+
+def by_pickle(world: Any) -> Any:
+    return pickle.loads(pickle.dumps(world))
+
+
+def trajectory(world: Any, steps: int, seed: int) -> list[tuple[bytes, float, bool, float]]:
+    """Steps with random actions, over ends of episodes."""
+    rng, found = np.random.default_rng(seed), []
+    for _ in range(steps):
+        observation, reward, terminated, truncated, info = world.step(
+            int(rng.integers(world.action_space.n))
+        )
+        if terminated or truncated:
+            observation, info = world.reset()
+        found.append((observation.tobytes(), reward, terminated, info.get("elapsed_s", 0.0)))
+    return found
+
+
+def with_sampler(sampler: EpisodeSampler) -> Callable[[], Any]:
+    return lambda: DaCircoEnv(sampler=sampler)
+
+
+@pytest.mark.parametrize("copied", [by_pickle, copy.deepcopy])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: gymnasium.make("DaCirco-v0", episode_s=600.0),
+        lambda: DaCircoEnv(episode_s=600.0, render_mode="ansi", family="day-night"),
+        lambda: DaCircoEnv("kubernetes", episode_s=600.0),
+        with_sampler(random_episodes()),
+        with_sampler(
+            scenario_episodes(load_profile("openstack"), [load_scenario("near-idle-single")])
+        ),
+    ],
+    ids=["made", "rendered", "pods", "random", "scenario"],
+)
+def test_a_copy_goes_on_as_the_original(make: Callable[[], Any], copied: Any) -> None:
+    world = make()
+    world.reset(seed=8)
+    trajectory(world, 150, seed=1)
+    twin = copied(world)
+    assert trajectory(twin, 200, seed=2) == trajectory(world, 200, seed=2)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_environment_that_was_never_reset_can_be_pickled(family: str) -> None:
+    world = DaCircoEnv(family=family, episode_s=300.0)
+    twin = by_pickle(world)
+    assert twin.reset(seed=1)[0].tobytes() == world.reset(seed=1)[0].tobytes()
+
+
+def test_a_copy_leaves_the_original_alone() -> None:
+    world = DaCircoEnv(episode_s=600.0)
+    world.reset(seed=8)
+    trajectory(by_pickle(world), 100, seed=1)
+    assert (world.now, world.simulator.cluster.jobs_in_system) == (0.0, 0)
 
 
 def test_preference_does_not_change_the_jobs() -> None:
