@@ -86,7 +86,7 @@ def play_live(
         decisions = _decisions(service.controller_url)
     finally:
         service.stop()
-    (log,) = service.data.path.glob("tc-events-*[0-9].txt")
+    (log,) = logs_in(service.data.path)
     measurement = read_measurement(log, sampler.samples, start, profile, settings.preference)
     return LiveRun(measurement, decisions, failed)
 
