@@ -107,8 +107,5 @@ def duration_text(seconds: float) -> str:
 
 def _text(moment: float, zone: tzinfo | None) -> str:
     seconds, micro = divmod(microseconds(moment), _MICRO)
-    return (
-        datetime.fromtimestamp(seconds, zone)
-        .replace(microsecond=micro)
-        .isoformat(" ", "microseconds")
-    )
+    date = datetime.fromtimestamp(seconds, zone).replace(microsecond=micro)
+    return date.isoformat(" ", "microseconds")

@@ -37,8 +37,8 @@ def process_log(path: Path) -> tuple[Path, Path]:
     """Write the tables beside the log; return their paths, that of the workers first.
 
     Times are dates with an offset from UTC: that of local time when the log begins, also beyond
-    a clock change. A request that was received in an earlier log (the controller was started anew in between)
-    is left out, and counted on standard error.
+    a clock change. A request that was received in an earlier log (the controller was started anew
+    in between) is left out, and counted on standard error.
 
     Raises:
         EventLogError: the log cannot be read.

@@ -67,8 +67,9 @@ class Prometheus:
 
         Args:
             node: its name.
-            start_s, end_s: the stretch, seconds since the epoch: as long as it is in whole
-                seconds, rounded up, before its end.
+            start_s: where the stretch begins, seconds since the epoch; its length counts in
+                whole seconds, rounded up.
+            end_s: where it ends.
 
         Returns:
             None if Prometheus has no sample there.

@@ -19,6 +19,7 @@ from deploy.embedded.service import EmbeddedService
 from deploy.embedded.settings import LOOPBACK, EmbeddedSettings
 from env.config import Profile
 from env.errors import DaCircoError
+from env.log_parts import logs_in
 from env.scenario import Scenario
 
 _POLL_S: Final = 0.5

@@ -123,7 +123,7 @@ class Conductor:
 
     @property
     def now(self) -> float:
-        """Seconds since this life began, in whole microseconds: the event log tells them exactly."""
+        """Seconds since this life began; whole microseconds, so that the event log is exact."""
         return max(0.0, round(self.clock.time() - self.start, _DECIMALS))
 
     # -- events -----------------------------------------------------------------------

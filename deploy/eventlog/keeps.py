@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from deploy.eventlog.writer import EventLog
@@ -104,7 +105,7 @@ def format_epochs(epochs: Sequence[int]) -> str:
     """
     words = [_text(epochs[0])]
     step, times = 0, 0
-    for earlier, later in zip(epochs, epochs[1:], strict=False):
+    for earlier, later in pairwise(epochs):
         if times and later - earlier != step:
             words.append(_steps(step, times))
             times = 0

@@ -20,8 +20,8 @@ def read_observations(
     """Read runs of any known form.
 
     Args:
-        paths: event logs (``.txt``, which the parts that continue them follow), CSV exports (``...-ok-requests.csv``), or folders with
-            ``requests.csv`` and ``workers.csv``.
+        paths: event logs (``.txt``; their parts come with them), CSV exports
+            (``...-ok-requests.csv``), or folders with ``requests.csv`` and ``workers.csv``.
         catalog: the videos, for the forms that do not describe them.
         vcpus: vCPUs by flavor key, over those known.
 
