@@ -5,11 +5,11 @@ Levels are read from the cluster when they are asked for; counts and delays foll
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from agents.decision import Source
@@ -59,6 +59,20 @@ class _Levels(Collector):
         yield workers
 
 
+class _LostLines(Collector):
+    """What the event log could not take."""
+
+    def __init__(self, lost: Callable[[], int]) -> None:
+        self._lost = lost
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        yield CounterMetricFamily(
+            "dacirco_event_log_lines_lost",
+            "lines of the event log that could not be written",
+            value=self._lost(),
+        )
+
+
 class Metrics:
     """All metrics of one controller, in a registry of their own."""
 
@@ -100,6 +114,10 @@ class Metrics:
     def watch(self, cluster: Cluster) -> None:
         """Report the levels of this cluster."""
         self.registry.register(_Levels(cluster))
+
+    def watch_log(self, lost: Callable[[], int]) -> None:
+        """Report how many lines of the event log were lost, as this function tells."""
+        self.registry.register(_LostLines(lost))
 
     def submitted(self) -> None:
         """A job was accepted."""

@@ -66,6 +66,11 @@ def whole_number(text: str) -> int:
     return number
 
 
+def whole_number_or_none(text: str) -> int:
+    """An option's value: a whole number of 0 or more, 0 for none."""
+    return 0 if text.strip() == "0" else whole_number(text)
+
+
 def port_number(text: str) -> int:
     """An option's value: a TCP port; 0 lets the system choose one to listen on."""
     if not (text.isascii() and text.isdigit() and int(text) <= MAX_PORT):

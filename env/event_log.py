@@ -1,28 +1,37 @@
 """The controller's event log, ``tc-events-XY.txt``: its codes, and reading it line by line.
 
-One JSON object a line: ``time`` (seconds since the epoch), ``code``, ``description``, then the
-keys of the event; all values are strings. EV1 to EV11 are the existing system's; those from EV20
-on are ours, and readers that do not know them skip them.
+One JSON object a line: ``time`` (local time without an offset, as the existing system writes it),
+``code``, ``description``, the keys of the event, and ``time_epoch`` (seconds since the epoch,
+exactly: also where a clock change repeats an hour of local time); all values are strings. EV1 to
+EV11 are the existing system's; those from EV20 on are ours, and readers that do not know them skip
+them. A log may go on in further files, see `env.log_parts`.
+
+The existing readers take every line with an ``error_message`` for the end of the attempt that its
+``task_id`` names, and can do with one line only of EV2, EV8 and EV11 a worker, and of EV1 and EV3
+to EV7 a request; what belongs to a failed attempt they leave out. So ``error_message`` stands in
+lines with a ``task_id`` only, and in one of each attempt that ended without EV7; what else is a
+``reason``; and a line that would be the second is written as EV48 (see `deploy.eventlog.single`).
 
 For `deploy.replay` to rebuild every state exactly, all that one event brings about has the same
-``time``, in the order in which the cluster took it in; a decision's line (EV20) tells the cluster's
-own time without rounding (``cluster_time``); and the line of the controller's start (EV26) holds
-the data centre (``profile``, ``catalog``, ``boot_s``, see `deploy.eventlog.world`). Of what an
-earlier life left, EV35 and EV36 follow it (see `deploy.eventlog.restored`); times in them are the
-cluster's, below 0.
+``time_epoch``, in the order in which the cluster took it in; a decision's line (EV20) tells the
+cluster's own time without rounding (``cluster_time``); and the line of the controller's start
+(EV26) holds the data centre (``profile``, ``catalog``, ``boot_s``, see `deploy.eventlog.world`). Of
+what an earlier life left, EV35 and EV36 follow it (see `deploy.eventlog.restored`); times in them
+are the cluster's, below 0. Where the clock asked again and again and the answer stayed to keep, one
+line (EV45) tells of all these decisions (see `deploy.eventlog.keeps`).
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 from env.errors import EventLogError
+from env.log_parts import parts_of
+from env.moments import parse_moment
 
 Event = dict[str, str]
 """One line: ``time``, ``code``, ``description`` and the event's keys."""
@@ -46,8 +55,8 @@ class EventCode(StrEnum):
     SHADOW_DECISION = "EV21"  # as EV20: what the policy in the shadow would have done
     SPAWN_FAILED = "EV22"  # worker_id, reason
     WORKER_LOST = "EV23"  # worker_id, reason
-    TASK_REQUEUED = "EV24"  # request_id, worker_id, task_id, attempts, reason
-    REQUEST_FAILED = "EV25"  # request_id, attempts, error_message
+    TASK_REQUEUED = "EV24"  # request_id, worker_id, task_id, attempts, reason, error_message
+    REQUEST_FAILED = "EV25"  # request_id, attempts, reason (of an attempt: its ids, error_message)
     CONTROLLER_STARTED = "EV26"  # controller_id, policy, fallback, mode, preference, jobs, workers
     WORKER_ADOPTED = "EV27"  # name, worker_id, flavor, node, request_id, task_id
     ORPHAN_REMOVED = "EV28"  # name, worker_id
@@ -60,6 +69,11 @@ class EventCode(StrEnum):
     JOB_RESTORED = "EV35"  # request_id, input_video, bitrate, speed, arrival, attempts
     WORKER_RESTORED = "EV36"  # name, worker_id, flavor, node, spawned_at, registered, draining
     WORKER_RETIRING = "EV37"  # worker_id (busy, ordered to end after its job; EV33 follows)
+    DECISIONS_REPEATED = "EV45"  # repeated, source, reason, epochs, observations
+    LINES_LOST = "EV46"  # lines, since (that could not be written before this one)
+    LOG_CONTINUED = "EV47"  # log, part (the first line of a part)
+    LINE_REPEATED = "EV48"  # repeats (a code), and the keys of that code
+    ATTEMPT_SUPERSEDED = "EV49"  # request_id, worker_id, task_id, error_message
 
 
 _TASK: Final = ("request_id", "worker_id", "task_id")
@@ -81,8 +95,8 @@ EVENT_KEYS: Final[Mapping[EventCode, tuple[str, ...]]] = {
     EventCode.SHADOW_DECISION: _DECISION,
     EventCode.SPAWN_FAILED: ("worker_id", "reason"),
     EventCode.WORKER_LOST: ("worker_id", "reason"),
-    EventCode.TASK_REQUEUED: (*_TASK, "attempts", "reason"),
-    EventCode.REQUEST_FAILED: ("request_id", "attempts", "error_message"),
+    EventCode.TASK_REQUEUED: (*_TASK, "attempts", "reason", "error_message"),
+    EventCode.REQUEST_FAILED: ("request_id", "attempts", "reason"),
     EventCode.CONTROLLER_STARTED: (
         "controller_id",
         "policy",
@@ -118,6 +132,11 @@ EVENT_KEYS: Final[Mapping[EventCode, tuple[str, ...]]] = {
         "draining",
     ),
     EventCode.SHADOW_COST: ("policy", "against", "ratio", "low", "high", "requests"),
+    EventCode.DECISIONS_REPEATED: ("repeated", "source", "reason", "epochs", "observations"),
+    EventCode.LINES_LOST: ("lines", "since"),
+    EventCode.LOG_CONTINUED: ("log", "part"),
+    EventCode.LINE_REPEATED: ("repeats",),
+    EventCode.ATTEMPT_SUPERSEDED: (*_TASK, "error_message"),
 }
 """The keys that a line of each code has, in their order; other keys may follow on our codes."""
 
@@ -126,31 +145,100 @@ ADDED_KEYS: Final[Mapping[EventCode, frozenset[str]]] = {
 }
 """What ours adds to lines of the existing system's codes."""
 
+_DESCRIPTIONS: Final[Mapping[EventCode, str]] = {
+    EventCode.REQUEST_RECEIVED: "Request received",
+    EventCode.WORKER_CREATED: "Runner created",
+    EventCode.TASK_ASSIGNED: "Task assigned",
+    EventCode.TASK_STARTED: "Task started",
+    EventCode.FILE_DOWNLOADED: "File dowloaded",  # so it is written in the existing system
+    EventCode.TRANSCODING_COMPLETED: "Transcoding completed",
+    EventCode.FILE_UPLOADED: "File uploaded",
+    EventCode.WORKER_DESTROYED: "Runner destroyed",
+    EventCode.TRANSCODING_ERROR: "Transcoding error",
+    EventCode.STORAGE_ERROR: "Storage error",
+    EventCode.WORKER_REGISTERED: "Runner registered",
+}
+
+
+def description_of(code: EventCode) -> str:
+    """What a line of this code has as its description: the existing system's words, or ours."""
+    return _DESCRIPTIONS.get(code) or code.name.replace("_", " ").capitalize()
+
 
 def read_events(path: Path) -> Iterator[tuple[int, Event]]:
-    """The events of a log with the numbers of their lines (from 1), in the file's order.
+    """The events of a log, with the parts that continue it, in order.
 
-    Empty lines are passed over. A last line without its end (the controller was killed, or is
-    about to write more) is left out if it is not whole.
+    Each comes with the number of its line, from 1; the parts are counted on (`place_of` tells
+    file and line). Empty lines are passed over. A last line without its end (the controller was
+    killed, or is about to write more) is left out if it is not whole. What older logs called
+    otherwise has the name of today, and a line that was written as a repetition (EV48) comes as
+    what it repeats.
 
     Raises:
-        EventLogError: the file cannot be read, or a line is no event; names the line.
+        EventLogError: a file cannot be read, or a line is no event; names the file and line.
+    """
+    before = 0
+    cut_off = ""
+    for part in parts_of(path):
+        if cut_off:
+            raise EventLogError(f"{cut_off}: not a JSON object")
+        number = 0
+        for number, event in read_file(part):
+            if event is None:
+                cut_off = f"{part}, line {number}"
+            elif event:
+                yield before + number, _as_today(event)
+        before += number
+
+
+def read_file(path: Path) -> Iterator[tuple[int, Event | None]]:
+    """The lines of one file of a log as they are written, with their numbers, from 1.
+
+    An empty line comes as an empty event, a last one that is not whole as none.
+
+    Raises:
+        EventLogError: as `read_events`.
     """
     try:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
                 if not line.strip():
+                    yield number, {}
                     continue
                 where = f"{path}, line {number}"
                 try:
                     record = json.loads(line)
                 except (ValueError, RecursionError):  # not JSON, not UTF-8, nested without end
                     if not line.endswith(b"\n"):
+                        yield number, None
                         return
                     raise EventLogError(f"{where}: not a JSON object") from None
                 yield number, _checked(record, where)
     except OSError as error:
         raise EventLogError(f"cannot read {path}: {error.strerror}") from error
+
+
+def place_of(path: Path, number: int) -> str:
+    """File and line of a number that `read_events` gave, for messages."""
+    for part in parts_of(path):
+        try:
+            with part.open("rb") as lines:
+                length = sum(1 for _ in lines)
+        except OSError:
+            break
+        if number <= length:
+            return f"{part}, line {number}"
+        number -= length
+    return f"{path}, line {number}"
+
+
+def event_moment(event: Event) -> float:
+    """When an event happened, seconds since the epoch; logs of any age.
+
+    Raises:
+        ValueError: its time is none.
+    """
+    return parse_moment(event.get("time_epoch") or event["time"])
 
 
 def _checked(record: object, where: str) -> Event:
@@ -165,19 +253,9 @@ def _checked(record: object, where: str) -> Event:
     return record
 
 
-def parse_moment(text: str) -> float:
-    """Seconds of a moment given as seconds since the epoch or in ISO 8601.
-
-    An ISO moment without a time zone is taken as local time. Empty is not a number
-    (it did not happen).
-
-    Raises:
-        ValueError: the text is neither.
-    """
-    text = text.strip()
-    if not text:
-        return math.nan
-    try:
-        return float(text)
-    except ValueError:
-        return datetime.fromisoformat(text).timestamp()
+def _as_today(event: Event) -> Event:
+    if event["code"] == EventCode.LINE_REPEATED:
+        return event | {"code": event.get("repeats", EventCode.LINE_REPEATED)}
+    if event["code"] == EventCode.REQUEST_FAILED and "reason" not in event:
+        return event | {"reason": event.get("error_message", "")}
+    return event

@@ -144,13 +144,18 @@ def read_scenario(
 
 
 def read_rows(
-    source: Path | Traversable, movie_name: Callable[[str], str]
+    source: Path | Traversable,
+    movie_name: Callable[[str], str],
+    on_bad_row: Callable[[str], None] | None = None,
 ) -> tuple[list[Request], list[str]]:
     """The requests and the comment lines (without the ``#``) of a scenario file.
 
     Args:
         source: the file.
         movie_name: gives the name to ask for, or raises a `DaCircoError`.
+        on_bad_row: is told of each row of four fields with a bad value (file, line, value and
+            what is allowed), which is left out; its delay counts, if that can be read, so that
+            the rows after it keep their times. By default the first one is an error.
 
     Raises:
         ScenarioError: as `read_scenario`.
@@ -177,7 +182,10 @@ def read_rows(
                 )
             )
         except (ValueError, csv.Error, DaCircoError) as error:
-            raise ScenarioError(f"{source}, line {number}: {error}") from error
+            message = f"{source}, line {number}: {error}"
+            if on_bad_row is None:
+                raise ScenarioError(message) from error
+            on_bad_row(message)
     if not requests:
         raise ScenarioError(f"{source}: no request; a row is delay,movie,bitrate,speed")
     return requests, notes
@@ -223,15 +231,16 @@ def _delay(text: str) -> Decimal:
 
 def _bitrate(text: str) -> int:
     try:
-        bitrate = int(text)
-    except ValueError:
-        bitrate = 0
-    if not MIN_BITRATE_KBPS <= bitrate <= MAX_BITRATE_KBPS:
+        number = Decimal(text)
+        good = MIN_BITRATE_KBPS <= number <= MAX_BITRATE_KBPS and number == int(number)
+    except InvalidOperation:
+        good = False
+    if not good:
         raise ValueError(
             f"bitrate {text!r} is not a whole number from {MIN_BITRATE_KBPS} "
             f"to {MAX_BITRATE_KBPS} (kbit/s)"
         )
-    return bitrate
+    return int(number)  # 7000.0 is 7000
 
 
 def _speed(text: str) -> Speed:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Final
 
 from env.errors import EventLogError
-from env.event_log import EVENT_KEYS, Event, EventCode, parse_moment, read_events
+from env.event_log import EVENT_KEYS, Event, EventCode, event_moment, place_of, read_events
+from env.moments import epoch_text
 
 Row = dict[str, str]
-"""Cells of a table by column; times as the log writes them; what is not known is missing."""
+"""Cells of a table by column; times in seconds since the epoch; what is not known is missing."""
 
 _STEPS: Final[Mapping[str, str]] = {
     EventCode.TASK_ASSIGNED: "time_assigned",
@@ -43,11 +45,13 @@ class History:
         requests: ``request_id``, ``input_video``, ``bitrate``, ``speed``, ``time_received``.
         finished: of each request whose result was uploaded, the task that did it (the last, if
             more than one): ``request_id``, ``worker_id``, ``task_id`` and the times of its steps.
+        begin: moment of the first event of these, none if there is none.
     """
 
     workers: dict[str, Row] = field(default_factory=dict)
     requests: dict[str, Row] = field(default_factory=dict)
     finished: dict[str, Row] = field(default_factory=dict)
+    begin: float | None = None
     _tasks: dict[str, Row] = field(default_factory=dict)
     _destroyed: set[str] = field(default_factory=set)
 
@@ -60,45 +64,49 @@ class History:
         if event["code"] not in _READ:
             return
         code = EventCode(event["code"])
-        parse_moment(event["time"])
+        moment = event_moment(event)
+        if not isfinite(moment):
+            raise ValueError(f"{event['time']!r} is no time")
+        time = epoch_text(moment)
+        self.begin = moment if self.begin is None else self.begin
         for key in EVENT_KEYS[code]:
             if key not in event:
                 raise ValueError(f"the key {key!r} is missing")
         if code in _ABOUT_WORKERS:
-            self._about_worker(code, event)
+            self._about_worker(code, event, time)
         elif code is EventCode.REQUEST_RECEIVED:
             keys = ("request_id", "input_video", "bitrate", "speed")
             self.requests[event["request_id"]] = {key: event[key] for key in keys} | {
-                "time_received": event["time"]
+                "time_received": time
             }
         else:
-            self._step(code, event)
+            self._step(code, event, time)
 
-    def _about_worker(self, code: EventCode, event: Event) -> None:
+    def _about_worker(self, code: EventCode, event: Event, time: str) -> None:
         worker_id = event["worker_id"]
         worker = self.workers.setdefault(worker_id, {"worker_id": worker_id})
         for key in ("name", "node", "cpus", "memory"):
             if event.get(key):
                 worker[key] = event[key]
         if code is EventCode.WORKER_CREATED:
-            worker["time_created"] = event["time"]
+            worker["time_created"] = time
         elif code is EventCode.WORKER_REGISTERED:
-            worker["time_registered"] = event["time"]
+            worker["time_registered"] = time
         elif code in _ENDS and worker_id not in self._destroyed:
-            worker["time_destroyed"] = event["time"]
+            worker["time_destroyed"] = time
             if code is EventCode.WORKER_DESTROYED:
                 self._destroyed.add(worker_id)
 
-    def _step(self, code: EventCode, event: Event) -> None:
+    def _step(self, code: EventCode, event: Event, time: str) -> None:
         ids = {key: event[key] for key in ("request_id", "worker_id", "task_id")}
         task = self._tasks.setdefault(event["task_id"], ids)
-        task[_STEPS[code]] = event["time"]
+        task[_STEPS[code]] = time
         if code is EventCode.FILE_UPLOADED:
             self.finished[event["request_id"]] = task
 
 
 def read_history(path: Path) -> History:
-    """What an event log tells of its workers and requests.
+    """What an event log, with its parts, tells of its workers and requests.
 
     Raises:
         EventLogError: the file cannot be read, or a line is no event; names the line.
@@ -108,5 +116,5 @@ def read_history(path: Path) -> History:
         try:
             history.take(event)
         except ValueError as error:
-            raise EventLogError(f"{path}, line {number}: {error}") from error
+            raise EventLogError(f"{place_of(path, number)}: {error}") from error
     return history

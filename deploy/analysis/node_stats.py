@@ -1,15 +1,15 @@
-"""``dacirco_get_node_stats``: the load of each request's node while it was transcoded."""
+"""``dacirco_get_node_stats``: load and memory of each request's node while it was transcoded."""
 
 from __future__ import annotations
 
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy.analysis.prometheus import PORT, NodeLoad, Prometheus
+from deploy.analysis.prometheus import PORT, Extent, Prometheus
 from deploy.analysis.tables import (
     NODE_STATS_ENDING,
     REQUESTS_ENDING,
@@ -19,9 +19,15 @@ from deploy.analysis.tables import (
 )
 from env.command import CommandParser, run_command
 from env.errors import DaCircoError
-from env.event_log import parse_moment
+from env.moments import parse_moment
 
-ADDED_COLUMNS: Final = ("name", "node", "min_node_load1", "avg_node_load1", "max_node_load1")
+_KINDS: Final = ("min", "avg", "max")
+LOAD, MEMORY = "load1", "used_mem"
+ADDED_COLUMNS: Final = (
+    "name",
+    "node",
+    *(f"{quantity}_{kind}" for quantity in (LOAD, MEMORY) for kind in _KINDS),
+)
 _START, _END = "time_file_downloaded", "time_transcoding_done"
 
 
@@ -32,18 +38,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> None:
     with Prometheus(options.prometheus_server) as prometheus:
-        print(add_node_stats(options.file, prometheus))
+        memory = not options.disable_memory_stats
+        print(add_node_stats(options.file, prometheus, memory=memory))
 
 
-def add_node_stats(path: Path, prometheus: Prometheus) -> Path:
-    """Write the table of requests with the load of their nodes; return its path.
+def add_node_stats(path: Path, prometheus: Prometheus, *, memory: bool = True) -> Path:
+    """Write the table of requests with load and memory of their nodes; return its path.
 
     The cells of a request stay empty where its worker or node is not known or Prometheus has
     no sample; how many these are is told on standard error.
 
     Args:
         path: ``...-ok-requests.csv``; ``...-workers.csv`` must lie beside it.
-        prometheus: has `node_load1` of the nodes.
+        prometheus: has the figures of the nodes' exporters.
+        memory: ask for the memory, too.
 
     Raises:
         DaCircoError: a table cannot be read or written, or Prometheus cannot be asked.
@@ -55,29 +63,31 @@ def add_node_stats(path: Path, prometheus: Prometheus) -> Path:
     needed = ("worker_id", "name", "node")
     _, workers = read_table(path.with_name(run + WORKERS_ENDING), needed)
     by_id = {worker["worker_id"]: worker for worker in workers}
-    without: dict[str, int] = {}
+    asked = {LOAD: prometheus.load} | ({MEMORY: prometheus.used_memory} if memory else {})
+    without: dict[tuple[str, str], int] = {}
     for number, request in enumerate(requests, start=1):
         worker = by_id.get(request["worker_id"], {})
         node = worker.get("node", "")
         request.update(name=worker.get("name", ""), node=node)
         start, end = (_moment(request[column], path, number) for column in (_START, _END))
-        load = prometheus.load(node, start, end) if node and not math.isnan(end - start) else None
-        if load is None:
-            without[node] = without.get(node, 0) + 1
-        else:
-            request.update(_cells(load))
+        known = node and not math.isnan(end - start)
+        for quantity, ask in asked.items():
+            extent = ask(node, start, end) if known else None
+            if extent is None:
+                without[quantity, node] = without.get((quantity, node), 0) + 1
+            else:
+                request.update(_cells(quantity, extent))
     _warn(without, prometheus.url)
     out = path.with_name(run + NODE_STATS_ENDING)
     kept = [column for column in columns if column not in ADDED_COLUMNS]
-    write_table(out, (*kept, *ADDED_COLUMNS), requests)
+    added = [name for name in ADDED_COLUMNS if memory or not name.startswith(MEMORY)]
+    write_table(out, (*kept, *added), requests)
     return out
 
 
-def _cells(load: NodeLoad) -> dict[str, str]:
+def _cells(quantity: str, extent: Extent) -> dict[str, str]:
     return {
-        "min_node_load1": f"{load.minimum:.6g}",
-        "avg_node_load1": f"{load.average:.6g}",
-        "max_node_load1": f"{load.maximum:.6g}",
+        f"{quantity}_{kind}": f"{value:.6g}" for kind, value in zip(_KINDS, extent, strict=True)
     }
 
 
@@ -88,20 +98,23 @@ def _moment(text: str, path: Path, row: int) -> float:
         raise DaCircoError(f"{path}, row {row}: {text!r} is not a time") from error
 
 
-def _warn(without: dict[str, int], url: str) -> None:
-    if without:
+def _warn(without: Mapping[tuple[str, str], int], url: str) -> None:
+    for quantity in (LOAD, MEMORY):
         nodes = ", ".join(
-            f"{count} on {node or 'a node that is not known'}" for node, count in without.items()
+            f"{count} on {node or 'a node that is not known'}"
+            for (lacking, node), count in without.items()
+            if lacking == quantity
         )
-        print(f"no node_load1 at {url} for some requests: {nodes}", file=sys.stderr)
+        if nodes:
+            print(f"no {quantity} at {url} for some requests: {nodes}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="dacirco_get_node_stats",
         description="Add to a table of finished requests the name and node of the worker and "
-        "the minimum, average and maximum of node_load1 on that node while the video was "
-        "transcoded; written as ...-ok-requests-node-stats.csv.",
+        "the minimum, average and maximum of node_load1 and of the used memory (GB) on that node "
+        "while the video was transcoded; written as ...-ok-requests-node-stats.csv.",
     )
     parser.add_argument(
         "file", type=Path, metavar="FILE", help="...-ok-requests.csv of dacirco_process_logs"
@@ -112,6 +125,9 @@ def _parser() -> argparse.ArgumentParser:
         default="controller",
         metavar="SERVER",
         help=f"HOST, HOST:PORT or URL of Prometheus; the port is {PORT} by default (%(default)s)",
+    )
+    parser.add_argument(
+        "--disable-memory-stats", action="store_true", help="do not ask for the memory"
     )
     return parser
 

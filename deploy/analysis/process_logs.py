@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from datetime import UTC
 from pathlib import Path
 
 from deploy.analysis.history import read_history
@@ -15,10 +16,11 @@ from deploy.analysis.tables import (
     WORKER_COLUMNS,
     WORKER_STEPS,
     WORKERS_ENDING,
-    with_time_differences,
+    with_times,
     write_table,
 )
 from env.command import CommandParser, run_command
+from env.moments import local_offset
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,8 +36,9 @@ def _run(options: argparse.Namespace) -> None:
 def process_log(path: Path) -> tuple[Path, Path]:
     """Write the tables beside the log; return their paths, that of the workers first.
 
-    A request that was received in an earlier log (the controller was started anew in between)
-    is left out, and counted on standard error.
+    Times are dates with an offset from UTC: that of local time when the log begins, also beyond
+    a clock change. A request that was received in an earlier log (the controller was started anew
+    in between) is left out, and counted on standard error.
 
     Raises:
         EventLogError: the log cannot be read.
@@ -44,13 +47,14 @@ def process_log(path: Path) -> tuple[Path, Path]:
     history = read_history(path)
     workers = path.with_name(path.stem + WORKERS_ENDING)
     requests = path.with_name(path.stem + REQUESTS_ENDING)
+    zone = UTC if history.begin is None else local_offset(history.begin)
     write_table(
         workers,
         WORKER_COLUMNS,
-        (with_time_differences(row, WORKER_STEPS) for row in history.workers.values()),
+        (with_times(row, WORKER_STEPS, zone) for row in history.workers.values()),
     )
     finished = [
-        with_time_differences(request | history.finished[request_id], REQUEST_STEPS)
+        with_times(request | history.finished[request_id], REQUEST_STEPS, zone)
         for request_id, request in history.requests.items()
         if request_id in history.finished
     ]
@@ -65,10 +69,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="dacirco_process_logs",
         description="Write tc-events-XY-workers.csv and tc-events-XY-ok-requests.csv (the "
-        "requests that were finished) beside an event log. Times are as in the log, "
-        "a timediff is the seconds since the event before.",
+        "requests that were finished) beside an event log. Times are dates with their offset from "
+        "UTC, a timediff is the time since the event before, as pandas writes a timedelta.",
     )
-    parser.add_argument("file", type=Path, metavar="FILE", help="event log, tc-events-XY.txt")
+    parser.add_argument(
+        "file",
+        type=Path,
+        metavar="FILE",
+        help="event log, tc-events-XY.txt; the parts that continue it are read with it",
+    )
     return parser
 
 

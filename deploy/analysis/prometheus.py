@@ -14,8 +14,11 @@ PORT: Final = 9090
 EXPORTER_PORT: Final = 9100
 """Where the node exporter of a node answers; part of its name in Prometheus."""
 TIMEOUT_S: Final = 30.0
+MEMORY_STEP_S: Final = 10
+BYTES_OF_GB: Final = 10**9
 
 _NODE_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?")
+_KUBERNETES_WORKER: Final = re.compile(r"k8s-worker([0-9]+)")
 _SERVER: Final = re.compile(
     r"(https?://)?([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?P<port>:[0-9]+)?(/[^?#\s]*)?"
 )
@@ -25,8 +28,8 @@ class PrometheusError(DaCircoError):
     """Prometheus cannot be asked, or answers with an error."""
 
 
-class NodeLoad(NamedTuple):
-    """`node_load1`, the mean number of runnable processes over a minute."""
+class Extent(NamedTuple):
+    """Minimum, average and maximum of a quantity over a stretch of time."""
 
     minimum: float
     average: float
@@ -59,18 +62,41 @@ class Prometheus:
     def __exit__(self, *_error: object) -> None:
         self._session.close()
 
-    def load(self, node: str, start_s: float, end_s: float) -> NodeLoad | None:
-        """The load of a node between two moments, seconds since the epoch.
+    def load(self, node: str, start_s: float, end_s: float) -> Extent | None:
+        """`node_load1` of a node (the mean number of runnable processes over a minute).
 
-        None if Prometheus has no sample of it there.
+        Args:
+            node: its name.
+            start_s: where the stretch begins, seconds since the epoch; its length counts in
+                whole seconds, rounded up.
+            end_s: where it ends.
+
+        Returns:
+            None if Prometheus has no sample there.
 
         Raises:
             PrometheusError: the node's name is none, or Prometheus does not answer.
         """
-        if not _NODE_NAME.fullmatch(node):
-            raise PrometheusError(f"{node!r} is not the name of a node")
-        stretch_ms = max(1, math.ceil((end_s - start_s) * 1000))
-        samples = f'node_load1{{instance="{node}:{EXPORTER_PORT}"}}[{stretch_ms}ms]'
+        load = f"node_load1{{{_instance(node)}}}"
+        return self._extent(f"{load}[{_seconds(start_s, end_s)}s]", end_s)
+
+    def used_memory(self, node: str, start_s: float, end_s: float) -> Extent | None:
+        """Memory that is in use on a node, GB (10^9 bytes): all but free, buffers and cached.
+
+        Arguments, result and errors as of `load`. The difference of four series is worked out
+        every 10 s.
+        """
+        instance = _instance(node)
+        total, *rest = (
+            f"node_memory_{name}_bytes{{{instance}}}"
+            for name in ("MemTotal", "MemFree", "Buffers", "Cached")
+        )
+        used = " - ".join((total, *rest))
+        window = f"[{_seconds(start_s, end_s)}s:{MEMORY_STEP_S}s]"
+        extent = self._extent(f"({used}){window}", end_s)
+        return None if extent is None else Extent(*(value / BYTES_OF_GB for value in extent))
+
+    def _extent(self, samples: str, end_s: float) -> Extent | None:
         # One figure, be there several series: two jobs may scrape the same exporter.
         values = [
             self._query(f"{function}({function}_over_time({samples}))", end_s)
@@ -78,7 +104,7 @@ class Prometheus:
         ]
         if any(value is None or math.isnan(value) for value in values):
             return None
-        return NodeLoad(*(value for value in values if value is not None))
+        return Extent(*(value for value in values if value is not None))
 
     def _query(self, expression: str, moment_s: float) -> float | None:
         try:
@@ -101,3 +127,21 @@ class Prometheus:
             raise PrometheusError(
                 f"{self.url} does not answer as Prometheus does (HTTP {reply.status_code})"
             ) from error
+
+
+def _instance(node: str) -> str:
+    """Which exporter tells of a node; a Kubernetes worker's VM is asked for by its host's name.
+
+    Raises:
+        PrometheusError: the node's name is none.
+    """
+    if not _NODE_NAME.fullmatch(node):
+        raise PrometheusError(f"{node!r} is not the name of a node")
+    worker = _KUBERNETES_WORKER.fullmatch(node)
+    host = node if worker is None else f"compute{worker[1]}"
+    return f'instance="{host}:{EXPORTER_PORT}"'
+
+
+def _seconds(start_s: float, end_s: float) -> int:
+    # Microseconds: a float's last digits must not make a second more.
+    return max(1, math.ceil(round(end_s - start_s, 6)))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import tzinfo
+from math import isnan, nan
 from pathlib import Path
 from typing import Final
 
 from env.errors import DaCircoError
-from env.event_log import parse_moment
+from env.moments import duration_text, parse_moment, text_with_offset
 from env.textfile import read_lines, write_atomically
 
 WORKERS_ENDING: Final = "-workers.csv"
@@ -58,18 +60,23 @@ REQUEST_STEPS: Final = (
 )
 
 
-def with_time_differences(row: Mapping[str, str], steps: Sequence[str]) -> dict[str, str]:
-    """The row with ``timediff_STEP``: seconds since the step before that happened.
+def with_times(row: Mapping[str, str], steps: Sequence[str], zone: tzinfo) -> dict[str, str]:
+    """The row with its times as dates, and ``timediff_STEP``: the time since the step before.
 
-    Empty where the step, or all steps before it, did not happen.
+    Args:
+        row: its ``time_STEP`` are seconds since the epoch; empty or missing for a step that did
+            not happen. A timediff is empty where the step, or all before it, did not happen.
+        steps: in order.
+        zone: of the dates. One for a whole table, also over a clock change: pandas reads no
+            column of several.
     """
     result = dict(row)
-    before = ""
+    before = nan
     for step in steps:
-        time = row.get(f"time_{step}", "")
-        if time and before:
-            result[f"timediff_{step}"] = f"{parse_moment(time) - parse_moment(before):.6f}"
-        before = time or before
+        moment = parse_moment(row.get(f"time_{step}", ""))
+        result[f"time_{step}"] = text_with_offset(moment, zone)
+        result[f"timediff_{step}"] = duration_text(moment - before)
+        before = before if isnan(moment) else moment
     return result
 
 

@@ -13,6 +13,7 @@ from deploy.ffmpeg import BadVideoError, probe
 from deploy.store.records import JobState
 from deploy.store.store import Store
 from env.event_log import EventCode, read_events
+from env.log_parts import logs_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def judge(
         records = {job_id: record for job_id in ids if (record := store.job(job_id))}
     finally:
         store.close()
-    logs = sorted(data.path.glob("tc-events-*[0-9].txt"))
+    logs = logs_in(data.path)
     uploads = Counter(
         event["request_id"]
         for log in logs

@@ -15,7 +15,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from deploy.clients.job_api import KEY_VARIABLE, ApiAwayError, ApiError, JobApi
 from deploy.clients.printable import printable
-from deploy.clients.scenario_file import generate_jobs, read_jobs
+from deploy.clients.scenario_file import (
+    JobFile,
+    add_strict_option,
+    complaint,
+    generate_jobs,
+    read_jobs,
+)
 from env.command import CommandParser, port_number, run_command, whole_number
 from env.errors import DaCircoError
 from env.jobs import Request
@@ -31,15 +37,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> None:
     if options.file is not None:
-        jobs = read_jobs(options.file)
+        given = read_jobs(options.file, strict=options.strict)
     else:
         seed = secrets.randbelow(_MAX_SEED) if options.seed is None else options.seed
-        jobs = generate_jobs(options.number, seed, SAVED_AS)
+        given = JobFile(generate_jobs(options.number, seed, SAVED_AS))
+    jobs = given.jobs
     with JobApi(options.target, options.port) as api:
         failed = play(api, jobs, debug=options.debug)
     print(f"{len(jobs) - failed} of {len(jobs)} jobs were accepted")
-    if failed:
-        raise DaCircoError(f"{failed} of {len(jobs)} jobs were not accepted, see above")
+    if wrong := complaint(given, failed, "were not accepted"):
+        raise DaCircoError(wrong)
 
 
 def play(api: JobApi, jobs: Sequence[Request], *, debug: bool = False) -> int:
@@ -109,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seed", type=_seed, help="generate the same jobs each time (default: others each time)"
     )
+    add_strict_option(parser)
     parser.add_argument("-d", "--debug", action="store_true", help="tell the id of each job")
     return parser
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deploy.clients.job_api import ENDED_JOB, KEY_VARIABLE, ApiAwayError, ApiError, JobApi
 from deploy.clients.printable import printable
-from deploy.clients.scenario_file import read_jobs
+from deploy.clients.scenario_file import add_strict_option, complaint, read_jobs
 from env.command import CommandParser, port_number, positive_seconds, run_command
 from env.errors import DaCircoError
 from env.jobs import Request
@@ -22,7 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    jobs = read_jobs(options.file)
+    given = read_jobs(options.file, strict=options.strict)
+    jobs = given.jobs
     failed = 0
     with JobApi(options.api_server, options.api_port) as api:
         for number, job in enumerate(jobs, start=1):
@@ -34,8 +35,8 @@ def _run(options: argparse.Namespace) -> None:
             failed += outcome != "Completed"
             took = f"{time.monotonic() - begin:.1f} s"
             print(printable(f"{number}/{len(jobs)} {job.movie}: {outcome} ({took})"), flush=True)
-    if failed:
-        raise DaCircoError(f"{failed} of {len(jobs)} jobs were not completed, see above")
+    if wrong := complaint(given, failed, "were not completed"):
+        raise DaCircoError(wrong)
 
 
 def run_one(api: JobApi, job: Request, poll_interval_s: float, patience_s: float) -> str:
@@ -101,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="how long the server may be away while a job runs (%(default)s)",
     )
+    add_strict_option(parser)
     return parser
 
 

@@ -19,6 +19,7 @@ from deploy.embedded.service import EmbeddedService
 from deploy.embedded.settings import LOOPBACK, EmbeddedSettings
 from env.config import Profile
 from env.errors import DaCircoError
+from env.log_parts import logs_in
 from env.scenario import Scenario
 
 _POLL_S: Final = 0.5
@@ -86,7 +87,7 @@ def play_live(
         decisions = _decisions(service.controller_url)
     finally:
         service.stop()
-    (log,) = service.data.path.glob("tc-events-*[0-9].txt")
+    (log,) = logs_in(service.data.path)
     measurement = read_measurement(log, sampler.samples, start, profile, settings.preference)
     return LiveRun(measurement, decisions, failed)
 

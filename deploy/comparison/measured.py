@@ -11,7 +11,7 @@ from deploy.comparison.usage import Sample
 from env.cluster import Cluster
 from env.config import Profile
 from env.errors import DaCircoError
-from env.event_log import EventCode, read_events
+from env.event_log import EventCode, event_moment, read_events
 from env.level import Level
 from env.node import MIB_PER_GIB, MILLI
 
@@ -64,7 +64,7 @@ def read_measurement(
     workers: dict[str, str] = {}
     changes: list[tuple[float, str, int]] = []  # time, flavor, +1 or -1
     for _, event in read_events(log):
-        moment = max(0.0, float(event["time"]) - start)
+        moment = max(0.0, event_moment(event) - start)
         match event["code"]:
             case EventCode.REQUEST_RECEIVED:
                 received[event["request_id"]] = moment

@@ -142,8 +142,6 @@ async def running_controller(
 
         store = await asyncio.to_thread(Store, settings.store)
         stack.callback(store.close)
-        log = open_event_log(settings, clock)
-        stack.callback(log.close)
 
         http_socket = bind(settings.http_host, settings.http_port)
         stack.callback(http_socket.close)
@@ -182,7 +180,7 @@ async def running_controller(
         metrics.watch(scheduler.cluster)
         writer = Writer(store)
         stack.push_async_callback(writer.close)
-        conductor = Conductor(scheduler, writer, log, metrics, manager, clock, settings.patience)
+        conductor = Conductor(scheduler, writer, metrics, manager, clock, settings.patience)
         conductor.note(changes=[MetaChange(PREFERENCE, repr(preference))])
         stack.push_async_callback(conductor.workforce.close)
         conductor.follow_switches(switches)
@@ -222,7 +220,11 @@ async def running_controller(
             state=lambda: READY if controller.ready.is_set() else "waiting for the cloud",
         )
         background = controller.background
-        await stack.enter_async_context(background.running("outbox", conductor.send_out()))
+        # Not before all else stands: a start that fails must not use up one of the 99 names.
+        log = open_event_log(settings, clock)
+        stack.callback(log.close)
+        metrics.watch_log(lambda: log.lost)
+        await stack.enter_async_context(background.running("outbox", conductor.send_out(log)))
         stack.push_async_callback(_flush, conductor)
         add_service(server, service)
         await server.start()

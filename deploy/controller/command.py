@@ -13,6 +13,7 @@ from typing import Final, get_args
 
 from agents.loading import DEFAULT_FALLBACK
 from deploy.controller.settings import (
+    DEFAULT_EVENT_LOG_MIB,
     DEFAULT_HTTP_PORT,
     DEFAULT_PORT,
     DEFAULT_SCHEDULER,
@@ -31,6 +32,7 @@ from env.command import (
     positive_seconds,
     run_command,
     whole_number,
+    whole_number_or_none,
 )
 from env.config import PlacementName
 from env.errors import DaCircoError
@@ -113,6 +115,14 @@ def _add_service(group: argparse._ArgumentGroup) -> None:
         type=Path,
         metavar="FILE",
         help="event log (default: the first free tc-events-XY.txt in the working directory)",
+    )
+    group.add_argument(
+        "--event-log-max-mib",
+        type=whole_number_or_none,
+        default=DEFAULT_EVENT_LOG_MIB,
+        metavar="N",
+        help="a file of the event log that would grow beyond N MiB is continued beside it in "
+        "tc-events-XY_part0002.txt and so on; 0 for never (default: %(default)s)",
     )
     group.add_argument(
         "--stop-workers",
@@ -382,6 +392,7 @@ def settings_from(args: argparse.Namespace) -> Settings:
         storage=args.storage,
         workers_folder=args.workers_folder,
         event_log_file=args.event_log_file,
+        event_log_max_mib=args.event_log_max_mib,
         speed_up=args.speed_up,
         seed=args.seed,
         cores=args.cores,

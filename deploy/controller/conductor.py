@@ -20,6 +20,7 @@ from deploy.controller.journal import Line, changes_of, lines_of
 from deploy.controller.settings import Patience
 from deploy.controller.streams import Streams
 from deploy.controller.workforce import Workforce
+from deploy.eventlog.keeps import Keeps
 from deploy.eventlog.writer import EventLog
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.managers.base import (
@@ -53,6 +54,10 @@ from env.worker import WorkerState
 DEAF_S: Final = 5.0
 """A check of the deadlines that comes this much too late (wall seconds) blames nobody."""
 
+_DECIMALS: Final = 6
+_IN_TIME: Final = 0.1
+"""A tick is in time if it comes late by less than this share of the time between two."""
+
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -72,7 +77,6 @@ class Conductor:
     Args:
         scheduler: owns the state.
         writer: of the store.
-        log: the event log.
         metrics: counts what happens.
         manager: the cloud.
         clock: everybody's clock.
@@ -89,7 +93,6 @@ class Conductor:
         self,
         scheduler: Scheduler,
         writer: Writer,
-        log: EventLog,
         metrics: Metrics,
         manager: WorkerManager,
         clock: Clock,
@@ -100,8 +103,9 @@ class Conductor:
         self.jobs: dict[str, JobRecord] = {}
         self.workers: dict[str, WorkerRecord] = {}
         self.clock = clock
-        self.start = clock.time()
-        self._writer, self._log, self._patience = writer, log, patience
+        self.start = round(clock.time(), _DECIMALS)
+        self._writer, self._patience = writer, patience
+        self._keeps: Keeps | None = None
         self.workforce = Workforce(
             manager,
             spawn_refused=self.lost,
@@ -119,8 +123,8 @@ class Conductor:
 
     @property
     def now(self) -> float:
-        """Seconds since this life began."""
-        return self.clock.time() - self.start
+        """Seconds since this life began; whole microseconds, so that the event log is exact."""
+        return max(0.0, round(self.clock.time() - self.start, _DECIMALS))
 
     # -- events -----------------------------------------------------------------------
 
@@ -130,13 +134,15 @@ class Conductor:
         *,
         lines: Sequence[Line] = (),
         changes: Sequence[Change] = (),
+        at: float | None = None,
     ) -> asyncio.Future[None]:
-        """Let an event happen now.
+        """Let an event happen.
 
         Args:
             event: a method of the scheduler that waits for the time.
             lines: what the event log tells of the event itself, before its consequences.
             changes: what the event itself changes in the store.
+            at: when, seconds since this life began; default: now.
 
         Returns:
             Done when all that was asked for so far, this event included, is durable.
@@ -144,7 +150,7 @@ class Conductor:
         Raises:
             IllegalEventError: the event was refused; nothing has changed.
         """
-        now = self.now
+        now = self.now if at is None else at
         steps = event(now)
         moment = self.start + now
         self._watch(steps, now)
@@ -243,9 +249,12 @@ class Conductor:
                     deadlines.renew_all(now)
             checked = now
             self._check_deadlines(now)
-            self.handle(self.scheduler.tick)
+            # A tick that comes in time is one at the moment when it was due: what the clock asks
+            # while nothing happens is then regular, and the event log tells of it in few words.
+            in_time = self.scheduler.cluster.now < due <= now < due + period * _IN_TIME
+            self.handle(self.scheduler.tick, at=due if in_time else now)
             if now >= due:
-                due = now + period
+                due = round((due if in_time else now) + period, _DECIMALS)
             await asyncio.sleep(0)  # a policy that always wants to be woken starves nobody
 
     def _check_deadlines(self, now: float) -> None:
@@ -294,8 +303,9 @@ class Conductor:
                 known = self.workers[change.worker_id]
                 self.workers[change.worker_id] = replace(known, **change.values)
 
-    async def send_out(self) -> None:
-        """Let out what has become durable, in order, until cancelled."""
+    async def send_out(self, log: EventLog) -> None:
+        """Let out what has become durable, in order, and write it down, until cancelled."""
+        self._keeps = Keeps(log)
         while True:
             item = await self._outbox.get()
             try:
@@ -303,7 +313,7 @@ class Conductor:
             except Exception:  # the writer has told why; the state has gone on all the same
                 _LOGGER.error("going on with what the store does not hold: %s", item.steps)
             try:
-                self._release(item)
+                self._release(item, self._keeps)
             except Exception:
                 _LOGGER.exception("cannot carry out %s", item.steps)
             finally:
@@ -312,16 +322,22 @@ class Conductor:
     async def flush(self) -> None:
         """Wait until all that has happened is out."""
         await self._outbox.join()
+        if self._keeps is not None:
+            self._keeps.flush()
 
-    def _release(self, item: _Item) -> None:
+    def _write_down(self, item: _Item, keeps: Keeps) -> None:
+        told = [step for step in item.steps if not (isinstance(step, Decided) and step.routine)]
+        if not item.lines and keeps.fold(told, item.moment):
+            return
         cluster, policy = self.scheduler.cluster, self.scheduler.policy_name
-        for line in item.lines:
-            self._log.write(line[0], moment=item.moment, description="", **line[1])
+        lines = [line for step in told for line in lines_of(step, cluster, policy)]
+        for code, keys in (*item.lines, *lines):
+            keeps.write(code, item.moment, keys)
+
+    def _release(self, item: _Item, keeps: Keeps) -> None:
+        self._write_down(item, keeps)
         for step in item.steps:
             self.metrics.count(step)
-            if not (isinstance(step, Decided) and step.routine):
-                for code, keys in lines_of(step, cluster, policy):
-                    self._log.write(code, moment=item.moment, description="", **keys)
             match step:
                 case Spawn(worker_id, name, flavor, node):
                     self.workforce.spawn(SpawnOrder(worker_id, name, flavor, node))

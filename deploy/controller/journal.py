@@ -129,9 +129,12 @@ def lines_of(step: Step, cluster: Cluster, policy: str) -> list[Line]:
             return [(EventCode.FILE_UPLOADED, _task(job_id, worker_id, task_id))]
         case Requeued(job_id, worker_id, task_id, attempts, reason):
             why: Keys = {"attempts": attempts, "reason": reason}
+            why |= _attempt_failed(reason)
             return [(EventCode.TASK_REQUEUED, _task(job_id, worker_id, task_id) | why)]
-        case Failed(job_id, _, _, attempts, reason):
-            why = {"request_id": job_id, "attempts": attempts, "error_message": reason}
+        case Failed(job_id, worker_id, task_id, attempts, reason):
+            why = {"request_id": job_id, "attempts": attempts, "reason": reason}
+            if task_id:  # some jobs fail before anybody has tried them
+                why |= {"worker_id": worker_id, "task_id": task_id} | _attempt_failed(reason)
             return [(EventCode.REQUEST_FAILED, why)]
         case Placed(worker_id, node):
             return [(EventCode.WORKER_PLACED, {"worker_id": worker_id, "node": node})]
@@ -167,6 +170,11 @@ def decision_keys(decided: Decided, cluster: Cluster, policy: str) -> Keys:
         "policy": policy,
         "cluster_time": repr(decided.cluster_time),
     }
+
+
+def _attempt_failed(reason: str) -> Keys:
+    """What tells the existing readers that the attempt of this line came to nothing."""
+    return {"error_message": reason or "the attempt came to nothing"}
 
 
 def _task(job_id: str, worker_id: str, task_id: str) -> Keys:

@@ -12,7 +12,7 @@ import grpc.aio
 from deploy.clock import Clock
 from deploy.controller.settings import Settings
 from deploy.eventlog.config_file import write_config
-from deploy.eventlog.writer import EventLog
+from deploy.eventlog.writer import MIB, EventLog
 from deploy.listening import join_host_port
 from deploy.managers.environment import WorkerLink
 from deploy.storage.base import ObjectStorage
@@ -68,7 +68,12 @@ def open_event_log(settings: Settings, clock: Clock) -> EventLog:
     Raises:
         DaCircoError: it cannot be written.
     """
-    log = EventLog(Path(), path=settings.event_log_file, clock=clock.time)
+    log = EventLog(
+        Path(),
+        path=settings.event_log_file,
+        clock=clock.time,
+        max_bytes=settings.event_log_max_mib * MIB,
+    )
     parameters: dict[str, object] = {}
     for name in settings.__slots__:
         value = getattr(settings, name)

@@ -15,6 +15,8 @@ DEFAULT_SCHEDULER: Final = "minimize-workers"
 DEFAULT_PORT: Final = 50051
 DEFAULT_HTTP_PORT: Final = 9464
 """Where Prometheus exporters of applications usually listen."""
+DEFAULT_EVENT_LOG_MIB: Final = 64
+"""At most so large grows one file of the event log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ class Settings:
     storage: str | None = None
     workers_folder: Path = Path("workers")
     event_log_file: Path | None = None
+    event_log_max_mib: int = DEFAULT_EVENT_LOG_MIB
     speed_up: float = 1.0
     seed: int = 0
     cores: int | None = None

@@ -98,16 +98,21 @@ def run(arguments: Sequence[str], console: Console) -> None:
 def _print(report: Report, history: History, console: Console, limit: int) -> None:
     for line in (*report.warnings, *report.doubts):
         console.print(f"note: {line}", markup=False, style="yellow")
-    decisions, differing = len(report.decisions), report.differing
+    decisions, differing = report.total, report.differing
     rebuilt, wrong, unknown = report.states()
     console.print(
         f"{history.path}: {decisions} decisions, replayed with {report.policy}", markup=False
     )
+    if report.folded:
+        console.print(
+            f"{report.folded} of them stand in lines that tell of several: decisions to keep that "
+            "the clock asked for; each was rebuilt and asked again"
+        )
     console.print(
         f"states rebuilt exactly: {rebuilt}; not: {wrong}; without a recorded hash: {unknown}"
     )
     if decisions:
-        same = decisions - len(differing)
+        same = decisions - sum(c.times for c in differing)
         console.print(f"decided the same: {same} of {decisions} ({same / decisions:.1%})")
     if report.exact:
         console.print("the log is reproduced exactly", style="green")
@@ -145,6 +150,8 @@ def _differences(differing: Sequence[Comparison], history: History) -> Table:
         if s.draining:
             state += f", {s.draining} draining"
         state += f", {describe_preference(s.preference)}"
+        if c.times > 1:
+            state += f", and at {c.times - 1} ticks after it"
         table.add_row(
             str(c.line), clock(s.at), state, _explained(c.recorded), _explained(c.replayed)
         )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from agents.guard import DEADLINE, GuardLimits, fingerprint
 from agents.loading import live_policy
+from deploy.eventlog.keeps import chained
 from deploy.replay.rebuild import Rebuilder, Skipped
 from env.event_log import EventCode
 from env.labels import action_words
@@ -53,15 +54,16 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One decision.
+    """One decision, or several in a row of one line that were answered alike.
 
     Attributes:
-        line: of the log.
-        state: the cluster then.
+        line: of the log, counted through its parts.
+        state: the cluster then; at the first of several.
         recorded: what was decided.
         replayed: what the policy decides.
         rebuilt: whether the state's observation has the hash that the log tells; none if the
-            log tells none.
+            log tells none. A line that stands for several has one hash over all of them.
+        times: how many decisions these are.
     """
 
     line: int
@@ -69,6 +71,7 @@ class Comparison:
     recorded: Verdict
     replayed: Verdict
     rebuilt: bool | None
+    times: int = 1
 
 
 @dataclass
@@ -78,7 +81,8 @@ class Report:
     Attributes:
         policy: text of the policy that was asked.
         warnings: what is to be known of it, one line each.
-        decisions: in order.
+        decisions: in order, see `Comparison`.
+        folded: how many of them the log tells of in lines that stand for several.
         skipped: lines that could not be taken in.
         doubts: what cannot be told from this log.
     """
@@ -86,8 +90,14 @@ class Report:
     policy: str
     warnings: list[str]
     decisions: list[Comparison] = field(default_factory=list)
+    folded: int = 0
     skipped: list[Skipped] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        """How many decisions there are."""
+        return sum(c.times for c in self.decisions)
 
     @property
     def differing(self) -> list[Comparison]:
@@ -96,7 +106,9 @@ class Report:
 
     def states(self) -> tuple[int, int, int]:
         """How many states are rebuilt exactly, how many are not, of how many it is unknown."""
-        counts = Counter(c.rebuilt for c in self.decisions)
+        counts: Counter[bool | None] = Counter()
+        for c in self.decisions:
+            counts[c.rebuilt] += c.times
         return counts[True], counts[False], counts[None]
 
     @property
@@ -115,7 +127,10 @@ class Report:
 
     def by_action(self) -> Counter[tuple[str, str]]:
         """How often which action was recorded and which is replayed."""
-        return Counter((c.recorded.action, c.replayed.action) for c in self.decisions)
+        counts: Counter[tuple[str, str]] = Counter()
+        for c in self.decisions:
+            counts[c.recorded.action, c.replayed.action] += c.times
+        return counts
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -124,7 +139,8 @@ class Report:
             "policy": self.policy,
             "warnings": self.warnings,
             "doubts": self.doubts,
-            "decisions": len(self.decisions),
+            "decisions": self.total,
+            "folded": self.folded,
             "states": {"rebuilt": rebuilt, "differ": differ, "unknown": unknown},
             "exact": self.exact,
             "by_action": [
@@ -170,25 +186,55 @@ def replay(history: History, policy_spec: str, fallback_spec: str) -> Report:
     observer = Observer(cluster)
     row = np.zeros(observer.size, dtype=np.float32)
     same_policy = policy_spec == history.policy
+    run = _Run()
     for entry in rebuilder.run():
         recorded = _recorded(entry, history, cluster)
         if recorded is None:
             continue
-        rebuilt: bool | None = None
-        if entry.keys.get("observation"):
-            observer.write(row)
-            rebuilt = fingerprint(row) == entry.keys["observation"]
+        observer.write(row)
+        seen = fingerprint(row)
+        told = entry.keys.get("observation")
         clock.late = same_policy and recorded.reason == DEADLINE
         replayed = _verdict(policy.decide(cluster), cluster)
-        report.decisions.append(
-            Comparison(entry.line, _state(cluster), recorded, replayed, rebuilt)
+        found = Comparison(
+            entry.line, _state(cluster), recorded, replayed, seen == told if told else None
         )
+        if entry.epoch:
+            report.folded += 1
+            report.decisions += run.add(found, seen, entry)
+        else:
+            report.decisions.append(found)
     report.skipped = rebuilder.skipped
     return report
 
 
+class _Run:
+    """The decisions of one line, until the last tells whether all their states were rebuilt."""
+
+    def __init__(self) -> None:
+        self._found: list[Comparison] = []
+        self._seen = ""
+
+    def add(self, found: Comparison, seen: str, entry: Entry) -> list[Comparison]:
+        """Take in a decision and the hash of its observation; return all after the last."""
+        if entry.epoch == 1:
+            self._found, self._seen = [], ""
+        self._seen = chained(self._seen, seen)
+        if self._found and self._found[-1].replayed == found.replayed:
+            latest = self._found[-1]
+            self._found[-1] = replace(latest, times=latest.times + 1)
+        else:
+            self._found.append(found)
+        if entry.epoch < int(entry.keys["repeated"]):
+            return []
+        rebuilt = self._seen == entry.keys.get("observations")
+        return [replace(each, rebuilt=rebuilt) for each in self._found]
+
+
 def _recorded(entry: Entry, history: History, cluster: Cluster) -> Verdict | None:
     keys, code = entry.keys, entry.code
+    if code is EventCode.DECISIONS_REPEATED:
+        return Verdict("keep", keys.get("source", ""), keys.get("reason", ""))
     if code is EventCode.DECISION:
         words = f"{keys.get('action', '?')} {keys.get('flavor', '')}".strip()
         return Verdict(

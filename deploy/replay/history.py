@@ -15,8 +15,10 @@ from env.catalog import load_catalog
 from env.config import load_profile
 from env.cost import check_preference
 from env.errors import EventLogError
-from env.event_log import Event, EventCode, parse_moment, read_events
+from env.event_log import Event, EventCode, event_moment, place_of, read_events
 from env.jobs import SPEEDS, Request
+from env.log_parts import first_of
+from env.moments import microseconds
 from env.timing import TimingModel
 
 OLD_PROFILE: Final = "openstack"
@@ -38,12 +40,14 @@ class Entry:
         at: the cluster's time, seconds; exact where the log tells it, see `env.event_log`.
         code: what happened.
         keys: the line.
+        epoch: of a line that stands for several decisions (EV45), which one this is, from 1.
     """
 
     line: int
     at: float
     code: EventCode
     keys: Mapping[str, str]
+    epoch: int = 0
 
 
 @dataclass(frozen=True)
@@ -123,13 +127,17 @@ def read_history(
     """Read a log.
 
     Args:
-        path: ``tc-events-XY.txt``. Of a log to which several lives have written, the last.
+        path: ``tc-events-XY.txt``, which its parts follow. Of a log to which several lives have
+            written, the last.
         profile: name or path of the profile to rebuild with, instead of what the log tells.
         preference: w to ask at from start to end, instead of what the log tells.
 
     Raises:
         DaCircoError: the log, the profile, the catalog or the preference cannot be used.
     """
+    continued = first_of(path)
+    if continued is not None and continued.exists():
+        raise EventLogError(f"{path} continues {continued}: give that")
     lines = [(number, event) for number, event in read_events(path) if event["code"] in _KNOWN]
     if not lines:
         raise EventLogError(f"{path} holds no event")
@@ -140,7 +148,7 @@ def read_history(
         lines = lines[starts[-1] :]
     head = lines[0][1] if starts else {}
     doubts: list[str] = []
-    told = read_world(head, f"{path}, line {lines[0][0]}") if profile is None else None
+    told = read_world(head, place_of(path, lines[0][0])) if profile is None else None
     if told is None:
         told = _assumed(profile or OLD_PROFILE)
         if profile is None:
@@ -170,9 +178,17 @@ def read_history(
             f"{inherited[0]} jobs and {inherited[1]} workers came from an earlier life: of those "
             "the log does not tell all, so states are not rebuilt exactly"
         )
+    lost = sum(
+        int(_number(event, "lines", 0)) for _, event in lines if event["code"] == _LINES_LOST
+    )
+    if lost:
+        doubts.append(
+            f"{lost} lines could not be written (the disk was full): what is after them is not "
+            "rebuilt exactly"
+        )
     return History(
         path,
-        _entries(lines),
+        _entries(path, lines),
         told,
         w,
         head.get("policy", ""),
@@ -191,6 +207,7 @@ def _assumed(profile_name: str) -> World:
 
 _KNOWN: Final = frozenset(str(code) for code in EventCode)
 _RESTORED: Final = frozenset((EventCode.JOB_RESTORED, EventCode.WORKER_RESTORED))
+_LINES_LOST: Final = EventCode.LINES_LOST
 _EXACT: Final = _RESTORED | {EventCode.DECISION}
 """Lines that tell the cluster's own time."""
 _REMARKS: Final = frozenset(
@@ -202,6 +219,10 @@ _REMARKS: Final = frozenset(
         EventCode.WORKER_ADOPTED,
         EventCode.EVENT_REFUSED,
         EventCode.CONTROL_SWITCHED,
+        EventCode.LINES_LOST,
+        EventCode.LOG_CONTINUED,
+        EventCode.LINE_REPEATED,
+        EventCode.ATTEMPT_SUPERSEDED,
     )
 )
 """Lines of which the cluster knows nothing: written when they were, they move no time."""
@@ -214,10 +235,10 @@ def _number(keys: Mapping[str, str], key: str, default: float) -> float:
         raise EventLogError(f"{key} {keys[key]!r} is not a number") from None
 
 
-def _entries(lines: Sequence[tuple[int, Event]]) -> list[Entry]:
+def _entries(path: Path, lines: Sequence[tuple[int, Event]]) -> list[Entry]:
     """Each line with the cluster's time."""
-    exact = [_exact(event) for _, event in lines]
-    moments = [_moment(number, event) for number, event in lines]
+    moments = [_moment(path, number, event) for number, event in lines]
+    exact = _exact_times([event for _, event in lines], moments)
     known = [(m, e) for m, e in zip(moments, exact, strict=True) if e is not None]
     start = min((m - e for m, e in known), default=moments[0])
     entries: list[Entry] = []
@@ -226,15 +247,38 @@ def _entries(lines: Sequence[tuple[int, Event]]) -> list[Entry]:
         # All that one event brings about has one moment; one of its decisions tells it exactly.
         same = exact[i]
         for j in range(i + 1, len(lines)):
-            if same is not None or lines[j][1]["time"] != event["time"]:
+            if same is not None or moments[j] != moments[i]:
                 break
             same = exact[j]
-        if same is not None:
+        if event["code"] in _REMARKS:
+            pass
+        elif same is not None:
             at = max(at, same)
-        elif event["code"] not in _REMARKS:
+        else:
             at = max(at, moments[i] - start - _BEFORE_S)
         entries.append(Entry(number, at, EventCode(event["code"]), event))
     return entries
+
+
+def _exact_times(events: Sequence[Event], moments: Sequence[float]) -> list[float | None]:
+    """The cluster's own time at each line, where it is known.
+
+    Lines of decisions tell it. A controller that counts in whole microseconds has them all at the
+    same distance from the time of their line: then that gives every line's time.
+    """
+    told = [_exact(event) for event in events]
+    starts = {
+        microseconds(moment) - microseconds(time_s) if time_s == round(time_s, 6) else None
+        for event, moment, time_s in zip(events, moments, told, strict=True)
+        if time_s is not None and event["code"] == EventCode.DECISION
+    }
+    start = starts.pop() if len(starts) == 1 else None
+    if start is None:
+        return told
+    return [
+        (microseconds(moment) - start) / 1e6 if time_s is None else time_s
+        for moment, time_s in zip(moments, told, strict=True)
+    ]
 
 
 def _exact(event: Event) -> float | None:
@@ -247,11 +291,11 @@ def _exact(event: Event) -> float | None:
     return time_s if isfinite(time_s) else None
 
 
-def _moment(number: int, event: Event) -> float:
+def _moment(path: Path, number: int, event: Event) -> float:
     try:
-        moment = parse_moment(event["time"])
+        moment = event_moment(event)
     except ValueError:
         moment = float("nan")
     if not isfinite(moment):
-        raise EventLogError(f"line {number}: time {event['time']!r} is no time")
+        raise EventLogError(f"{place_of(path, number)}: time {event['time']!r} is no time")
     return moment

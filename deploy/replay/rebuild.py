@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 from deploy.controller.estimates import Estimates
+from deploy.eventlog.keeps import read_epochs
 from deploy.eventlog.restored import read_job, read_worker
 from deploy.replay.history import Entry, request_of
 from deploy.tasks import Progress, RestoredJob, RestoredWorker
@@ -18,6 +19,10 @@ from env.worker import WorkerState
 
 if TYPE_CHECKING:
     from deploy.replay.history import History
+
+
+_MOST_REPEATED: Final = 1_000_000
+"""More decisions than one line ever stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +65,31 @@ class Rebuilder:
         self._leaving: dict[str, EventCode] = {}  # workers that failed, before they are gone
 
     def run(self) -> Iterator[Entry]:
-        """Each line just before it is taken in: the cluster is as it was then."""
+        """Each line just before it is taken in: the cluster is as it was then.
+
+        A line that stands for several decisions comes once for each.
+        """
         for entry in self.history.entries:
+            if entry.code is EventCode.DECISIONS_REPEATED:
+                yield from self._repeated(entry)
+                continue
             self.cluster.tick(max(self.cluster.now, entry.at))
             yield entry
             try:
                 self._take_in(entry)
             except (IllegalEventError, DaCircoError, KeyError) as error:
                 self.skipped.append(Skipped(entry.line, entry.code, _reason(error)))
+
+    def _repeated(self, entry: Entry) -> Iterator[Entry]:
+        try:
+            most = min(int(entry.keys["repeated"]), _MOST_REPEATED)
+            times = list(read_epochs(entry.keys["epochs"], most))
+        except (DaCircoError, KeyError, ValueError) as error:
+            self.skipped.append(Skipped(entry.line, entry.code, _reason(error)))
+            return
+        for epoch, time_s in enumerate(times, start=1):
+            self.cluster.tick(max(self.cluster.now, time_s))
+            yield replace(entry, at=time_s, epoch=epoch)
 
     def _take_in(self, entry: Entry) -> None:
         cluster, keys, at = self.cluster, entry.keys, self.cluster.now

@@ -15,7 +15,7 @@ from typing import Final
 import pandas as pd
 
 from env.catalog import Catalog
-from env.event_log import parse_moment
+from env.moments import parse_moment
 from training.calibration.errors import CalibrationError
 from training.calibration.facts import add_video_facts
 from training.calibration.observations import COMPLETED, Observations, tidy

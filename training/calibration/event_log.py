@@ -11,7 +11,7 @@ import pandas as pd
 
 from env.catalog import Catalog
 from env.errors import EventLogError
-from env.event_log import Event, EventCode, parse_moment, read_events
+from env.event_log import Event, EventCode, event_moment, place_of, read_events
 from training.calibration.errors import CalibrationError
 from training.calibration.facts import add_video_facts
 from training.calibration.observations import (
@@ -36,7 +36,7 @@ STEP_OF_CODE: Final[dict[str, str]] = {
 
 
 def read_event_log(path: Path, catalog: Catalog) -> Observations:
-    """Read one log as one run, named for the file.
+    """Read one log, with the parts that continue it, as one run, named for the file.
 
     A last line that was cut off (the controller was killed) is left out.
 
@@ -55,7 +55,7 @@ def read_event_log(path: Path, catalog: Catalog) -> Observations:
                 run.take(event)
             except (KeyError, ValueError) as error:
                 what = f"the key {error}" if isinstance(error, KeyError) else str(error)
-                message = f"{path}, line {number}: {what} is missing or wrong"
+                message = f"{place_of(path, number)}: {what} is missing or wrong"
                 raise CalibrationError(message) from None
     except EventLogError as error:
         raise CalibrationError(str(error)) from error
@@ -76,7 +76,7 @@ class _Run:
 
     def take(self, event: Event) -> None:
         """Record one event; codes that say nothing about timing are passed over."""
-        code, moment = event["code"], parse_moment(event["time"])
+        code, moment = event["code"], event_moment(event)
         steps: dict[str, Callable[[Event, float], None]] = {
             EventCode.REQUEST_RECEIVED: self._received,
             EventCode.WORKER_CREATED: self._created,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from env.catalog import Catalog
+from env.log_parts import first_of
 from training.calibration.csv_export import is_export, read_csv_export
 from training.calibration.errors import CalibrationError
 from training.calibration.event_log import read_event_log
@@ -19,15 +20,17 @@ def read_observations(
     """Read runs of any known form.
 
     Args:
-        paths: event logs (``.txt``), CSV exports (``...-ok-requests.csv``), or folders with
-            ``requests.csv`` and ``workers.csv``.
+        paths: event logs (``.txt``; their parts come with them), CSV exports
+            (``...-ok-requests.csv``), or folders with ``requests.csv`` and ``workers.csv``.
         catalog: the videos, for the forms that do not describe them.
         vcpus: vCPUs by flavor key, over those known.
 
     Raises:
         CalibrationError: a path is of no known form, or cannot be read.
     """
-    parts = [_read(path, catalog, vcpus or {}) for path in paths]
+    given = list(paths)  # a pattern of the shell finds a log's parts, too: they come with it
+    whole = [path for path in given if first_of(path) not in given]
+    parts = [_read(path, catalog, vcpus or {}) for path in whole]
     if not parts:
         raise CalibrationError("no measured run was given")
     return combine(parts)

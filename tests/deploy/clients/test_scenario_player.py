@@ -75,25 +75,77 @@ def test_a_seed_gives_the_same_jobs_and_its_file_the_same_again(tmp_path: Path) 
     jobs = generate_jobs(50, 3, path)
     assert generate_jobs(50, 3, tmp_path / "other.csv") == jobs
     assert generate_jobs(50, 4, tmp_path / "other.csv") != jobs
-    assert read_jobs(path) == jobs
+    assert read_jobs(path, strict=True).jobs == jobs
     rows = [row for row in path.read_text().splitlines() if not row.startswith("#")]
     assert len(rows) == 50
     assert rows[0].startswith("0.000,bbb_")
 
 
-@pytest.mark.parametrize(
-    "row",
-    ["0,../x.mp4,500,fast", "0,a.mp4,499,fast", "0,a.mp4,500,slow", "-1,a.mp4,500,fast", "x,a,1,b"],
-)
-def test_a_file_with_a_bad_row_is_not_sent_at_all(
+BAD_ROWS = [
+    "0,../x.mp4,500,fast",
+    "0,a.mp4,499,fast",
+    "0,a.mp4,500.5,fast",
+    "0,a.mp4,1e999999999,fast",
+    "0,a.mp4,500,slow",
+    "-1,a.mp4,500,fast",
+    "x,a,1,b",
+]
+
+
+def test_bad_rows_are_skipped_and_the_rest_is_sent(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last = "0.01,bbb_9.mp4,7000.0,fast"
+    (folder / "mine.csv").write_text("\n".join([ROWS, *BAD_ROWS, last, ""]))
+    script = Script()
+    with job_api(script) as port:
+        assert main(["-f", "mine.csv", "-p", str(port)]) == 2
+    sent = [(job.input_video, job.bitrate) for job in script.jobs.values()]
+    assert sent == [("bbb_1.mp4", 500), ("holiday.mov", 8000), ("bbb_9.mp4", 7000)]
+    out, err = capsys.readouterr()
+    assert out == "3 of 3 jobs were accepted\n"
+    *warned, end = err.splitlines()
+    for number, (line, row) in enumerate(zip(warned, BAD_ROWS, strict=True), start=9):
+        assert line.startswith(f"skipped: mine.csv, line {number}: "), row
+    assert end == "dacirco_scenario: 7 rows of the file were skipped, see above"
+
+
+@pytest.mark.parametrize("row", BAD_ROWS)
+def test_strictly_a_file_with_a_bad_row_is_not_sent_at_all(
     folder: Path, capsys: pytest.CaptureFixture[str], row: str
 ) -> None:
     (folder / "mine.csv").write_text(f"{ROWS}{row}\n")
     script = Script()
     with job_api(script) as port:
-        assert main(["-f", "mine.csv", "-p", str(port)]) == 2
+        assert main(["-f", "mine.csv", "-p", str(port), "--strict"]) == 2
     assert script.calls == []
     assert "mine.csv, line 8: " in capsys.readouterr().err
+
+
+def test_the_rows_after_a_bad_one_keep_their_times(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    rows = ["1,a.mp4,500,fast", "2,a.mp4,1,fast", "x,a.mp4,500,fast", "4,b.mp4,500,fast"]
+    path.write_text("\n".join(rows))
+    given = read_jobs(path)
+    assert [job.arrival_s for job in given.jobs] == [1.0, 7.0]
+    assert given.skipped == 2
+
+
+def test_a_long_file_with_a_few_bad_rows_is_played(tmp_path: Path) -> None:
+    path = tmp_path / "long.csv"
+    rows = [f"6.0,vid-{n % 41:02d},{500 if n % 1000 else 20},fast" for n in range(9000)]
+    path.write_text("\n".join(rows))
+    given = read_jobs(path)
+    assert (len(given.jobs), given.skipped) == (8991, 9)
+    assert given.jobs[-1].arrival_s == 54000.0
+
+
+def test_a_file_of_bad_rows_only_is_an_error(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "mine.csv").write_text("0,a.mp4,1,fast\n")
+    assert main(["-f", "mine.csv"]) == 2
+    assert "mine.csv: no request" in capsys.readouterr().err
 
 
 def test_jobs_that_are_refused_make_the_command_fail(
@@ -149,7 +201,7 @@ def test_the_key_comes_from_the_environment(
         monkeypatch.setenv("DACIRCO_API_KEY", "of-this-test")
         environment = dict(os.environ)
         with JobApi("127.0.0.1", port, environment) as api:
-            assert play(api, read_jobs(folder / "mine.csv")) == 0
+            assert play(api, read_jobs(folder / "mine.csv").jobs) == 0
 
 
 def test_ctrl_c_tells_how_many_were_sent(folder: Path) -> None:

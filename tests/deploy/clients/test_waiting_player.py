@@ -73,6 +73,21 @@ def test_patience_ends(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "503" in capsys.readouterr().err
 
 
+def test_bad_rows_are_skipped_unless_it_is_strict(
+    file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(file).write_text("0,a.mp4,1,fast\n0,b.mp4,500,fast\n")
+    script = Script(refusal=("no such video", "not-found"))
+    with job_api(script) as port:
+        assert main([file, "--api-port", str(port), "--strict"]) == 2
+        assert script.calls == []
+        assert main([file, "--api-port", str(port)]) == 2
+    out, err = capsys.readouterr()
+    assert out.startswith("1/1 b.mp4: ")
+    assert f"skipped: {file}, line 1: bitrate '1'" in err
+    assert "1 of 1 jobs were not completed and 1 rows of the file were skipped, see above" in err
+
+
 def test_a_job_that_is_refused_or_forgotten(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     script = Script(refusal=("no such video", "not-found"))
     with job_api(script) as port:
