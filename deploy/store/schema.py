@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from sqlalchemy import BigInteger, Column, Float, Integer, MetaData, String, Table, Text
 
-SCHEMA_VERSION: Final = "1"
+SCHEMA_VERSION: Final = "2"
+
+MIGRATIONS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "1": ("2", ("ALTER TABLE workers ADD COLUMN secret_hash VARCHAR(64)",)),
+}
+"""What makes a store of an older version one of the next: that version, and statements that SQLite
+and PostgreSQL both take. They run in the transaction that opens the store."""
 
 # SQLite counts up only in a column that is declared as INTEGER.
 _NUMBER: Final = BigInteger().with_variant(Integer, "sqlite")
@@ -50,6 +57,7 @@ workers = Table(
     Column("time_registered", Float(53)),
     Column("time_destroyed", Float(53)),
     Column("reason", Text),
+    Column("secret_hash", String(64)),
 )
 
 meta = Table(

@@ -21,6 +21,7 @@ from sqlalchemy import (
     inspect,
     make_url,
     select,
+    text,
     update,
 )
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
@@ -36,7 +37,7 @@ from deploy.store.records import (
     WorkerRecord,
     WorkerStatus,
 )
-from deploy.store.schema import SCHEMA_VERSION, jobs, meta, metadata, workers
+from deploy.store.schema import MIGRATIONS, SCHEMA_VERSION, jobs, meta, metadata, workers
 from env.errors import DaCircoError
 
 CONTROLLER_ID: Final = "controller_id"
@@ -88,7 +89,13 @@ class Store:
         version = _setting(connection, _SCHEMA)
         if version is None:
             _set(connection, _SCHEMA, SCHEMA_VERSION)
-        elif version != SCHEMA_VERSION:
+            version = SCHEMA_VERSION
+        while version in MIGRATIONS:
+            version, statements = MIGRATIONS[version]
+            for statement in statements:
+                connection.execute(text(statement))
+            _set(connection, _SCHEMA, version)
+        if version != SCHEMA_VERSION:
             raise StoreError(
                 f"store {self.name} has schema version {version}, this controller needs "
                 f"{SCHEMA_VERSION}: use the controller that made it, or another store"

@@ -26,7 +26,7 @@ from deploy.store.records import (
     WorkerRecord,
     WorkerStatus,
 )
-from deploy.store.schema import metadata
+from deploy.store.schema import SCHEMA_VERSION, metadata
 from deploy.store.store import PREFERENCE, Store, StoreError
 from deploy.store.writer import StoreUnavailableError, Writer
 from env.errors import DaCircoError
@@ -153,10 +153,27 @@ def test_a_store_of_another_version(url: str, tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "store.db") as connection:
         connection.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
     connection.close()
-    with pytest.raises(StoreError, match="has schema version 99, this controller needs 1"):
+    with pytest.raises(StoreError, match="has schema version 99, this controller needs 2"):
         Store(url)
     Path(tmp_path / "store.db").unlink()
     Store(url).close()  # the lock was let go
+
+
+def test_a_store_of_version_1_is_taken_over_with_all_it_holds(store: Store) -> None:
+    # Made as version 1 had it: without the column that version 2 has added.
+    url, name = store._engine.url, store.controller_id
+    store.apply([job("a"), worker("w", state=WorkerStatus.IDLE)])
+    with store._engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE workers DROP COLUMN secret_hash")
+        connection.exec_driver_sql("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
+    store.close()
+    for _ in range(2):  # the second time there is nothing left to do
+        later = Store(url.render_as_string(hide_password=False))
+        assert later.controller_id == name
+        assert later.setting("schema_version") == SCHEMA_VERSION
+        assert later.job("a") == job("a")
+        assert later.living_workers() == [worker("w", state=WorkerStatus.IDLE)]
+        later.close()
 
 
 def test_a_database_that_is_not_ours(url: str, tmp_path: Path) -> None:
