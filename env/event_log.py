@@ -51,7 +51,7 @@ class EventCode(StrEnum):
     CONTROLLER_STARTED = "EV26"  # controller_id, policy, fallback, mode, preference, jobs, workers
     WORKER_ADOPTED = "EV27"  # name, worker_id, flavor, node, request_id, task_id
     ORPHAN_REMOVED = "EV28"  # name, worker_id
-    EVENT_REFUSED = "EV29"  # event, worker_id, task_id, reason
+    EVENT_REFUSED = "EV29"  # event, worker_id, task_id, reason (suppressed: lines left out before)
     CONTROL_SWITCHED = "EV30"  # source (now in charge), reason
     PREFERENCE_CHANGED = "EV31"  # preference
     WORKER_PLACED = "EV32"  # worker_id, node (told by the cloud after EV2)
@@ -60,6 +60,7 @@ class EventCode(StrEnum):
     JOB_RESTORED = "EV35"  # request_id, input_video, bitrate, speed, arrival, attempts
     WORKER_RESTORED = "EV36"  # name, worker_id, flavor, node, spawned_at, registered, draining
     WORKER_RETIRING = "EV37"  # worker_id (busy, ordered to end after its job; EV33 follows)
+    CALL_REFUSED = "EV50"  # call, peer, reason (a call that was turned away; suppressed as EV29)
 
 
 _TASK: Final = ("request_id", "worker_id", "task_id")
@@ -95,6 +96,7 @@ EVENT_KEYS: Final[Mapping[EventCode, tuple[str, ...]]] = {
     EventCode.WORKER_ADOPTED: ("name", "worker_id", "flavor", "node", "request_id", "task_id"),
     EventCode.ORPHAN_REMOVED: ("name", "worker_id"),
     EventCode.EVENT_REFUSED: ("event", "worker_id", "task_id", "reason"),
+    EventCode.CALL_REFUSED: ("call", "peer", "reason"),
     EventCode.CONTROL_SWITCHED: ("source", "reason"),
     EventCode.PREFERENCE_CHANGED: ("preference",),
     EventCode.WORKER_PLACED: ("worker_id", "node"),

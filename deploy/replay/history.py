@@ -201,6 +201,7 @@ _REMARKS: Final = frozenset(
         EventCode.SHADOW_COST,
         EventCode.WORKER_ADOPTED,
         EventCode.EVENT_REFUSED,
+        EventCode.CALL_REFUSED,
         EventCode.CONTROL_SWITCHED,
     )
 )
