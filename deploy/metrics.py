@@ -94,6 +94,7 @@ class Metrics:
         self._lost = counter("workers_lost", "registered workers that vanished or fell silent")
         self._gone = counter("workers_gone", "workers of which nothing is left")
         self._refused = counter("events_refused", "events that were not allowed", "event")
+        self._calls_refused = counter("calls_refused", "gRPC calls turned away", "reason")
         self._decisions = counter("decisions", "decisions", "source", "reason", "action")
         self._shadow = counter("shadow_decisions", "decisions of the policy in shadow", "action")
         self._switches = counter("control_switches", "changes of who decides", "source")
@@ -130,6 +131,10 @@ class Metrics:
     def refused(self, event: str) -> None:
         """An event was not allowed."""
         self._refused.labels(event).inc()
+
+    def call_refused(self, reason: str) -> None:
+        """A call was turned away: its caller is not known, or not allowed to make it."""
+        self._calls_refused.labels(reason).inc()
 
     def in_charge(self, source: Source) -> None:
         """Who decides from now on."""

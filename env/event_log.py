@@ -60,7 +60,7 @@ class EventCode(StrEnum):
     CONTROLLER_STARTED = "EV26"  # controller_id, policy, fallback, mode, preference, jobs, workers
     WORKER_ADOPTED = "EV27"  # name, worker_id, flavor, node, request_id, task_id
     ORPHAN_REMOVED = "EV28"  # name, worker_id
-    EVENT_REFUSED = "EV29"  # event, worker_id, task_id, reason
+    EVENT_REFUSED = "EV29"  # event, worker_id, task_id, reason (suppressed: lines left out before)
     CONTROL_SWITCHED = "EV30"  # source (now in charge), reason
     PREFERENCE_CHANGED = "EV31"  # preference
     WORKER_PLACED = "EV32"  # worker_id, node (told by the cloud after EV2)
@@ -74,6 +74,7 @@ class EventCode(StrEnum):
     LOG_CONTINUED = "EV47"  # log, part (the first line of a part)
     LINE_REPEATED = "EV48"  # repeats (a code), and the keys of that code
     ATTEMPT_SUPERSEDED = "EV49"  # request_id, worker_id, task_id, error_message
+    CALL_REFUSED = "EV50"  # call, peer, reason (a call that was turned away; suppressed as EV29)
 
 
 _TASK: Final = ("request_id", "worker_id", "task_id")
@@ -109,6 +110,7 @@ EVENT_KEYS: Final[Mapping[EventCode, tuple[str, ...]]] = {
     EventCode.WORKER_ADOPTED: ("name", "worker_id", "flavor", "node", "request_id", "task_id"),
     EventCode.ORPHAN_REMOVED: ("name", "worker_id"),
     EventCode.EVENT_REFUSED: ("event", "worker_id", "task_id", "reason"),
+    EventCode.CALL_REFUSED: ("call", "peer", "reason"),
     EventCode.CONTROL_SWITCHED: ("source", "reason"),
     EventCode.PREFERENCE_CHANGED: ("preference",),
     EventCode.WORKER_PLACED: ("worker_id", "node"),

@@ -17,6 +17,8 @@ import grpc.aio
 from agents.guard import Switch
 from agents.loading import LivePolicy, live_policy
 from deploy.clock import Clock
+from deploy.controller.access import open_ports, read_access, workers_tls
+from deploy.controller.access import warnings as access_warnings
 from deploy.controller.address import workers_address
 from deploy.controller.background import Background
 from deploy.controller.conductor import Conductor
@@ -26,9 +28,9 @@ from deploy.controller.http import READY, HttpServer, bind, make_app
 from deploy.controller.journal import Keys
 from deploy.controller.parts import (
     PROFILES,
+    Ports,
     catalog_name,
     first_preference,
-    listen_for_grpc,
     open_event_log,
     open_storage,
     with_limits,
@@ -41,6 +43,7 @@ from deploy.controller.settings import Settings
 from deploy.controller.shadowing import Shadowing
 from deploy.controller.timed_policy import TimedPolicy
 from deploy.eventlog.world import world_keys
+from deploy.grpc_api.door import Door
 from deploy.grpc_api.servicer import add_service, make_server
 from deploy.managers.base import ManagerEvent, WorkerManager
 from deploy.managers.environment import WorkerLink
@@ -89,7 +92,8 @@ class Controller:
     """A controller that runs; made by `running_controller`.
 
     Attributes:
-        grpc_port, http_port: where it listens.
+        ports: where gRPC listens.
+        grpc_port, http_port: where all are served, and where HTTP is.
         conductor, service, manager: its parts.
         warnings: what its operator must know, one line each.
         ready: set when jobs are scheduled, not only accepted.
@@ -101,12 +105,12 @@ class Controller:
         conductor: Conductor,
         service: Service,
         manager: WorkerManager,
-        grpc_port: int,
+        ports: Ports,
         http_port: int,
         warnings: tuple[str, ...],
     ) -> None:
         self.conductor, self.service, self.manager = conductor, service, manager
-        self.grpc_port, self.http_port = grpc_port, http_port
+        self.ports, self.grpc_port, self.http_port = ports, ports.main, http_port
         self.warnings = warnings
         self.ready = asyncio.Event()
         self.background = Background()
@@ -134,6 +138,7 @@ async def running_controller(
     async with AsyncExitStack() as stack:
         profile = load_profile(settings.profile or PROFILES[settings.runner_type])
         catalog = load_catalog(catalog_name(settings))
+        access = read_access(settings.access)
         storage = await open_storage(settings)
         clock = Clock(settings.speed_up)
         host = settings.bind or (
@@ -145,9 +150,11 @@ async def running_controller(
 
         http_socket = bind(settings.http_host, settings.http_port)
         stack.callback(http_socket.close)
-        server = make_server()
-        grpc_port = listen_for_grpc(server, host, settings.port)
-        link = worker_link(settings, workers_address(settings.ip_address, host), grpc_port)
+        door = Door(access.front_ends)
+        server = make_server(door)
+        ports = open_ports(server, host, settings.port, access, settings.access)
+        called = workers_address(settings.ip_address, host)
+        link = worker_link(settings, called, ports, workers_tls(access, settings.access, called))
         manager = make_manager(settings, link, store.controller_id, profile, catalog, clock)
         reports = Reports()
         cluster = await manager.start(reports)
@@ -177,10 +184,12 @@ async def running_controller(
         )
         if policy.guard.unusable:
             warnings = (*warnings, policy.guard.unusable)
+        warnings = (*warnings, *access_warnings(settings, host))
         metrics.watch(scheduler.cluster)
         writer = Writer(store)
         stack.push_async_callback(writer.close)
         conductor = Conductor(scheduler, writer, metrics, manager, clock, settings.patience)
+        door.on_refused = conductor.refusals.call
         conductor.note(changes=[MetaChange(PREFERENCE, repr(preference))])
         stack.push_async_callback(conductor.workforce.close)
         conductor.follow_switches(switches)
@@ -211,7 +220,7 @@ async def running_controller(
         reports.go_to(conductor.of_manager)
 
         controller = Controller(
-            conductor, service, manager, grpc_port, http_socket.getsockname()[1], warnings
+            conductor, service, manager, ports, http_socket.getsockname()[1], warnings
         )
         app = make_app(
             service,

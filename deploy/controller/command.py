@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import Final, get_args
 
 from agents.loading import DEFAULT_FALLBACK
+from deploy.controller.access_options import access_settings, add_access_options
 from deploy.controller.settings import (
     DEFAULT_EVENT_LOG_MIB,
     DEFAULT_HTTP_PORT,
     DEFAULT_PORT,
     DEFAULT_SCHEDULER,
+    SIGNS_WITHIN_TIMEOUT,
     MinioSettings,
     Mode,
     OpenStackSettings,
     Patience,
+    PodSecurity,
     PodSettings,
     RunnerType,
     Settings,
@@ -50,6 +53,7 @@ def make_parser() -> CommandParser:
         epilog="Policies and their parameters: python -m agents. All times are in seconds.",
     )
     _add_service(parser.add_argument_group("service"))
+    add_access_options(parser.add_argument_group("who may call over gRPC, and over which wire"))
     _add_scheduling(parser.add_argument_group("scheduling"))
     _add_patience(parser.add_argument_group("how long things may take"))
     _add_storage(parser.add_argument_group("object storage"))
@@ -195,10 +199,11 @@ def _add_patience(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--keepalive-timeout",
-        type=positive_seconds,
+        type=_keepalive_timeout,
         default=patience.keepalive_s,
         metavar="S",
-        help="a worker that is silent for longer is lost (default: %(default)g)",
+        help="a worker that is silent for longer is lost; workers are told to give a sign of life "
+        "three times as often, every 15 s at the longest (default: %(default)g)",
     )
     group.add_argument(
         "--boot-timeout",
@@ -265,6 +270,16 @@ def _add_openstack(group: argparse._ArgumentGroup) -> None:
             default.admin_cloud,
             "entry that may read the nodes; need not be there",
         ),
+        (
+            "--os-service-user",
+            default.service_user,
+            "user of the image whom its worker runs as; he and root may read its environment file",
+        ),
+        (
+            "--os-worker-log-file",
+            default.worker_log_file,
+            "file of the VM that the worker logs to, in a folder of that user; empty: none",
+        ),
     ):
         group.add_argument(
             option, default=value, metavar="NAME", help=f"{text} (default: %(default)s)"
@@ -302,6 +317,14 @@ def _add_pods(group: argparse._ArgumentGroup) -> None:
         default=default.namespace,
         metavar="NAME",
         help="namespace of the pods, made when missing (default: %(default)s)",
+    )
+    group.add_argument(
+        "--pod-security",
+        choices=get_args(PodSecurity),
+        default=default.security,
+        help="what a worker's container may not do: baseline takes all capabilities and further "
+        "privileges from it, restricted lets it not be root either, image leaves it as the image "
+        "and the cluster have it (default: %(default)s)",
     )
     where = group.add_mutually_exclusive_group()
     where.add_argument(
@@ -413,6 +436,8 @@ def settings_from(args: argparse.Namespace) -> Settings:
             args.os_placement,
             args.os_cloud,
             args.os_admin_cloud,
+            service_user=args.os_service_user,
+            worker_log_file=args.os_worker_log_file,
         ),
         pod=PodSettings(
             args.pod_image,
@@ -422,7 +447,9 @@ def settings_from(args: argparse.Namespace) -> Settings:
             args.concentrate_pods,
             args.spread_pods,
             args.pod_namespace,
+            security=args.pod_security,
         ),
+        access=access_settings(args),
         minio=MinioSettings(
             args.minio_server, args.minio_port, args.minio_access_key, _secret(args)
         ),
@@ -452,6 +479,16 @@ def _seconds(text: str) -> float:
     if not 0.0 <= number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
     return number
+
+
+def _keepalive_timeout(text: str) -> float:
+    timeout = positive_seconds(text)
+    if timeout < SIGNS_WITHIN_TIMEOUT:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is below {SIGNS_WITHIN_TIMEOUT} s: workers give a sign of life every second "
+            "at the most, and one that comes late must not cost a worker"
+        )
+    return timeout
 
 
 def _factor(text: str) -> float:

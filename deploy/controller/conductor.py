@@ -16,7 +16,9 @@ from typing import Final
 from agents.guard import Switch
 from deploy.clock import Clock
 from deploy.controller.deadlines import Deadlines
+from deploy.controller.identities import Identities
 from deploy.controller.journal import Line, changes_of, lines_of
+from deploy.controller.refusals import Refusals
 from deploy.controller.settings import Patience
 from deploy.controller.streams import Streams
 from deploy.controller.workforce import Workforce
@@ -47,6 +49,7 @@ from deploy.steps import (
 )
 from deploy.store.records import Change, JobChange, JobRecord, WorkerChange, WorkerRecord
 from deploy.store.writer import Writer
+from deploy.text import MOST_REASON, clean
 from env.errors import IllegalEventError
 from env.event_log import EventCode
 from env.worker import WorkerState
@@ -86,6 +89,8 @@ class Conductor:
         streams: the workers' streams.
         jobs: the jobs that wait or are in process, by id.
         workers: the workers that hold resources, by id.
+        identities: who may speak for which worker.
+        refusals: what was refused.
         start: when this life began, seconds since the epoch.
     """
 
@@ -102,6 +107,8 @@ class Conductor:
         self.streams = Streams()
         self.jobs: dict[str, JobRecord] = {}
         self.workers: dict[str, WorkerRecord] = {}
+        self.identities = Identities()
+        self.refusals = Refusals(metrics, self.note)
         self.clock = clock
         self.start = round(clock.time(), _DECIMALS)
         self._writer, self._patience = writer, patience
@@ -161,7 +168,7 @@ class Conductor:
             keys = {"source": str(switch.source), "reason": switch.reason, "detail": switch.detail}
             lines.append((EventCode.CONTROL_SWITCHED, keys))
         for step in steps:
-            all_changes += changes_of(step, moment)
+            all_changes += self._identified(step, changes_of(step, moment))
         self._remember(all_changes)
         if all_changes:
             self._durable = self._writer.write(all_changes)
@@ -187,10 +194,8 @@ class Conductor:
         )
 
     def refuse(self, event: str, worker_id: str, task_id: str, reason: str) -> None:
-        """An event was refused: log and count it."""
-        self.metrics.refused(event)
-        keys = {"event": event, "worker_id": worker_id[:64], "task_id": task_id[:64]}
-        self.note((EventCode.EVENT_REFUSED, keys | {"reason": reason[:300]}))
+        """An event of a known worker was refused: count it, and log it at a bounded rate."""
+        self.refusals.event(event, worker_id, task_id, reason)
 
     def alive(self, worker_id: str) -> None:
         """A worker has given a sign of life."""
@@ -200,9 +205,11 @@ class Conductor:
         """The cloud tells something; it may cross with what we know already."""
         try:
             match event:
-                case WorkerPlaced(worker_id, node):
+                case WorkerPlaced(worker_id, name):
+                    node = clean(name, MOST_REASON)
                     self.handle(lambda now: self.scheduler.placed(now, worker_id, node))
-                case NeverComes(worker_id, reason) | WorkerGone(worker_id, reason):
+                case NeverComes(worker_id, words) | WorkerGone(worker_id, words):
+                    reason = clean(words, MOST_REASON)
                     self.handle(lambda now: self.scheduler.gone(now, worker_id, reason))
         except IllegalEventError as error:
             _LOGGER.info("the cloud told of a worker that is gone for us: %s", error)
@@ -212,6 +219,7 @@ class Conductor:
         self.of_manager(WorkerGone(worker_id, reason))
 
     def _give_up(self, worker_id: str, reason: str) -> None:
+        reason = clean(reason, MOST_REASON)
         try:
             self.handle(lambda now: self.scheduler.give_up(now, worker_id, reason))
         except IllegalEventError as error:
@@ -295,6 +303,21 @@ class Conductor:
 
     # -- what follows -----------------------------------------------------------------
 
+    def _identified(self, step: Step, changes: list[Change]) -> list[Change]:
+        """What a step changes in the store, with the proof of a worker that it brings in."""
+        match step:
+            case Spawn(worker_id):
+                proof = self.identities.issue(worker_id)
+                return [
+                    replace(change, secret_hash=proof)
+                    if isinstance(change, WorkerRecord)
+                    else change
+                    for change in changes
+                ]
+            case Gone(worker_id):
+                self.identities.end(worker_id)
+        return changes
+
     def _remember(self, changes: Sequence[Change]) -> None:
         for change in changes:
             if isinstance(change, WorkerRecord):
@@ -340,7 +363,8 @@ class Conductor:
             self.metrics.count(step)
             match step:
                 case Spawn(worker_id, name, flavor, node):
-                    self.workforce.spawn(SpawnOrder(worker_id, name, flavor, node))
+                    secret = self.identities.hand_over(worker_id)
+                    self.workforce.spawn(SpawnOrder(worker_id, name, flavor, node, secret))
                 case Stop(worker_id):
                     self.streams.close(worker_id)
                     self.workforce.stop(worker_id)

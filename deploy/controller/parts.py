@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import grpc.aio
 
 from deploy.clock import Clock
-from deploy.controller.settings import Settings
+from deploy.controller.settings import SIGNS_WITHIN_TIMEOUT, Settings
 from deploy.eventlog.config_file import write_config
 from deploy.eventlog.writer import MIB, EventLog
 from deploy.listening import join_host_port
@@ -32,6 +32,23 @@ CATALOGS: Final = {"vm": "bbb", "pod": "bbb", "process": "local", "simulated": "
 OLD_LIMIT: Final = 2
 """Most workers of VMs and pods by default, as in the existing system."""
 DEFAULT_PREFERENCE: Final = 0.5
+USUAL_KEEPALIVE_S: Final = 15
+"""The contract's period of a worker's signs of life, seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the gRPC server listens; none where it was not told to.
+
+    Attributes:
+        main: for all, over TLS if there is a certificate.
+        plaintext: for those who know no TLS.
+        front_ends: for front ends with a certificate of their own.
+    """
+
+    main: int
+    plaintext: int | None = None
+    front_ends: int | None = None
 
 
 async def open_storage(settings: Settings) -> ObjectStorage | None:
@@ -89,14 +106,21 @@ def open_event_log(settings: Settings, clock: Clock) -> EventLog:
     return log
 
 
-def listen_for_grpc(server: grpc.aio.Server, host: str, port: int) -> int:
-    """Let the server listen, and return its port.
+def listen_for_grpc(
+    server: grpc.aio.Server,
+    host: str,
+    port: int,
+    credentials: grpc.ServerCredentials | None = None,
+) -> int:
+    """Let the server listen, over TLS if it is given credentials, and return its port.
 
     Raises:
         DaCircoError: it cannot.
     """
     address = join_host_port(host, port)
     try:
+        if credentials is not None:
+            return server.add_secure_port(address, credentials)
         return server.add_insecure_port(address)
     except RuntimeError:
         raise DaCircoError(
@@ -105,8 +129,18 @@ def listen_for_grpc(server: grpc.aio.Server, host: str, port: int) -> int:
         ) from None
 
 
-def worker_link(settings: Settings, address: str, grpc_port: int) -> WorkerLink:
-    """How workers reach the controller at an address and port, and the object storage."""
+def worker_link(
+    settings: Settings, address: str, ports: Ports, tls: tuple[str, str] = ("", "")
+) -> WorkerLink:
+    """How workers reach the controller and the object storage.
+
+    Args:
+        settings: of the controller.
+        address: that they call.
+        ports: where gRPC listens. One for plaintext is told to all, as workers that know no TLS
+            know no other; ours are told of the encrypted one beside it.
+        tls: the CA and the name to look for; empty: no TLS.
+    """
     minio = settings.minio
     with_keys = minio.server is not None or (settings.storage or "").startswith("s3")
     storage = settings.storage or ""
@@ -115,14 +149,26 @@ def worker_link(settings: Settings, address: str, grpc_port: int) -> WorkerLink:
     if storage and "://" not in storage:
         storage = Path(storage).absolute().as_uri().replace("file://", "dir://", 1)
     return WorkerLink(
+        keepalive_interval_s=keepalive_interval_s(settings.patience.keepalive_s),
         grpc_server=address,
-        grpc_port=grpc_port,
+        grpc_port=ports.plaintext or ports.main,
+        tls_port=ports.main if ports.plaintext else 0,
+        tls_ca=tls[0],
+        tls_server_name=tls[1],
         minio_server=minio.server or "",
         minio_port=minio.port,
         minio_access_key=minio.access_key if with_keys else "",
         minio_secret_key=minio.secret_key if with_keys else "",
         storage=storage,
     )
+
+
+def keepalive_interval_s(timeout_s: float) -> int:
+    """How often workers are told to give a sign of life, for one that is lost after a timeout.
+
+    Whole seconds, as all workers read them; two signs in a row may be lost.
+    """
+    return max(1, min(USUAL_KEEPALIVE_S, int(timeout_s / SIGNS_WITHIN_TIMEOUT)))
 
 
 def with_limits(cluster: ClusterConfig, settings: Settings) -> ClusterConfig:

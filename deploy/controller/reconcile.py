@@ -85,6 +85,7 @@ async def restore(
             changes.append(_stopped(worker, conductor))
             continue
         conductor.workers[worker.worker_id] = worker
+        conductor.identities.restore(worker.worker_id, worker.secret_hash)
         draining = worker.state is WorkerStatus.DRAINING
         task = None
         if job is not None and job.task_id is not None and not draining:

@@ -19,6 +19,7 @@ from deploy.store.records import JobRecord, JobState, MetaChange, WorkerRecord, 
 from deploy.store.store import PREFERENCE, Store
 from deploy.store.writer import StoreUnavailableError, Writer
 from deploy.tasks import Progress, TaskError
+from deploy.text import clean
 from env.errors import IllegalEventError
 from env.event_log import EventCode
 from env.jobs import MAX_BITRATE_KBPS, MIN_BITRATE_KBPS, SPEEDS, Request
@@ -26,7 +27,6 @@ from env.worker import TaskPhase, Worker, WorkerState
 
 INPUT_FOLDER: Final = "input-videos"
 _STORAGE_TIMEOUT_S: Final = 10.0
-_MOST_MESSAGE: Final = 2000
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -201,6 +201,10 @@ class Service:
 
     # -- workers ----------------------------------------------------------------------
 
+    def public_id(self, presented: str) -> str | None:
+        """The worker whose secret id this is, none if it is nobody's."""
+        return self._conductor.identities.public_id(presented)
+
     async def register(self, worker_id: str) -> None:
         """A worker has booted.
 
@@ -274,7 +278,7 @@ class Service:
         Raises:
             IllegalEventError: that cannot be.
         """
-        message = message[:_MOST_MESSAGE] or "the worker gave no reason"
+        message = clean(message) or "the worker gave no reason"
         line: Line = (
             _EVENT_OF[error],
             {"worker_id": worker_id, "task_id": task_id, "error_message": message},
@@ -314,6 +318,10 @@ class Service:
     def refuse(self, event: str, worker_id: str, task_id: str, reason: str) -> None:
         """An event makes no sense in itself: log and count it."""
         self._conductor.refuse(event, worker_id, task_id, reason)
+
+    def refuse_stranger(self, event: str, alias: str, task_id: str, reason: str) -> None:
+        """Somebody who is no worker tells something: log and count it."""
+        self._conductor.refusals.stranger(event, alias, task_id, reason)
 
     def rejected(self, reason: str) -> None:
         """A job was not accepted: count it."""

@@ -10,6 +10,7 @@ from env.config import PlacementName
 
 RunnerType = Literal["vm", "pod", "process", "simulated"]
 Mode = Literal["active", "shadow"]
+PodSecurity = Literal["restricted", "baseline", "image"]
 
 DEFAULT_SCHEDULER: Final = "minimize-workers"
 DEFAULT_PORT: Final = 50051
@@ -17,6 +18,8 @@ DEFAULT_HTTP_PORT: Final = 9464
 """Where Prometheus exporters of applications usually listen."""
 DEFAULT_EVENT_LOG_MIB: Final = 64
 """At most so large grows one file of the event log."""
+SIGNS_WITHIN_TIMEOUT: Final = 3
+"""So many signs of life does a worker give within the time after which it is lost without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ class OpenStackSettings:
     placement: PlacementName = "least-loaded"
     cloud: str = "openstack"
     admin_cloud: str = "openstack_admin"
+    service_user: str = "ubuntu"
+    worker_log_file: str = "/home/ubuntu/dacirco_tc_worker.log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,7 @@ class PodSettings:
     concentrate: bool = False
     spread: bool = False
     namespace: str = "dacirco"
+    security: PodSecurity = "baseline"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,35 @@ class MinioSettings:
     access_key: str = "minio"
     secret_key: str = field(default="pass4minio", repr=False)
     bucket: str = "videos"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessSettings:
+    """Who may call over gRPC, and over which wire.
+
+    Attributes:
+        front_end_token_file: holds what front ends on other machines show.
+        trusted_front_ends: networks whose front ends show nothing.
+        local_needs_token: front ends of this machine need it, too.
+        front_end_port: for front ends that show a certificate.
+        front_end_ca: has signed it.
+        tls_cert: the controller's certificate.
+        tls_key: its private key.
+        tls_ca: what workers check it with.
+        tls_server_name: what they find in it; none: the address that they call.
+        plaintext_port: beside the encrypted one, for workers and front ends that know no TLS.
+    """
+
+    front_end_token_file: Path | None = None
+    trusted_front_ends: tuple[str, ...] = ()
+    local_needs_token: bool = False
+    front_end_port: int | None = None
+    front_end_ca: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_ca: Path | None = None
+    tls_server_name: str | None = None
+    plaintext_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +144,7 @@ class Settings:
     openstack: OpenStackSettings = field(default_factory=OpenStackSettings)
     pod: PodSettings = field(default_factory=PodSettings)
     minio: MinioSettings = field(default_factory=MinioSettings)
+    access: AccessSettings = field(default_factory=AccessSettings)
 
     @property
     def worker_image(self) -> str | None:

@@ -7,26 +7,31 @@ nothing changes unless the scheduler allows it.
 from __future__ import annotations
 
 import logging
+import resource
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
 import grpc
 import grpc.aio
 
+from deploy.controller.identities import alias_of
 from deploy.controller.service import RejectedError, Service
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.grpc_api import dacirco_pb2_grpc as rpc
+from deploy.grpc_api.door import Door
 from deploy.grpc_api.reasons import REASON_KEY
-from deploy.grpc_api.unreadable import Unreadable
 from deploy.store.records import JobState, WorkerStatus
 from deploy.tasks import Progress, TaskError
 from env.errors import IllegalEventError
 
+UNKNOWN: Final = "the worker is unknown"
 MOST_ID: Final = 64
 MOST_RECEIVED: Final = 64 * 1024
 MOST_SENT: Final = 64 * 1024 * 1024
 MOST_CALLS: Final = 5000
 """At once; each worker keeps one open."""
+MOST_CONNECTIONS: Final = 6000
+SPARE_DESCRIPTORS: Final = 256
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -141,21 +146,24 @@ class Servicer(rpc.DaCircogRPCServiceServicer):
         return pb.WorkerGrpcState(worker_status=status)
 
     # -- workers ----------------------------------------------------------------------
+    # A worker presents its secret id; from here on it goes by its public one.
 
     async def register_worker(
         self, request: pb.WorkerDesc, context: Context
     ) -> pb.gRPCServiceReply:
         """A worker has booted."""
-        if not _is_id(request.id):
-            return self._refused("register_worker", request.id, "", "the id is not one")
-        return await _reply(self._service.register(request.id), context)
+        worker_id = self._service.public_id(request.id)
+        if worker_id is None:
+            return self._stranger("register_worker", request.id, "")
+        return await _reply(self._service.register(worker_id), context)
 
     async def get_tasks(self, request: pb.WorkerDesc, context: Context) -> None:
         """The tasks of a worker, until it is stopped or opens another stream."""
-        worker_id = request.id
-        if not _is_id(worker_id):
-            self._refused("get_tasks", worker_id, "", "the id is not one")
-            await context.abort(grpc.StatusCode.NOT_FOUND, "the worker is unknown")
+        worker_id = self._service.public_id(request.id)
+        if worker_id is None:
+            why = self._stranger("get_tasks", request.id, "").error_message
+            await context.abort(grpc.StatusCode.NOT_FOUND, why)
+            return
         try:
             stream = self._service.open_stream(worker_id)
         except IllegalEventError as error:
@@ -163,15 +171,19 @@ class Servicer(rpc.DaCircogRPCServiceServicer):
         try:
             async for task in stream:
                 self._service.task_sent(task)
-                await context.write(task)
+                # The worker knows itself by its secret id only.
+                to_worker = pb.TCTask()
+                to_worker.CopyFrom(task)
+                to_worker.worker_id = request.id
+                await context.write(to_worker)
         finally:
             self._service.left_stream(worker_id, stream)
 
     async def submit_event(self, request: pb.GrpcEvent, context: Context) -> pb.gRPCServiceReply:
         """A worker tells how far its task has come, or that it is alive."""
-        worker_id, task_id = request.worker_id, request.task_id
-        if not _is_id(worker_id):
-            return self._refused("submit_event", worker_id, task_id, "the worker's id is not one")
+        worker_id, task_id = self._service.public_id(request.worker_id), request.task_id
+        if worker_id is None:
+            return self._stranger("submit_event", request.worker_id, task_id)
         if request.event_type == pb.EVENT_KEEPALIVE:
             try:
                 self._service.keepalive(worker_id)
@@ -189,10 +201,12 @@ class Servicer(rpc.DaCircogRPCServiceServicer):
         self, request: pb.GrpcErrorEvent, context: Context
     ) -> pb.gRPCServiceReply:
         """A worker gives its task up."""
-        worker_id, task_id = request.worker_id, request.task_id
+        worker_id, task_id = self._service.public_id(request.worker_id), request.task_id
+        if worker_id is None:
+            return self._stranger("submit_error", request.worker_id, task_id)
         error = _ERRORS.get(request.error_type)
-        if not (_is_id(worker_id) and _is_id(task_id)):
-            return self._refused("submit_error", worker_id, task_id, "an id is not one")
+        if not _is_id(task_id):
+            return self._refused("submit_error", worker_id, task_id, "the task's id is not one")
         if error is None:
             return self._refused("submit_error", worker_id, task_id, "there is no such error type")
         failure = self._service.failure(worker_id, task_id, error, request.error_message)
@@ -201,6 +215,11 @@ class Servicer(rpc.DaCircogRPCServiceServicer):
     def _refused(self, event: str, worker_id: str, task_id: str, why: str) -> pb.gRPCServiceReply:
         self._service.refuse(event, worker_id, task_id, why)
         return _failure(why)
+
+    def _stranger(self, event: str, presented: str, task_id: str) -> pb.gRPCServiceReply:
+        """Nobody's secret id: a worker that is gone, a stranger, or one who knows a public id."""
+        self._service.refuse_stranger(event, alias_of(presented), task_id, UNKNOWN)
+        return _failure(UNKNOWN)
 
 
 def _is_id(text: str) -> bool:
@@ -232,10 +251,10 @@ async def _read(read: Callable[[], Awaitable[T]], context: Context) -> T:
         await context.abort(grpc.StatusCode.UNAVAILABLE, "the store cannot be read, try again")
 
 
-def make_server() -> grpc.aio.Server:
+def make_server(door: Door) -> grpc.aio.Server:
     """A gRPC server with our limits; without ports, answering nothing yet."""
     return grpc.aio.server(
-        interceptors=(Unreadable(),),
+        interceptors=(door,),
         options=(
             ("grpc.max_receive_message_length", MOST_RECEIVED),
             ("grpc.max_send_message_length", MOST_SENT),
@@ -245,9 +264,21 @@ def make_server() -> grpc.aio.Server:
             ("grpc.keepalive_timeout_ms", 10_000),
             ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
             ("grpc.keepalive_permit_without_calls", 1),
+            # Connections of which nothing comes are let go; a client makes a new one by itself.
+            ("grpc.server_handshake_timeout_ms", 10_000),
+            ("grpc.max_connection_idle_ms", 600_000),
+            ("grpc.max_allowed_incoming_connections", most_connections()),
         ),
         maximum_concurrent_rpcs=MOST_CALLS,
     )
+
+
+def most_connections() -> int:
+    """How many connections the process can hold with descriptors to spare for files."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    return max(16, min(MOST_CONNECTIONS, allowed - SPARE_DESCRIPTORS))
 
 
 def add_service(server: grpc.aio.Server, service: Service) -> None:

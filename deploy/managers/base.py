@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from env.config import ClusterConfig, FlavorConfig
 from env.errors import DaCircoError
@@ -29,16 +29,24 @@ class SpawnOrder:
     """One worker to start.
 
     Attributes:
-        worker_id: UUID chosen by the controller; the worker registers with it.
+        worker_id: UUID chosen by the controller, by which everyone may know the worker.
         name: for people and for the cloud, e.g. ``tc-worker-3f2a``.
         flavor: its vCPUs and RAM (GiB).
         node: where the placement would put it; a wish that a cloud may ignore.
+        secret: the id that the worker registers with. It goes into the worker's environment, and
+            nowhere else that others can read; kept out of `repr`. Empty: the same as `worker_id`.
     """
 
     worker_id: str
     name: str
     flavor: FlavorConfig
     node: str | None = None
+    secret: str = field(default="", repr=False)
+
+    @property
+    def presented_id(self) -> str:
+        """What the worker shows as its id."""
+        return self.secret or self.worker_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
+from deploy.grpc_api.tls import ClientTls, read_ca
 from deploy.managers.base import SpawnOrder
+
+SECRET_VARIABLES: Final = frozenset(
+    {"TCWORKER_ID", "TCWORKER_MINIO_ACCESS_KEY", "TCWORKER_MINIO_SECRET_KEY"}
+)
+"""What others must not read: the worker's proof of who it is, and its keys to the storage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +29,10 @@ class WorkerLink:
             empty for the contract's MinIO variables.
         keepalive_interval_s: period of the worker's sign of life, seconds.
         log_file: where the worker writes its log on its own machine, empty for standard error.
+        tls_ca: CA of the controller's certificate, as `deploy.grpc_api.tls.read_ca` reads it;
+            empty: the controller speaks no TLS. Workers of the existing system do not know it.
+        tls_server_name: what the certificate holds, empty for `grpc_server`.
+        tls_port: the port for TLS where `grpc_port` is one without; 0: the same port.
     """
 
     grpc_server: str
@@ -33,6 +44,9 @@ class WorkerLink:
     storage: str = ""
     keepalive_interval_s: int = 15
     log_file: str = ""
+    tls_ca: str = ""
+    tls_server_name: str = ""
+    tls_port: int = 0
 
     def environment(self, order: SpawnOrder) -> dict[str, str]:
         """The variables of one worker; some are secret, so they never go on a command line."""
@@ -40,7 +54,7 @@ class WorkerLink:
             "GRPC_SERVER": self.grpc_server,
             "GRPC_PORT": str(self.grpc_port),
             "NAME": order.name,
-            "ID": order.worker_id,
+            "ID": order.presented_id,
             "MINIO_SERVER": self.minio_server,
             "MINIO_PORT": str(self.minio_port) if self.minio_server else "",
             "MINIO_ACCESS_KEY": self.minio_access_key,
@@ -49,5 +63,14 @@ class WorkerLink:
             "KEEPALIVE_INTERVAL": str(self.keepalive_interval_s),
             "STORAGE": self.storage,
             "CPUS": str(order.flavor.vcpus),
+            "TLS_CA": self.tls_ca,
+            "TLS_SERVER_NAME": self.tls_server_name,
+            "TLS_PORT": str(self.tls_port) if self.tls_port else "",
         }
         return {f"TCWORKER_{key}": value for key, value in variables.items() if value}
+
+    def tls(self) -> ClientTls | None:
+        """How a worker of this process checks the controller, none without TLS."""
+        if not self.tls_ca:
+            return None
+        return ClientTls(read_ca(self.tls_ca, "TCWORKER_TLS_CA"), self.tls_server_name)

@@ -64,6 +64,8 @@ def make_manager(
                     network=names.network,
                     placement=names.placement,
                     nodes=profile.cluster.nodes,
+                    service_user=names.service_user,
+                    worker_log_file=names.worker_log_file,
                     cloud=names.cloud,
                     admin_cloud=names.admin_cloud,
                 ),
@@ -80,5 +82,6 @@ def make_manager(
                 namespace=pod.namespace,
                 node_selector=read_selector(pod.node_selector),
                 placement=placement(spread=pod.spread, concentrate=pod.concentrate),
+                security=pod.security,
             )
             return PodManager(replace(made, image=pod.image) if pod.image else made, link)

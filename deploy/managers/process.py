@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -39,7 +40,8 @@ from env.config import ClusterConfig, FlavorConfig
 
 CONTROLLER_VARIABLE: Final = "DACIRCO_CONTROLLER_ID"
 _FLAVOR_VARIABLE: Final = "DACIRCO_FLAVOR"
-_ID_VARIABLE: Final = "TCWORKER_ID"
+WORKER_VARIABLE: Final = "DACIRCO_WORKER_ID"
+"""The public id; TCWORKER_ID is the secret one."""
 _NAME_VARIABLE: Final = "TCWORKER_NAME"
 _MODULE: Final = "deploy.worker.command"
 _POLL_S: Final = 0.25
@@ -235,6 +237,7 @@ class ProcessManager(WorkerManager):
             **self._link.environment(order),
             "TCWORKER_WORK_DIR": str(work),
             CONTROLLER_VARIABLE: self._controller_id,
+            WORKER_VARIABLE: order.worker_id,
             _FLAVOR_VARIABLE: order.flavor.name,
         }
 
@@ -244,7 +247,7 @@ class ProcessManager(WorkerManager):
         strays: list[psutil.Process] = []
         for process in ours:
             variables = variables_of(process)
-            worker_id = variables.get(_ID_VARIABLE, "")
+            worker_id = worker_of(variables)
             flavor = self._flavors.get(variables.get(_FLAVOR_VARIABLE, ""))
             if flavor is not None and is_worker(process):
                 self._confine(worker_id, process, flavor)
@@ -253,7 +256,7 @@ class ProcessManager(WorkerManager):
             else:
                 strays.append(process)
         alive = set(self._workers)
-        orphans = [p for p in strays if variables_of(p).get(_ID_VARIABLE) not in alive]
+        orphans = [p for p in strays if worker_of(variables_of(p)) not in alive]
         await asyncio.to_thread(kill_all, orphans)
         for work in self._work.iterdir():
             if work.name not in alive:
@@ -289,13 +292,18 @@ class ProcessManager(WorkerManager):
         kill_all(
             process
             for process in tagged(CONTROLLER_VARIABLE, self._controller_id)
-            if variables_of(process).get(_ID_VARIABLE) == worker_id
+            if worker_of(variables_of(process)) == worker_id
         )
         worker = self._workers.get(worker_id)
         if worker is not None:
             _exit_code(worker.process)
         self._confinement.release(worker_id)
         shutil.rmtree(self._work / worker_id, ignore_errors=True)
+
+
+def worker_of(variables: Mapping[str, str]) -> str:
+    """Whose process it is; those that were started before there were secret ids have one id."""
+    return variables.get(WORKER_VARIABLE) or variables.get("TCWORKER_ID", "")
 
 
 def is_worker(process: psutil.Process) -> bool:

@@ -18,6 +18,7 @@ import numpy as np
 from deploy.clock import Clock
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.grpc_api import dacirco_pb2_grpc as rpc
+from deploy.grpc_api.tls import open_channel
 from deploy.managers.base import (
     FoundWorker,
     Listener,
@@ -94,8 +95,8 @@ class SimulatedManager(WorkerManager):
             node.name: VirtualNode(self._world, self._profile, index)
             for index, node in enumerate(nodes)
         }
-        address = f"{self._link.grpc_server}:{self._link.grpc_port}"
-        self._channel = grpc.aio.insecure_channel(address)
+        address = f"{self._link.grpc_server}:{self._link.tls_port or self._link.grpc_port}"
+        self._channel = open_channel(address, self._link.tls())
         self._stub = rpc.DaCircogRPCServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._running = asyncio.create_task(self._world.run(), name="simulated-world")
         return self._profile.cluster
@@ -166,7 +167,7 @@ class SimulatedManager(WorkerManager):
         node.image_cached = True
 
     async def _serve(self, worker: _Worker) -> None:
-        description = pb.WorkerDesc(name=worker.order.name, id=worker.order.worker_id)
+        description = pb.WorkerDesc(name=worker.order.name, id=worker.order.presented_id)
         await self._stub.register_worker(description)
         keeping_alive = asyncio.create_task(self._keep_alive(worker))
         try:
@@ -183,7 +184,7 @@ class SimulatedManager(WorkerManager):
 
     async def _tell(self, worker: _Worker, kind: Any, task_id: str) -> None:
         await self._stub.submit_event(
-            pb.GrpcEvent(event_type=kind, worker_id=worker.order.worker_id, task_id=task_id)
+            pb.GrpcEvent(event_type=kind, worker_id=worker.order.presented_id, task_id=task_id)
         )
 
     async def _tell_error(self, worker: _Worker, task: pb.TCTask, message: str) -> None:
@@ -191,7 +192,7 @@ class SimulatedManager(WorkerManager):
             pb.GrpcErrorEvent(
                 error_type=pb.ERROR_TRANSCODING_FAILED,
                 error_message=message,
-                worker_id=worker.order.worker_id,
+                worker_id=worker.order.presented_id,
                 task_id=task.task_id,
             )
         )

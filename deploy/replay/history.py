@@ -218,6 +218,7 @@ _REMARKS: Final = frozenset(
         EventCode.SHADOW_COST,
         EventCode.WORKER_ADOPTED,
         EventCode.EVENT_REFUSED,
+        EventCode.CALL_REFUSED,
         EventCode.CONTROL_SWITCHED,
         EventCode.LINES_LOST,
         EventCode.LOG_CONTINUED,

@@ -14,6 +14,7 @@ import uvicorn
 from deploy.listening import is_loopback, join_host_port, listen
 from deploy.rest.api_key import KEY_HEADER, KEY_VARIABLE, read_api_key
 from deploy.rest.app import RestSettings, create_app
+from deploy.rest.credential import add_credential_options, read_credential
 from env.command import CommandParser, port_number, positive_seconds, run_command
 
 _LOGGER = logging.getLogger(__name__)
@@ -28,15 +29,20 @@ def _serve(options: argparse.Namespace) -> None:
     level = logging.DEBUG if options.verbose else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     key = read_api_key(options.api_key_file, os.environ)
+    credential = read_credential(options)
     settings = RestSettings(
         controller=join_host_port(options.grpc_server, options.grpc_port),
         api_key=key,
         timeout_s=options.grpc_timeout,
+        token=credential.token,
+        tls=credential.tls,
     )
     with listen(options.host, options.port, "choose others with --host and --port") as listener:
         host, port = listener.getsockname()[:2]
         if key is None and not is_loopback(host):
             _LOGGER.warning("everyone who reaches %s can submit jobs: set %s", host, KEY_VARIABLE)
+        if credential.warning is not None:
+            _LOGGER.warning("%s", credential.warning)
         _LOGGER.info("Job API on http://%s, see /docs", join_host_port(host, port))
         config = uvicorn.Config(
             create_app(settings),
@@ -83,6 +89,7 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"file with the key that calls must carry in {KEY_HEADER} or as bearer token; "
         f"default: the variable {KEY_VARIABLE}; without both, no key is needed",
     )
+    add_credential_options(parser)
     return parser
 
 

@@ -8,10 +8,13 @@ from typing import Any, Final
 
 import grpc
 import grpc.aio
+from pydantic import SecretStr
 
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.grpc_api.dacirco_pb2_grpc import DaCircogRPCServiceStub
 from deploy.grpc_api.reasons import REASON_KEY
+from deploy.grpc_api.tls import ClientTls, open_channel
+from deploy.grpc_api.tokens import as_metadata
 from deploy.names import output_name
 from deploy.rest.models import JobDescription, JobState, WorkerDescription, WorkerState
 
@@ -109,11 +112,21 @@ class ControllerClient:
     Args:
         target: ``HOST:PORT``.
         timeout_s: after which a call is given up.
+        token: shown with each call; a controller on this machine needs none.
+        tls: how to check the controller; none: it speaks no TLS.
     """
 
-    def __init__(self, target: str, timeout_s: float) -> None:
+    def __init__(
+        self,
+        target: str,
+        timeout_s: float,
+        *,
+        token: SecretStr | None = None,
+        tls: ClientTls | None = None,
+    ) -> None:
         self._target, self._timeout_s = target, timeout_s
-        self._channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
+        self._metadata = () if token is None else (as_metadata(token),)
+        self._channel = open_channel(target, tls, options=_OPTIONS)
         self._stub: Any = DaCircogRPCServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     async def close(self) -> None:
@@ -138,7 +151,7 @@ class ControllerClient:
         request = pb.TCRequest(
             input_video=video, output_video=output_name(video), bitrate=bitrate, speed=speed
         )
-        call = self._stub.submit_request(request, timeout=self._timeout_s)
+        call = self._stub.submit_request(request, timeout=self._timeout_s, metadata=self._metadata)
         reply: pb.TCRequestReply = await self._answer(call)
         if not reply.success:
             trailer = await call.trailing_metadata()
@@ -202,7 +215,10 @@ class ControllerClient:
     async def _read(self, method: str, request: object) -> Any:
         """The reply, or None where the controller says by its status that there is no such id."""
         try:
-            return await self._answer(getattr(self._stub, method)(request, timeout=self._timeout_s))
+            ask = getattr(self._stub, method)
+            return await self._answer(
+                ask(request, timeout=self._timeout_s, metadata=self._metadata)
+            )
         except RefusedError as error:
             if isinstance(request, pb.Empty):
                 raise ControllerFaultError(f"the controller refused {method}: {error}") from None
@@ -223,6 +239,10 @@ class ControllerClient:
                 raise ControllerTimeoutError(
                     f"the controller at {self._target} has not answered within "
                     f"{self._timeout_s:g} s"
+                ) from error
+            if code is grpc.StatusCode.UNAUTHENTICATED:
+                raise ControllerFaultError(
+                    f"the controller at {self._target} does not know this front end: {detail}"
                 ) from error
             raise ControllerFaultError(
                 f"the controller at {self._target} failed with {code.name}"

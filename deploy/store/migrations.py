@@ -20,6 +20,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    String,
     Table,
     Text,
     text,
@@ -78,7 +79,14 @@ def _fence(connection: Connection) -> None:
     ).create(connection)
 
 
-STEPS: Final = (Step("only the latest controller writes", _fence),)
+def _secret_hash(connection: Connection) -> None:
+    add_column(connection, "workers", Column("secret_hash", String(64)))
+
+
+STEPS: Final = (
+    Step("only the latest controller writes", _fence),
+    Step("workers prove who they are", _secret_hash),
+)
 """In the order in which they were invented: only append."""
 
 SCHEMA_VERSION: Final = _FIRST_VERSION + len(STEPS)

@@ -85,6 +85,8 @@ class WorkerRecord:
         time_registered: when it came.
         time_destroyed: when nothing was left of it.
         reason: why it went, if nobody wanted that.
+        secret_hash: of the id that only the worker and the controller know (see
+            `deploy.controller.identities`); none for a worker that was given its public id.
     """
 
     worker_id: str
@@ -98,6 +100,7 @@ class WorkerRecord:
     time_registered: float | None = None
     time_destroyed: float | None = None
     reason: str | None = None
+    secret_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

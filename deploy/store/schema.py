@@ -51,6 +51,7 @@ workers = Table(
     Column("time_registered", Float(53)),
     Column("time_destroyed", Float(53)),
     Column("reason", Text),
+    Column("secret_hash", String(64)),
 )
 
 meta = Table(

@@ -11,9 +11,7 @@ from typing import Final
 
 from deploy.launcher import bound_to_us
 
-_KEPT: Final = frozenset(
-    {"PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "TZ", "TCWORKER_ID"}
-)
+_KEPT: Final = frozenset({"PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "TZ"})
 _TAG_PREFIX: Final = "DACIRCO_"
 """A manager finds the processes of its workers by such variables."""
 _STDERR_BYTES: Final = 16 * 1024

@@ -49,18 +49,22 @@ def _run(settings: WorkerSettings) -> None:
 
 def _log_to(settings: WorkerSettings) -> None:
     handler: logging.Handler = logging.StreamHandler()
+    wrong = ""
     if settings.log_file is not None:
         try:
             handler = logging.handlers.RotatingFileHandler(
                 settings.log_file, maxBytes=_LOG_BYTES, backupCount=_OLD_LOGS, encoding="utf-8"
             )
         except OSError as error:
-            raise DaCircoError(f"cannot write {settings.log_file}: {error.strerror}") from error
+            # Controllers name a file of the image's user, whom other images do not have.
+            wrong = f"cannot write {settings.log_file} ({error.strerror}): the log goes here"
     logging.basicConfig(
         level=logging.DEBUG if settings.verbose else logging.INFO,
         format="%(asctime)s %(levelname)s %(message)s",
         handlers=[handler],
     )
+    if wrong:
+        log.warning("%s", wrong)
     # At DEBUG it prints the headers of requests, with their signatures.
     logging.getLogger("urllib3").setLevel(logging.WARNING)
 

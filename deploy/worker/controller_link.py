@@ -17,6 +17,7 @@ import grpc
 
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.grpc_api.dacirco_pb2_grpc import DaCircogRPCServiceStub
+from deploy.grpc_api.tls import ClientTls, open_channel
 from deploy.worker.backoff import Backoff
 from env.errors import DaCircoError
 
@@ -93,6 +94,7 @@ class ControllerLink:
         worker_id: as the controller chose it.
         keepalive_interval_s: between two signs of life, seconds.
         timeout_s: how long the controller may not answer before the worker gives up, seconds.
+        tls: how to check the controller; none: it speaks no TLS.
     """
 
     def __init__(
@@ -103,8 +105,9 @@ class ControllerLink:
         *,
         keepalive_interval_s: float,
         timeout_s: float,
+        tls: ClientTls | None = None,
     ) -> None:
-        self._target = target
+        self._target, self._tls = target, tls
         self._worker = pb.WorkerDesc(name=name, id=worker_id)
         self._interval_s = keepalive_interval_s
         self._timeout_s = timeout_s
@@ -116,8 +119,9 @@ class ControllerLink:
         # A connection that is dead without a word is found by pings. They are rarer than our
         # signs of life: a server cuts off who pings more often than it talks.
         ping_ms = int(1000 * max(20.0, 2 * self._interval_s))
-        self._channel = grpc.aio.insecure_channel(
+        self._channel = open_channel(
             self._target,
+            self._tls,
             options=[
                 ("grpc.keepalive_time_ms", ping_ms),
                 ("grpc.keepalive_timeout_ms", 10_000),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NoReturn
 
+from deploy.grpc_api.tls import INLINE, ClientTls, read_ca
 from deploy.storage.base import check_key
 from deploy.storage.factory import URL_HELP, s3_url
 from deploy.worker.cpus import usable_cpus
@@ -44,6 +45,8 @@ class WorkerSettings:
         storage_patience_s: how long a storage that is down is tried again, seconds.
         controller_timeout_s: how long a controller may be away, seconds.
         verbose: logs more.
+        tls: how to check the controller; none: it speaks no TLS.
+        tls_port: where it does, if not at `grpc_port`.
     """
 
     name: str
@@ -63,6 +66,13 @@ class WorkerSettings:
     storage_patience_s: float = 60.0
     controller_timeout_s: float = 3600.0
     verbose: bool = False
+    tls: ClientTls | None = None
+    tls_port: int | None = None
+
+    @property
+    def controller_port(self) -> int:
+        """The port to call."""
+        return self.grpc_port if self.tls is None else self.tls_port or self.grpc_port
 
 
 def read_settings(argv: Sequence[str] | None, environment: Mapping[str, str]) -> WorkerSettings:
@@ -93,6 +103,8 @@ def read_settings(argv: Sequence[str] | None, environment: Mapping[str, str]) ->
         storage_patience_s=options.storage_patience,
         controller_timeout_s=options.controller_timeout,
         verbose=options.verbose,
+        tls=_tls(options),
+        tls_port=options.tls_port,
     )
 
 
@@ -171,6 +183,12 @@ def _parser(environment: Mapping[str, str]) -> CommandParser:
     add("drain-timeout", "for the task at hand, after SIGTERM", f"{DEFAULT_DRAIN_S:g}", **seconds)
     add("storage-patience", "how long a storage that is down is tried again", "60", **seconds)
     add("controller-timeout", "end when the controller is away for so long", "3600", **seconds)
+    add(
+        "tls-ca",
+        f"CA of the controller's certificate, for TLS: a file, or {INLINE} and its content",
+    )
+    add("tls-server-name", "the name in it, if not --grpc-server", metavar="NAME")
+    add("tls-port", "the controller's port for TLS, if not --grpc-port", type=port_number)
     parser.add_argument(
         "-v",
         "--verbose",
@@ -179,6 +197,15 @@ def _parser(environment: Mapping[str, str]) -> CommandParser:
         help="log more",
     )
     return parser
+
+
+def _tls(options: argparse.Namespace) -> ClientTls | None:
+    if options.tls_ca:
+        return ClientTls(read_ca(options.tls_ca, "--tls-ca"), options.tls_server_name or "")
+    for option in ("tls_server_name", "tls_port"):
+        if getattr(options, option):
+            raise UsageError(f"--{option.replace('_', '-')} needs --tls-ca: no TLS without it")
+    return None
 
 
 def _given(option: str, value: str | None) -> str:

@@ -50,11 +50,12 @@ class Worker:
         self._job: asyncio.Task[None] | None = None
         self._job_id: str | None = None
         self._link = ControllerLink(
-            join_host_port(settings.grpc_server, settings.grpc_port),
+            join_host_port(settings.grpc_server, settings.controller_port),
             settings.name,
             settings.worker_id,
             keepalive_interval_s=settings.keepalive_interval_s,
             timeout_s=settings.controller_timeout_s,
+            tls=settings.tls,
         )
         self._outbox = Outbox(self._link, self._refused)
 
@@ -90,7 +91,7 @@ class Worker:
         await self._wait(registered, stopped)
         if not registered.done():
             return
-        log.info("registered as %s (%s)", self._settings.name, self._settings.worker_id)
+        log.info("registered as %s", self._settings.name)  # the id is a secret
         self._start(self._outbox.run())
         self._start(self._link.keep_alive())
         reader = self._start(self._read())

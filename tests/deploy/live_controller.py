@@ -80,8 +80,28 @@ class TestCloud(WorkerManager):
         self.closed += 1
 
 
+class TaskStream:
+    """A worker's stream of tasks, read by someone who goes by the worker's public id."""
+
+    def __init__(self, call: Any, secret: str, public: str) -> None:
+        self._call, self._secret, self._public = call, secret, public
+
+    async def read(self) -> Any:
+        task = await self._call.read()
+        if task is not grpc.aio.EOF:
+            assert task.worker_id == self._secret
+            task.worker_id = self._public
+        return task
+
+    def cancel(self) -> None:
+        self._call.cancel()
+
+
 class Running:
-    """A controller with a client's connection to it."""
+    """A controller with a client's connection to it.
+
+    Tests speak of workers by their public ids; what is sent for one shows its secret id.
+    """
 
     def __init__(
         self, controller: Controller, channel: grpc.aio.Channel, folder: Path, cloud: TestCloud
@@ -113,16 +133,26 @@ class Running:
         await until(lambda: len(self.cloud.spawns) >= n)
         return self.cloud.spawns[n - 1]
 
+    def secret(self, worker_id: str) -> str:
+        """What a worker was given as its id; a name that is no worker's stands for itself."""
+        for order in self.cloud.spawns:
+            if order.worker_id == worker_id:
+                return order.presented_id
+        return worker_id
+
     async def register(self, worker_id: str) -> bool:
-        return bool(
-            (await self.stub.register_worker(pb.WorkerDesc(name="w", id=worker_id))).success
+        desc = pb.WorkerDesc(name="w", id=self.secret(worker_id))
+        return bool((await self.stub.register_worker(desc)).success)
+
+    def tasks(self, worker_id: str) -> TaskStream:
+        secret = self.secret(worker_id)
+        return TaskStream(
+            self.stub.get_tasks(pb.WorkerDesc(name="w", id=secret)), secret, worker_id
         )
 
-    def tasks(self, worker_id: str) -> Any:
-        return self.stub.get_tasks(pb.WorkerDesc(name="w", id=worker_id))
-
     async def event(self, kind: int, worker_id: str, task_id: str = "") -> pb.gRPCServiceReply:
-        event = pb.GrpcEvent(event_type=kind, worker_id=worker_id, task_id=task_id)  # type: ignore[arg-type]
+        secret = self.secret(worker_id)
+        event = pb.GrpcEvent(event_type=kind, worker_id=secret, task_id=task_id)  # type: ignore[arg-type]
         reply: pb.gRPCServiceReply = await self.stub.submit_event(event)
         return reply
 
@@ -131,7 +161,7 @@ class Running:
     ) -> pb.gRPCServiceReply:
         event = pb.GrpcErrorEvent(
             error_type=kind,  # type: ignore[arg-type]
-            worker_id=worker_id,
+            worker_id=self.secret(worker_id),
             task_id=task_id,
             error_message=message,
         )

@@ -102,15 +102,25 @@ class PodApi:
 
     # -- pods -------------------------------------------------------------------------
 
-    def create(self, body: dict[str, Any]) -> None:
-        """Order a pod.
+    def create(self, body: dict[str, Any]) -> str:
+        """Order a pod and return its uid.
 
         Raises:
             RefusedError: the API said no (quota, name taken, bad quantity).
             ManagerError: it is not known whether the order had an effect.
         """
         namespace = self.settings.namespace
-        self._ask(lambda: self._core.create_namespaced_pod(namespace, body, **self._timeout))
+        pod = self._ask(lambda: self._core.create_namespaced_pod(namespace, body, **self._timeout))
+        return str(pod.metadata.uid)
+
+    def create_secret(self, body: dict[str, Any]) -> None:
+        """Store a Secret; the controller may make them, and neither read nor change them.
+
+        Raises:
+            ManagerError: it is not known to be there.
+        """
+        namespace = self.settings.namespace
+        self._ask(lambda: self._core.create_namespaced_secret(namespace, body, **self._timeout))
 
     def pods(self) -> tuple[list[Any], str]:
         """This controller's pods, and the version to watch from.

@@ -25,7 +25,7 @@ from deploy.managers.base import (
 )
 from deploy.managers.environment import WorkerLink
 from deploy.managers.pod.api import ForgottenError, PodApi, RefusedError
-from deploy.managers.pod.body import FLAVOR_LABEL, WORKER_LABEL, pod_body
+from deploy.managers.pod.body import FLAVOR_LABEL, WORKER_LABEL, pod_body, secret_body
 from deploy.managers.pod.settings import PodSettings
 from deploy.managers.pod.status import ended, never_starts, unschedulable
 from env.config import ClusterConfig
@@ -133,10 +133,10 @@ class PodManager(WorkerManager):
     async def spawn(self, order: SpawnOrder) -> None:
         """See `WorkerManager.spawn`."""
         api = self._connected()
-        body = pod_body(order, self.settings, self._link.environment(order))
+        environment = self._link.environment(order)
         pod = self._pods[order.worker_id] = _Pod(order.worker_id, order.name, created=False)
         try:
-            await self._call(partial(api.create, body))
+            uid = await self._call(partial(api.create, pod_body(order, self.settings, environment)))
         except RefusedError as error:
             del self._pods[order.worker_id]
             raise SpawnError(str(error)) from None
@@ -145,6 +145,15 @@ class PodManager(WorkerManager):
             self._discard(pod)
             if isinstance(error, ManagerError):
                 raise SpawnError(str(error)) from None
+            raise
+        secret = secret_body(order, self.settings, environment, uid)
+        try:
+            await self._call(partial(api.create_secret, secret))
+        except (ManagerError, asyncio.CancelledError) as error:
+            # Without its Secret the pod waits for ever; with the pod the Secret goes, too.
+            self._discard(pod)
+            if isinstance(error, ManagerError):
+                raise SpawnError(f"the Secret of its pod: {error}") from None
             raise
         pod.created = True
         if pod.stopping:

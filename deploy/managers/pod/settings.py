@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Literal
 
 from deploy.managers.base import ManagerError
 from env.config import FlavorConfig, PlacementName
@@ -43,6 +44,7 @@ class PodSettings:
         namespace: where the pods live; made when missing.
         node_selector: labels that a node must carry.
         placement: ``spread`` and ``concentrate`` are required (anti-)affinities between pods.
+        security: what the workers' containers may not do, see `deploy.managers.pod.body`.
         kubeconfig: file with the credentials; none means in-cluster ones where there are,
             else ``~/.kube/config``.
         context: of the kubeconfig, none for its current one.
@@ -58,6 +60,7 @@ class PodSettings:
     namespace: str = "dacirco"
     node_selector: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     placement: PlacementName = "least-loaded"
+    security: Literal["restricted", "baseline", "image"] = "baseline"
     kubeconfig: str | None = None
     context: str | None = None
     api_timeout_s: float = 30.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 _NEVER_STARTS: Final = frozenset(
@@ -15,6 +16,9 @@ _NEVER_STARTS: Final = frozenset(
     }
 )
 """Reasons of a waiting container that only a person can mend."""
+
+_SECRET_MISSING: Final = re.compile(r'secret "[^"]*" not found')
+"""The kubelet's words."""
 
 
 def unschedulable(pod: Any) -> str | None:
@@ -33,7 +37,10 @@ def never_starts(pod: Any) -> str | None:
     """Why the pod's container will never run, none if it may."""
     for container in pod.status.container_statuses or []:
         waiting = container.state.waiting if container.state else None
-        if waiting is not None and waiting.reason in _NEVER_STARTS:
+        if waiting is None or waiting.reason not in _NEVER_STARTS:
+            continue
+        # The Secret is made right after the pod: the node looks for it again.
+        if not _SECRET_MISSING.search(waiting.message or ""):
             return f"{waiting.reason}: {waiting.message or 'the container cannot start'}"
     return None
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
 from typing import Final, TypeVar
@@ -75,7 +75,7 @@ class VmManager(WorkerManager):
 
     def __init__(self, settings: VmSettings, link: WorkerLink) -> None:
         self.settings = settings
-        self._link = link
+        self._link = replace(link, log_file=settings.worker_log_file)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="openstack")
         self._cloud: Cloud | None = None
         self._listener: Listener = lambda event: None
@@ -114,7 +114,7 @@ class VmManager(WorkerManager):
     async def spawn(self, order: SpawnOrder) -> None:
         """See `WorkerManager.spawn`."""
         cloud = self._connected()
-        script = user_data(self._link.environment(order))
+        script = user_data(self._link.environment(order), self.settings.service_user)
         self._ordering.add(order.worker_id)
         try:
             server_id = await self._call(partial(cloud.create, order, script))

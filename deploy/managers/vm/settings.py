@@ -31,6 +31,8 @@ class VmSettings:
         network: name of the network.
         placement: how workers go to nodes; without a server group Nova decides.
         nodes: the data centre's nodes where no admin cloud tells them.
+        service_user: whom the image's worker runs as.
+        worker_log_file: where it writes its log, empty for standard error.
         cloud: entry of clouds.yaml that owns the servers.
         admin_cloud: entry that may read hypervisors; need not exist.
         poll_s: period of the look at the servers while something is building or ending, seconds.
@@ -47,6 +49,8 @@ class VmSettings:
     network: str = "external"
     placement: PlacementName = "least-loaded"
     nodes: tuple[NodeConfig, ...] = field(default_factory=tuple)
+    service_user: str = "ubuntu"
+    worker_log_file: str = "/home/ubuntu/dacirco_tc_worker.log"
     cloud: str = "openstack"
     admin_cloud: str = "openstack_admin"
     poll_s: float = 1.0

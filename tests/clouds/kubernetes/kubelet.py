@@ -225,11 +225,12 @@ class Kubelet:
         return found
 
     def _secret(self, name: str, namespace: str) -> dict[str, str]:
-        secret = _existing(self._core.read_namespaced_secret, name, namespace)
+        secret = _existing("secret", self._core.read_namespaced_secret, name, namespace)
         return {key: base64.b64decode(text).decode() for key, text in (secret.data or {}).items()}
 
     def _config_map(self, name: str, namespace: str) -> dict[str, str]:
-        return dict(_existing(self._core.read_namespaced_config_map, name, namespace).data or {})
+        found = _existing("configmap", self._core.read_namespaced_config_map, name, namespace)
+        return dict(found.data or {})
 
     def _delete(self, pod: Any) -> None:
         """Ask the container to end, kill it when its grace is over, and let the pod go."""
@@ -299,12 +300,13 @@ class Kubelet:
         return self._folder / "pods" / str(pod.metadata.uid)
 
 
-def _existing(read: Any, name: str, namespace: str) -> Any:
+def _existing(kind: str, read: Any, name: str, namespace: str) -> Any:
     try:
         return read(name, namespace)
     except client.ApiException as error:
         if error.status == 404:
-            raise NotYetError("CreateContainerConfigError", f"{name!r} not found") from error
+            message = f'{kind} "{name}" not found'
+            raise NotYetError("CreateContainerConfigError", message) from error
         raise
 
 
