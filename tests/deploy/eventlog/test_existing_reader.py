@@ -76,7 +76,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(events=EVENTS, max_bytes=st.sampled_from([0, 1500]))
 def test_any_order_of_any_events_in_any_part(
     tmp_path_factory: pytest.TempPathFactory, events: list[tuple[str, int, int]], max_bytes: int
