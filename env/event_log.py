@@ -52,7 +52,7 @@ class EventCode(StrEnum):
     STORAGE_ERROR = "EV10"  # worker_id, task_id, error_message
     WORKER_REGISTERED = "EV11"  # name, worker_id, node, cpus, memory
     DECISION = "EV20"  # source, reason, detail, action, flavor, observation, policy
-    SHADOW_DECISION = "EV21"  # as EV20: what the policy in the shadow would have done
+    SHADOW_DECISION = "EV21"  # as EV20, of the policy in the shadow; repeated: the line before
     SPAWN_FAILED = "EV22"  # worker_id, reason
     WORKER_LOST = "EV23"  # worker_id, reason
     TASK_REQUEUED = "EV24"  # request_id, worker_id, task_id, attempts, reason, error_message

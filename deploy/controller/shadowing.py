@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client import Gauge
 
 from agents.loading import live_policy
-from deploy.controller.journal import decision_keys
+from deploy.controller.journal import Keys, decision_keys
 from deploy.shadow import Shadow, ShadowDecision
 from deploy.shadow_cost import LOW_PRIORITY, PERIOD_S, RelativeCost, estimate_in_background
 from deploy.steps import Decided
@@ -19,6 +19,8 @@ from env.event_log import EventCode
 
 if TYPE_CHECKING:
     from deploy.controller.conductor import Conductor
+
+_OF_A_CHANGE: Final = ("action", "flavor", "source", "reason", "agrees")
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -45,6 +47,8 @@ class Shadowing:
         self.shadow = Shadow(policy, self._heard)
         self.estimate: RelativeCost | None = None
         self._conductor: Conductor | None = None
+        self._latest: Keys = {}
+        self._repeated = 0
 
     def report_to(self, conductor: Conductor) -> None:
         """Log and count from now on."""
@@ -76,7 +80,13 @@ class Shadowing:
         assert conductor is not None
         decided = Decided(heard.decision, carried_out=True, cluster_time=heard.cluster_time)
         keys = decision_keys(decided, conductor.scheduler.cluster, self.spec)
-        conductor.note((EventCode.SHADOW_DECISION, keys | {"agrees": str(heard.agrees).lower()}))
+        keys["agrees"] = str(heard.agrees).lower()
+        # It is asked every second: the log tells what has changed, and how often it had not.
+        if self._latest and all(keys[name] == self._latest[name] for name in _OF_A_CHANGE):
+            self._repeated += 1
+            return
+        conductor.note((EventCode.SHADOW_DECISION, keys | {"repeated": self._repeated}))
+        self._latest, self._repeated = keys, 0
 
     async def keep_estimating(
         self,

@@ -10,11 +10,16 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-QUERY = re.compile(
-    r'(min|avg|max)\(\1_over_time\(node_load1\{instance="([^"]+):9100"\}\[(\d+)ms\]\)\)'
+LOAD = re.compile(r'node_load1\{instance="([^"]+):9100"\}\[(\d+)s\]')
+MEMORY = re.compile(
+    r'\(node_memory_MemTotal_bytes\{instance="([^"]+):9100"\}'
+    r' - node_memory_MemFree_bytes\{instance="\1:9100"\}'
+    r' - node_memory_Buffers_bytes\{instance="\1:9100"\}'
+    r' - node_memory_Cached_bytes\{instance="\1:9100"\}\)\[(\d+)s:10s\]'
 )
+QUERY = re.compile(r"(?P<f>min|avg|max)\((?P=f)_over_time\((?P<samples>.+)\)\)")
 Samples = Mapping[str, Sequence[tuple[float, float]]]
-"""By node: moments (seconds since the epoch) and values."""
+"""By node: moments (seconds since the epoch) and its load; so many GB are in use, too."""
 
 
 def evaluate(query: str, moment: float, samples: Samples) -> list[object]:
@@ -26,11 +31,16 @@ def evaluate(query: str, moment: float, samples: Samples) -> list[object]:
     match = QUERY.fullmatch(query)
     if match is None:
         raise ValueError(f"parse error: {query}")
-    function, node, stretch = match.groups()
+    function = match["f"]
+    load, memory = (form.fullmatch(match["samples"]) for form in (LOAD, MEMORY))
+    form = load or memory
+    if form is None:
+        raise ValueError(f"parse error: {query}")
+    node, stretch = form.groups()
     values = [
-        value
+        value if load else value * 1e9
         for time, value in samples.get(node, ())
-        if moment - int(stretch) / 1000 < time <= moment
+        if moment - int(stretch) < time <= moment
     ]
     if not values:
         return []

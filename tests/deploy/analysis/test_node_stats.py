@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.deploy.analysis.prometheus_api import evaluate, prometheus_api
 SAMPLES = {
     "compute1": [(90.0, 9.0), (100.5, 1.0), (110.0, 2.0), (120.0, 3.0), (130.0, 9.0)],
     "compute2.example": [(110.0, 0.5)],
+    "compute7": [(179.2, 5.0), (200.0, 6.0), (240.0, 10.0)],
 }
 REQUESTS = """request_id,time_file_downloaded,time_transcoding_done,worker_id
 r1,100.25,120,w1
@@ -21,11 +23,13 @@ r2,109.5,110.25,w2
 r3,200,210,w2
 r4,100,120,w3
 r5,100,120,w9
+r6,1970-01-01 00:02:59.5+00:00,1970-01-01 00:04:00+00:00,w4
 """
 WORKERS = """worker_id,name,node
 w1,worker-1,compute1
 w2,worker-2,compute2.example
 w3,worker-3,
+w4,worker-4,k8s-worker7
 """
 
 
@@ -44,17 +48,44 @@ def test_load_is_added_where_there_is_some(table: Path, capsys: pytest.CaptureFi
     written = table.with_name("tc-events-01-ok-requests-node-stats.csv")
     assert out == f"{written}\n"
     assert written.read_text().splitlines() == [
-        f"{REQUESTS.splitlines()[0]},name,node,min_node_load1,avg_node_load1,max_node_load1",
-        "r1,100.25,120,w1,worker-1,compute1,1,2,3",
-        "r2,109.5,110.25,w2,worker-2,compute2.example,0.5,0.5,0.5",
-        "r3,200,210,w2,worker-2,compute2.example,,,",
-        "r4,100,120,w3,worker-3,,,,",
-        "r5,100,120,w9,,,,,",
+        (
+            f"{REQUESTS.splitlines()[0]},name,node,load1_min,load1_avg,load1_max,"
+            "used_mem_min,used_mem_avg,used_mem_max"
+        ),
+        "r1,100.25,120,w1,worker-1,compute1,1,2,3,1,2,3",
+        "r2,109.5,110.25,w2,worker-2,compute2.example,0.5,0.5,0.5,0.5,0.5,0.5",
+        "r3,200,210,w2,worker-2,compute2.example,,,,,,",
+        "r4,100,120,w3,worker-3,,,,,,,",
+        "r5,100,120,w9,,,,,,,,",
+        (
+            "r6,1970-01-01 00:02:59.5+00:00,1970-01-01 00:04:00+00:00,w4,worker-4,k8s-worker7,"
+            "5,7,10,5,7,10"
+        ),
     ]
-    assert err == (
-        f"no node_load1 at http://{server} for some requests: 1 on compute2.example, "
+    assert err == "".join(
+        f"no {quantity} at http://{server} for some requests: 1 on compute2.example, "
         "2 on a node that is not known\n"
+        for quantity in ("load1", "used_mem")
     )
+
+
+def test_the_memory_need_not_be_asked_for(table: Path) -> None:
+    with prometheus_api(SAMPLES) as server:
+        assert main([str(table), "-s", server, "--disable-memory-stats"]) == 0
+    written = table.with_name("tc-events-01-ok-requests-node-stats.csv").read_text().splitlines()
+    assert written[0].endswith(",name,node,load1_min,load1_avg,load1_max")
+    assert written[1] == "r1,100.25,120,w1,worker-1,compute1,1,2,3"
+
+
+def test_the_window_is_whole_seconds_rounded_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    with Prometheus("127.0.0.1:1") as prometheus:
+        monkeypatch.setattr(prometheus, "_query", lambda text, end: asked.append((text, end)))
+        for start in (100.0, 99.9, 98.999999, 98.9999999999, 110.0):
+            prometheus.load("n", start, 110.0)
+    seconds = [re.search(r"\[(\d+)s\]", text)[1] for text, _ in asked[::3]]  # type: ignore[index]
+    assert seconds == ["10", "11", "12", "11", "1"]
+    assert {end for _, end in asked} == {110.0}
 
 
 @pytest.mark.parametrize("node", ['x"} or vector(1) #', "a b", "a:9", "-a", "a/../b", "ü", "a\n"])
@@ -113,8 +144,8 @@ def test_no_names_of_servers(given: str) -> None:
     ("name", "text", "message"),
     [
         ("tc-events-01-ok-requests.csv", "worker_id\n", "'time_file_downloaded' is missing"),
-        ("tc-events-01-ok-requests.csv", REQUESTS + "r6,1,2\n", "row 6: not 4 cells"),
-        ("tc-events-01-ok-requests.csv", REQUESTS + "r6,1,soon,w1\n", "row 6: 'soon' is not a tim"),
+        ("tc-events-01-ok-requests.csv", REQUESTS + "r6,1,2\n", "row 7: not 4 cells"),
+        ("tc-events-01-ok-requests.csv", REQUESTS + "r6,1,soon,w1\n", "row 7: 'soon' is not a tim"),
         ("tc-events-01-workers.csv", "worker_id,name\n", "the column 'node' is missing"),
     ],
 )
