@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -32,6 +33,8 @@ CATALOGS: Final = {"vm": "bbb", "pod": "bbb", "process": "local", "simulated": "
 OLD_LIMIT: Final = 2
 """Most workers of VMs and pods by default, as in the existing system."""
 DEFAULT_PREFERENCE: Final = 0.5
+
+_LOGGER = logging.getLogger(__name__)
 
 
 async def open_storage(settings: Settings) -> ObjectStorage | None:
@@ -142,12 +145,18 @@ async def first_preference(settings: Settings, store: Store) -> float:
     """The dial at the start: as the settings say, else as it was last.
 
     Raises:
-        DaCircoError: it is not a preference.
+        DaCircoError: the settings' is not a preference.
     """
     if settings.preference is not None:
         return check_preference(settings.preference)
     text = await asyncio.to_thread(store.setting, PREFERENCE)
-    return DEFAULT_PREFERENCE if text is None else check_preference(float(text))
+    try:
+        return DEFAULT_PREFERENCE if text is None else check_preference(float(text))
+    except (ValueError, DaCircoError):
+        _LOGGER.warning(
+            "the store's preference %.40r is none: going on with %g", text, DEFAULT_PREFERENCE
+        )
+        return DEFAULT_PREFERENCE
 
 
 def catalog_name(settings: Settings) -> str:
