@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -23,6 +24,7 @@ from deploy.controller.address import workers_address
 from deploy.controller.background import Background
 from deploy.controller.conductor import Conductor
 from deploy.controller.estimates import Estimates
+from deploy.controller.fenced import FencedManager
 from deploy.controller.flavors import fitted_spec
 from deploy.controller.http import READY, HttpServer, bind, make_app
 from deploy.controller.journal import Keys
@@ -51,8 +53,10 @@ from deploy.managers.factory import make_manager
 from deploy.managers.machine import with_boot_delay
 from deploy.metrics import Metrics
 from deploy.scheduler import Scheduler
+from deploy.store.fence import StoreLostError
 from deploy.store.records import MetaChange
 from deploy.store.store import PREFERENCE, Store
+from deploy.store.watch import StoreWatch
 from deploy.store.writer import Writer
 from env.catalog import Catalog, load_catalog
 from env.config import Profile, load_profile
@@ -61,6 +65,8 @@ from env.event_log import EventCode
 
 _END_PATIENCE_S: Final = 10.0
 _STOP_PATIENCE_S: Final = 60.0
+STORE_LOST: Final = 3
+"""Exit code of a controller that was replaced by another one on its store."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -122,15 +128,26 @@ class Controller:
         await self.conductor.workforce.wait_for_stops(_STOP_PATIENCE_S)
 
 
+def end_at_once(error: StoreLostError) -> None:
+    """Be gone before anything more is sent to a worker, a client or the cloud."""
+    _LOGGER.critical("this controller ends at once: %s", error)
+    print(f"dacirco_controller: {error}; this one ends at once", file=sys.stderr, flush=True)
+    os._exit(STORE_LOST)
+
+
 @asynccontextmanager
 async def running_controller(
-    settings: Settings, make_manager: MakeManager = make_manager
+    settings: Settings,
+    make_manager: MakeManager = make_manager,
+    on_lost: Callable[[StoreLostError], None] = end_at_once,
 ) -> AsyncIterator[Controller]:
     """Start a controller, and end it on leaving; workers live on.
 
     Args:
         settings: all settings.
         make_manager: makes the worker manager.
+        on_lost: called in any thread when another controller has taken the store over: this one
+            must do nothing more.
 
     Raises:
         DaCircoError: something that it needs is missing or wrong; the message names it.
@@ -147,6 +164,7 @@ async def running_controller(
 
         store = await asyncio.to_thread(Store, settings.store)
         stack.callback(store.close)
+        stack.callback(StoreWatch(store, on_lost).close)
 
         http_socket = bind(settings.http_host, settings.http_port)
         stack.callback(http_socket.close)
@@ -186,9 +204,10 @@ async def running_controller(
             warnings = (*warnings, policy.guard.unusable)
         warnings = (*warnings, *access_warnings(settings, host))
         metrics.watch(scheduler.cluster)
-        writer = Writer(store)
+        writer = Writer(store, on_lost)
         stack.push_async_callback(writer.close)
-        conductor = Conductor(scheduler, writer, metrics, manager, clock, settings.patience)
+        fenced = FencedManager(manager, store, on_lost)
+        conductor = Conductor(scheduler, writer, metrics, fenced, clock, settings.patience)
         door.on_refused = conductor.refusals.call
         conductor.note(changes=[MetaChange(PREFERENCE, repr(preference))])
         stack.push_async_callback(conductor.workforce.close)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -49,6 +50,8 @@ class Ports:
     main: int
     plaintext: int | None = None
     front_ends: int | None = None
+
+_LOGGER = logging.getLogger(__name__)
 
 
 async def open_storage(settings: Settings) -> ObjectStorage | None:
@@ -193,12 +196,18 @@ async def first_preference(settings: Settings, store: Store) -> float:
     """The dial at the start: as the settings say, else as it was last.
 
     Raises:
-        DaCircoError: it is not a preference.
+        DaCircoError: the settings' is not a preference.
     """
     if settings.preference is not None:
         return check_preference(settings.preference)
     text = await asyncio.to_thread(store.setting, PREFERENCE)
-    return DEFAULT_PREFERENCE if text is None else check_preference(float(text))
+    try:
+        return DEFAULT_PREFERENCE if text is None else check_preference(float(text))
+    except (ValueError, DaCircoError):
+        _LOGGER.warning(
+            "the store's preference %.40r is none: going on with %g", text, DEFAULT_PREFERENCE
+        )
+        return DEFAULT_PREFERENCE
 
 
 def catalog_name(settings: Settings) -> str:

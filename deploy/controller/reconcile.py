@@ -122,7 +122,12 @@ async def restore(
 async def _image_nodes(conductor: Conductor, store: Store, image: str) -> tuple[str, ...]:
     """Where workers have booted since the operator chose this image."""
     chosen = await asyncio.to_thread(store.setting, IMAGE)
-    before, since = json.loads(chosen) if chosen is not None else ("", 0.0)
+    try:
+        before, since = json.loads(chosen) if chosen is not None else ("", 0.0)
+        since = float(since)
+    except (ValueError, TypeError):
+        _LOGGER.warning("the store's memory of the image is damaged, forgotten: %.80r", chosen)
+        before, since = "", 0.0
     if before != image:
         since = conductor.start if chosen is not None else 0.0  # older stores do not tell
         conductor.note(changes=[MetaChange(IMAGE, json.dumps([image, since]))])

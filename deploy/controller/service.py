@@ -15,7 +15,14 @@ from deploy.controller.streams import Stream
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.names import VideoNameError, check_output_name, check_video_name
 from deploy.storage.base import ObjectStorage, StorageError
-from deploy.store.records import JobRecord, JobState, MetaChange, WorkerRecord, WorkerStatus
+from deploy.store.records import (
+    JobRecord,
+    JobState,
+    MetaChange,
+    Page,
+    WorkerRecord,
+    WorkerStatus,
+)
 from deploy.store.store import PREFERENCE, Store
 from deploy.store.writer import StoreUnavailableError, Writer
 from deploy.tasks import Progress, TaskError
@@ -165,9 +172,9 @@ class Service:
         if not there:
             raise RejectedError("not-found", f"there is no input video {video!r}")
 
-    async def job_ids(self, offset: int = 0, limit: int | None = None) -> list[str]:
-        """Ids of all jobs in the order of arrival."""
-        return await asyncio.to_thread(self._store.job_ids, offset, limit)
+    async def job_page(self, limit: int, after: str = "", offset: int = 0) -> Page:
+        """A part of the jobs in the order of arrival; see `Store.job_page`."""
+        return await asyncio.to_thread(self._store.job_page, limit, after=after, offset=offset)
 
     async def job(self, job_id: str) -> JobRecord | None:
         """A job as it was asked for."""
@@ -182,9 +189,9 @@ class Service:
         record = await asyncio.to_thread(self._store.job, job_id)
         return None if record is None else record.state
 
-    async def worker_ids(self, offset: int = 0, limit: int | None = None) -> list[str]:
-        """Ids of all workers in the order of their spawns."""
-        return await asyncio.to_thread(self._store.worker_ids, offset, limit)
+    async def worker_page(self, limit: int, after: str = "", offset: int = 0) -> Page:
+        """A part of the workers in the order of their spawns; see `Store.job_page`."""
+        return await asyncio.to_thread(self._store.worker_page, limit, after=after, offset=offset)
 
     async def worker(self, worker_id: str) -> WorkerRecord | None:
         """A worker."""

@@ -24,53 +24,53 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x64\x65ploy/grpc_api/dacirco.proto\x12\x14\x64\x61\x63irco_grpc_service\"\x07\n\x05\x45mpty\"V\n\tTCRequest\x12\x13\n\x0binput_video\x18\x01 \x01(\t\x12\x14\n\x0coutput_video\x18\x02 \x01(\t\x12\x0f\n\x07\x62itrate\x18\x03 \x01(\x05\x12\r\n\x05speed\x18\x04 \x01(\t\"L\n\x0eTCRequestReply\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x15\n\rerror_message\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"\x1f\n\tRequestID\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"$\n\rRequestIDList\x12\x13\n\x0brequest_ids\x18\x01 \x03(\t\"R\n\x0fTCRequestStatus\x12?\n\x0erequest_status\x18\x01 \x01(\x0e\x32\'.dacirco_grpc_service.RequestStatusEnum\"\x1d\n\x08WorkerID\x12\x11\n\tworker_id\x18\x01 \x01(\t\"\"\n\x0cWorkerIDList\x12\x12\n\nworker_ids\x18\x01 \x03(\t\"V\n\x0eWorkerFullDesc\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0c\n\x04\x63pus\x18\x03 \x01(\t\x12\x0e\n\x06memory\x18\x04 \x01(\t\x12\x0c\n\x04node\x18\x05 \x01(\t\"P\n\x0fWorkerGrpcState\x12=\n\rworker_status\x18\x01 \x01(\x0e\x32&.dacirco_grpc_service.WorkerStatusEnum\":\n\x10gRPCServiceReply\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x15\n\rerror_message\x18\x02 \x01(\t\"&\n\nWorkerDesc\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\"\x8b\x01\n\x06TCTask\x12\x13\n\x0binput_video\x18\x01 \x01(\t\x12\x14\n\x0coutput_video\x18\x02 \x01(\t\x12\x0f\n\x07\x62itrate\x18\x03 \x01(\x05\x12\r\n\x05speed\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x11\n\tworker_id\x18\x06 \x01(\t\x12\x0f\n\x07task_id\x18\x07 \x01(\t\"\x98\x01\n\tGrpcEvent\x12;\n\nevent_type\x18\x01 \x01(\x0e\x32\'.dacirco_grpc_service.GrpcEventTypeEnum\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12\x13\n\x0boutput_size\x18\x0f \x01(\x03\x12\x15\n\routput_sha256\x18\x10 \x01(\t\"\xb4\x01\n\x0eGrpcErrorEvent\x12\x37\n\nerror_type\x18\x01 \x01(\x0e\x32#.dacirco_grpc_service.GrpcErrorType\x12\x15\n\rerror_message\x18\x02 \x01(\t\x12\x11\n\tworker_id\x18\x03 \x01(\t\x12\x0f\n\x07task_id\x18\x04 \x01(\t\x12.\n\x05\x66\x61ult\x18\x0f \x01(\x0e\x32\x1f.dacirco_grpc_service.FaultEnum*\xbd\x01\n\x11RequestStatusEnum\x12\x1a\n\x16REQUEST_STATUS_INVALID\x10\x00\x12\x1a\n\x16REQUEST_STATUS_WAITING\x10\x01\x12\x1a\n\x16REQUEST_STATUS_STARTED\x10\x03\x12\x1c\n\x18REQUEST_STATUS_COMPLETED\x10\x04\x12\x18\n\x14REQUEST_STATUS_ERROR\x10\x05\x12\x1c\n\x18REQUEST_STATUS_NOT_FOUND\x10\x06*\xfd\x01\n\x10WorkerStatusEnum\x12\x19\n\x15WORKER_STATUS_INVALID\x10\x00\x12\x19\n\x15WORKER_STATUS_BOOTING\x10\x01\x12\"\n\x1eWORKER_STATUS_DOWNLOADING_FILE\x10\x02\x12\x1d\n\x19WORKER_STATUS_TRANSCODING\x10\x03\x12 \n\x1cWORKER_STATUS_UPLOADING_FILE\x10\x04\x12\x16\n\x12WORKER_STATUS_IDLE\x10\x05\x12\x19\n\x15WORKER_STATUS_STOPPED\x10\x06\x12\x1b\n\x17WORKER_STATUS_NOT_FOUND\x10\x07*\x90\x01\n\x11GrpcEventTypeEnum\x12\x11\n\rEVENT_INVALID\x10\x00\x12\x19\n\x15\x45VENT_FILE_DOWNLOADED\x10\x01\x12\x1f\n\x1b\x45VENT_TRANSCODING_COMPLETED\x10\x03\x12\x17\n\x13\x45VENT_FILE_UPLOADED\x10\x04\x12\x13\n\x0f\x45VENT_KEEPALIVE\x10\x05*Y\n\rGrpcErrorType\x12\x11\n\rERROR_INVALID\x10\x00\x12\x1c\n\x18\x45RROR_TRANSCODING_FAILED\x10\x01\x12\x17\n\x13\x45RROR_STORAGE_ERROR\x10\x02*b\n\tFaultEnum\x12\x11\n\rFAULT_UNKNOWN\x10\x00\x12\r\n\tFAULT_JOB\x10\x01\x12\x10\n\x0c\x46\x41ULT_WORKER\x10\x02\x12\x11\n\rFAULT_STORAGE\x10\x03\x12\x0e\n\nFAULT_NONE\x10\x04\x32\xd1\x07\n\x12\x44\x61\x43ircogRPCService\x12W\n\x0esubmit_request\x12\x1f.dacirco_grpc_service.TCRequest\x1a$.dacirco_grpc_service.TCRequestReply\x12P\n\x0cget_requests\x12\x1b.dacirco_grpc_service.Empty\x1a#.dacirco_grpc_service.RequestIDList\x12O\n\x0bget_request\x12\x1f.dacirco_grpc_service.RequestID\x1a\x1f.dacirco_grpc_service.TCRequest\x12\\\n\x12get_request_status\x12\x1f.dacirco_grpc_service.RequestID\x1a%.dacirco_grpc_service.TCRequestStatus\x12N\n\x0bget_workers\x12\x1b.dacirco_grpc_service.Empty\x1a\".dacirco_grpc_service.WorkerIDList\x12R\n\nget_worker\x12\x1e.dacirco_grpc_service.WorkerID\x1a$.dacirco_grpc_service.WorkerFullDesc\x12Z\n\x11get_worker_status\x12\x1e.dacirco_grpc_service.WorkerID\x1a%.dacirco_grpc_service.WorkerGrpcState\x12[\n\x0fregister_worker\x12 .dacirco_grpc_service.WorkerDesc\x1a&.dacirco_grpc_service.gRPCServiceReply\x12M\n\tget_tasks\x12 .dacirco_grpc_service.WorkerDesc\x1a\x1c.dacirco_grpc_service.TCTask0\x01\x12W\n\x0csubmit_event\x12\x1f.dacirco_grpc_service.GrpcEvent\x1a&.dacirco_grpc_service.gRPCServiceReply\x12\\\n\x0csubmit_error\x12$.dacirco_grpc_service.GrpcErrorEvent\x1a&.dacirco_grpc_service.gRPCServiceReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x64\x65ploy/grpc_api/dacirco.proto\x12\x14\x64\x61\x63irco_grpc_service\"5\n\x05\x45mpty\x12\r\n\x05limit\x18\x0f \x01(\x05\x12\r\n\x05\x61\x66ter\x18\x10 \x01(\t\x12\x0e\n\x06offset\x18\x11 \x01(\x03\"V\n\tTCRequest\x12\x13\n\x0binput_video\x18\x01 \x01(\t\x12\x14\n\x0coutput_video\x18\x02 \x01(\t\x12\x0f\n\x07\x62itrate\x18\x03 \x01(\x05\x12\r\n\x05speed\x18\x04 \x01(\t\"L\n\x0eTCRequestReply\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x15\n\rerror_message\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"\x1f\n\tRequestID\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"G\n\rRequestIDList\x12\x13\n\x0brequest_ids\x18\x01 \x03(\t\x12\x0f\n\x07is_page\x18\x0f \x01(\x08\x12\x10\n\x08has_more\x18\x10 \x01(\x08\"i\n\x0fTCRequestStatus\x12?\n\x0erequest_status\x18\x01 \x01(\x0e\x32\'.dacirco_grpc_service.RequestStatusEnum\x12\x15\n\rerror_message\x18\x0f \x01(\t\"\x1d\n\x08WorkerID\x12\x11\n\tworker_id\x18\x01 \x01(\t\"E\n\x0cWorkerIDList\x12\x12\n\nworker_ids\x18\x01 \x03(\t\x12\x0f\n\x07is_page\x18\x0f \x01(\x08\x12\x10\n\x08has_more\x18\x10 \x01(\x08\"V\n\x0eWorkerFullDesc\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0c\n\x04\x63pus\x18\x03 \x01(\t\x12\x0e\n\x06memory\x18\x04 \x01(\t\x12\x0c\n\x04node\x18\x05 \x01(\t\"P\n\x0fWorkerGrpcState\x12=\n\rworker_status\x18\x01 \x01(\x0e\x32&.dacirco_grpc_service.WorkerStatusEnum\":\n\x10gRPCServiceReply\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x15\n\rerror_message\x18\x02 \x01(\t\"&\n\nWorkerDesc\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\"\x8b\x01\n\x06TCTask\x12\x13\n\x0binput_video\x18\x01 \x01(\t\x12\x14\n\x0coutput_video\x18\x02 \x01(\t\x12\x0f\n\x07\x62itrate\x18\x03 \x01(\x05\x12\r\n\x05speed\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x11\n\tworker_id\x18\x06 \x01(\t\x12\x0f\n\x07task_id\x18\x07 \x01(\t\"\x98\x01\n\tGrpcEvent\x12;\n\nevent_type\x18\x01 \x01(\x0e\x32\'.dacirco_grpc_service.GrpcEventTypeEnum\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12\x13\n\x0boutput_size\x18\x0f \x01(\x03\x12\x15\n\routput_sha256\x18\x10 \x01(\t\"\xb4\x01\n\x0eGrpcErrorEvent\x12\x37\n\nerror_type\x18\x01 \x01(\x0e\x32#.dacirco_grpc_service.GrpcErrorType\x12\x15\n\rerror_message\x18\x02 \x01(\t\x12\x11\n\tworker_id\x18\x03 \x01(\t\x12\x0f\n\x07task_id\x18\x04 \x01(\t\x12.\n\x05\x66\x61ult\x18\x0f \x01(\x0e\x32\x1f.dacirco_grpc_service.FaultEnum*\xbd\x01\n\x11RequestStatusEnum\x12\x1a\n\x16REQUEST_STATUS_INVALID\x10\x00\x12\x1a\n\x16REQUEST_STATUS_WAITING\x10\x01\x12\x1a\n\x16REQUEST_STATUS_STARTED\x10\x03\x12\x1c\n\x18REQUEST_STATUS_COMPLETED\x10\x04\x12\x18\n\x14REQUEST_STATUS_ERROR\x10\x05\x12\x1c\n\x18REQUEST_STATUS_NOT_FOUND\x10\x06*\xfd\x01\n\x10WorkerStatusEnum\x12\x19\n\x15WORKER_STATUS_INVALID\x10\x00\x12\x19\n\x15WORKER_STATUS_BOOTING\x10\x01\x12\"\n\x1eWORKER_STATUS_DOWNLOADING_FILE\x10\x02\x12\x1d\n\x19WORKER_STATUS_TRANSCODING\x10\x03\x12 \n\x1cWORKER_STATUS_UPLOADING_FILE\x10\x04\x12\x16\n\x12WORKER_STATUS_IDLE\x10\x05\x12\x19\n\x15WORKER_STATUS_STOPPED\x10\x06\x12\x1b\n\x17WORKER_STATUS_NOT_FOUND\x10\x07*\x90\x01\n\x11GrpcEventTypeEnum\x12\x11\n\rEVENT_INVALID\x10\x00\x12\x19\n\x15\x45VENT_FILE_DOWNLOADED\x10\x01\x12\x1f\n\x1b\x45VENT_TRANSCODING_COMPLETED\x10\x03\x12\x17\n\x13\x45VENT_FILE_UPLOADED\x10\x04\x12\x13\n\x0f\x45VENT_KEEPALIVE\x10\x05*Y\n\rGrpcErrorType\x12\x11\n\rERROR_INVALID\x10\x00\x12\x1c\n\x18\x45RROR_TRANSCODING_FAILED\x10\x01\x12\x17\n\x13\x45RROR_STORAGE_ERROR\x10\x02*b\n\tFaultEnum\x12\x11\n\rFAULT_UNKNOWN\x10\x00\x12\r\n\tFAULT_JOB\x10\x01\x12\x10\n\x0c\x46\x41ULT_WORKER\x10\x02\x12\x11\n\rFAULT_STORAGE\x10\x03\x12\x0e\n\nFAULT_NONE\x10\x04\x32\xd1\x07\n\x12\x44\x61\x43ircogRPCService\x12W\n\x0esubmit_request\x12\x1f.dacirco_grpc_service.TCRequest\x1a$.dacirco_grpc_service.TCRequestReply\x12P\n\x0cget_requests\x12\x1b.dacirco_grpc_service.Empty\x1a#.dacirco_grpc_service.RequestIDList\x12O\n\x0bget_request\x12\x1f.dacirco_grpc_service.RequestID\x1a\x1f.dacirco_grpc_service.TCRequest\x12\\\n\x12get_request_status\x12\x1f.dacirco_grpc_service.RequestID\x1a%.dacirco_grpc_service.TCRequestStatus\x12N\n\x0bget_workers\x12\x1b.dacirco_grpc_service.Empty\x1a\".dacirco_grpc_service.WorkerIDList\x12R\n\nget_worker\x12\x1e.dacirco_grpc_service.WorkerID\x1a$.dacirco_grpc_service.WorkerFullDesc\x12Z\n\x11get_worker_status\x12\x1e.dacirco_grpc_service.WorkerID\x1a%.dacirco_grpc_service.WorkerGrpcState\x12[\n\x0fregister_worker\x12 .dacirco_grpc_service.WorkerDesc\x1a&.dacirco_grpc_service.gRPCServiceReply\x12M\n\tget_tasks\x12 .dacirco_grpc_service.WorkerDesc\x1a\x1c.dacirco_grpc_service.TCTask0\x01\x12W\n\x0csubmit_event\x12\x1f.dacirco_grpc_service.GrpcEvent\x1a&.dacirco_grpc_service.gRPCServiceReply\x12\\\n\x0csubmit_error\x12$.dacirco_grpc_service.GrpcErrorEvent\x1a&.dacirco_grpc_service.gRPCServiceReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'deploy.grpc_api.dacirco_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REQUESTSTATUSENUM']._serialized_start=1203
-  _globals['_REQUESTSTATUSENUM']._serialized_end=1392
-  _globals['_WORKERSTATUSENUM']._serialized_start=1395
-  _globals['_WORKERSTATUSENUM']._serialized_end=1648
-  _globals['_GRPCEVENTTYPEENUM']._serialized_start=1651
-  _globals['_GRPCEVENTTYPEENUM']._serialized_end=1795
-  _globals['_GRPCERRORTYPE']._serialized_start=1797
-  _globals['_GRPCERRORTYPE']._serialized_end=1886
-  _globals['_FAULTENUM']._serialized_start=1888
-  _globals['_FAULTENUM']._serialized_end=1986
+  _globals['_REQUESTSTATUSENUM']._serialized_start=1342
+  _globals['_REQUESTSTATUSENUM']._serialized_end=1531
+  _globals['_WORKERSTATUSENUM']._serialized_start=1534
+  _globals['_WORKERSTATUSENUM']._serialized_end=1787
+  _globals['_GRPCEVENTTYPEENUM']._serialized_start=1790
+  _globals['_GRPCEVENTTYPEENUM']._serialized_end=1934
+  _globals['_GRPCERRORTYPE']._serialized_start=1936
+  _globals['_GRPCERRORTYPE']._serialized_end=2025
+  _globals['_FAULTENUM']._serialized_start=2027
+  _globals['_FAULTENUM']._serialized_end=2125
   _globals['_EMPTY']._serialized_start=55
-  _globals['_EMPTY']._serialized_end=62
-  _globals['_TCREQUEST']._serialized_start=64
-  _globals['_TCREQUEST']._serialized_end=150
-  _globals['_TCREQUESTREPLY']._serialized_start=152
-  _globals['_TCREQUESTREPLY']._serialized_end=228
-  _globals['_REQUESTID']._serialized_start=230
-  _globals['_REQUESTID']._serialized_end=261
-  _globals['_REQUESTIDLIST']._serialized_start=263
-  _globals['_REQUESTIDLIST']._serialized_end=299
-  _globals['_TCREQUESTSTATUS']._serialized_start=301
-  _globals['_TCREQUESTSTATUS']._serialized_end=383
-  _globals['_WORKERID']._serialized_start=385
-  _globals['_WORKERID']._serialized_end=414
-  _globals['_WORKERIDLIST']._serialized_start=416
-  _globals['_WORKERIDLIST']._serialized_end=450
-  _globals['_WORKERFULLDESC']._serialized_start=452
-  _globals['_WORKERFULLDESC']._serialized_end=538
-  _globals['_WORKERGRPCSTATE']._serialized_start=540
-  _globals['_WORKERGRPCSTATE']._serialized_end=620
-  _globals['_GRPCSERVICEREPLY']._serialized_start=622
-  _globals['_GRPCSERVICEREPLY']._serialized_end=680
-  _globals['_WORKERDESC']._serialized_start=682
-  _globals['_WORKERDESC']._serialized_end=720
-  _globals['_TCTASK']._serialized_start=723
-  _globals['_TCTASK']._serialized_end=862
-  _globals['_GRPCEVENT']._serialized_start=865
-  _globals['_GRPCEVENT']._serialized_end=1017
-  _globals['_GRPCERROREVENT']._serialized_start=1020
-  _globals['_GRPCERROREVENT']._serialized_end=1200
-  _globals['_DACIRCOGRPCSERVICE']._serialized_start=1989
-  _globals['_DACIRCOGRPCSERVICE']._serialized_end=2966
+  _globals['_EMPTY']._serialized_end=108
+  _globals['_TCREQUEST']._serialized_start=110
+  _globals['_TCREQUEST']._serialized_end=196
+  _globals['_TCREQUESTREPLY']._serialized_start=198
+  _globals['_TCREQUESTREPLY']._serialized_end=274
+  _globals['_REQUESTID']._serialized_start=276
+  _globals['_REQUESTID']._serialized_end=307
+  _globals['_REQUESTIDLIST']._serialized_start=309
+  _globals['_REQUESTIDLIST']._serialized_end=380
+  _globals['_TCREQUESTSTATUS']._serialized_start=382
+  _globals['_TCREQUESTSTATUS']._serialized_end=487
+  _globals['_WORKERID']._serialized_start=489
+  _globals['_WORKERID']._serialized_end=518
+  _globals['_WORKERIDLIST']._serialized_start=520
+  _globals['_WORKERIDLIST']._serialized_end=589
+  _globals['_WORKERFULLDESC']._serialized_start=591
+  _globals['_WORKERFULLDESC']._serialized_end=677
+  _globals['_WORKERGRPCSTATE']._serialized_start=679
+  _globals['_WORKERGRPCSTATE']._serialized_end=759
+  _globals['_GRPCSERVICEREPLY']._serialized_start=761
+  _globals['_GRPCSERVICEREPLY']._serialized_end=819
+  _globals['_WORKERDESC']._serialized_start=821
+  _globals['_WORKERDESC']._serialized_end=859
+  _globals['_TCTASK']._serialized_start=862
+  _globals['_TCTASK']._serialized_end=1001
+  _globals['_GRPCEVENT']._serialized_start=1004
+  _globals['_GRPCEVENT']._serialized_end=1156
+  _globals['_GRPCERROREVENT']._serialized_start=1159
+  _globals['_GRPCERROREVENT']._serialized_end=1339
+  _globals['_DACIRCOGRPCSERVICE']._serialized_start=2128
+  _globals['_DACIRCOGRPCSERVICE']._serialized_end=3105
 # @@protoc_insertion_point(module_scope)

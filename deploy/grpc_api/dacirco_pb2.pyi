@@ -77,8 +77,14 @@ FAULT_STORAGE: FaultEnum
 FAULT_NONE: FaultEnum
 
 class Empty(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("limit", "after", "offset")
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    limit: int
+    after: str
+    offset: int
+    def __init__(self, limit: _Optional[int] = ..., after: _Optional[str] = ..., offset: _Optional[int] = ...) -> None: ...
 
 class TCRequest(_message.Message):
     __slots__ = ("input_video", "output_video", "bitrate", "speed")
@@ -109,16 +115,22 @@ class RequestID(_message.Message):
     def __init__(self, request_id: _Optional[str] = ...) -> None: ...
 
 class RequestIDList(_message.Message):
-    __slots__ = ("request_ids",)
+    __slots__ = ("request_ids", "is_page", "has_more")
     REQUEST_IDS_FIELD_NUMBER: _ClassVar[int]
+    IS_PAGE_FIELD_NUMBER: _ClassVar[int]
+    HAS_MORE_FIELD_NUMBER: _ClassVar[int]
     request_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, request_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    is_page: bool
+    has_more: bool
+    def __init__(self, request_ids: _Optional[_Iterable[str]] = ..., is_page: _Optional[bool] = ..., has_more: _Optional[bool] = ...) -> None: ...
 
 class TCRequestStatus(_message.Message):
-    __slots__ = ("request_status",)
+    __slots__ = ("request_status", "error_message")
     REQUEST_STATUS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_MESSAGE_FIELD_NUMBER: _ClassVar[int]
     request_status: RequestStatusEnum
-    def __init__(self, request_status: _Optional[_Union[RequestStatusEnum, str]] = ...) -> None: ...
+    error_message: str
+    def __init__(self, request_status: _Optional[_Union[RequestStatusEnum, str]] = ..., error_message: _Optional[str] = ...) -> None: ...
 
 class WorkerID(_message.Message):
     __slots__ = ("worker_id",)
@@ -127,10 +139,14 @@ class WorkerID(_message.Message):
     def __init__(self, worker_id: _Optional[str] = ...) -> None: ...
 
 class WorkerIDList(_message.Message):
-    __slots__ = ("worker_ids",)
+    __slots__ = ("worker_ids", "is_page", "has_more")
     WORKER_IDS_FIELD_NUMBER: _ClassVar[int]
+    IS_PAGE_FIELD_NUMBER: _ClassVar[int]
+    HAS_MORE_FIELD_NUMBER: _ClassVar[int]
     worker_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, worker_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    is_page: bool
+    has_more: bool
+    def __init__(self, worker_ids: _Optional[_Iterable[str]] = ..., is_page: _Optional[bool] = ..., has_more: _Optional[bool] = ...) -> None: ...
 
 class WorkerFullDesc(_message.Message):
     __slots__ = ("name", "id", "cpus", "memory", "node")

@@ -6,9 +6,10 @@ nothing changes unless the scheduler allows it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import resource
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableSequence
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -20,7 +21,8 @@ from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.grpc_api import dacirco_pb2_grpc as rpc
 from deploy.grpc_api.door import Door
 from deploy.grpc_api.reasons import REASON_KEY
-from deploy.store.records import JobState, WorkerStatus
+from deploy.store.records import JobState, Page, WorkerStatus
+from deploy.store.store import UnknownIdError
 from deploy.tasks import Progress, TaskError
 from env.errors import IllegalEventError
 
@@ -28,6 +30,9 @@ UNKNOWN: Final = "the worker is unknown"
 MOST_ID: Final = 64
 MOST_RECEIVED: Final = 64 * 1024
 MOST_SENT: Final = 64 * 1024 * 1024
+MOST_IDS_A_PAGE: Final = 10_000
+_OVERHEAD: Final = 2
+"""Bytes of an id in a message beside its characters."""
 MOST_CALLS: Final = 5000
 """At once; each worker keeps one open."""
 MOST_CONNECTIONS: Final = 6000
@@ -69,6 +74,7 @@ class Servicer(rpc.DaCircogRPCServiceServicer):
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._whole_lists = asyncio.Semaphore(1)
 
     # -- the REST front end -----------------------------------------------------------
 
@@ -91,8 +97,10 @@ class Servicer(rpc.DaCircogRPCServiceServicer):
         return pb.TCRequestReply(success=True, request_id=job_id)
 
     async def get_requests(self, request: pb.Empty, context: Context) -> pb.RequestIDList:
-        """Ids of all jobs in the order of arrival."""
-        return pb.RequestIDList(request_ids=await _read(self._service.job_ids, context))
+        """Ids of all jobs in the order of arrival, or of the part that is asked for."""
+        reply = pb.RequestIDList()
+        await self._list(request, reply, reply.request_ids, self._service.job_page, context)
+        return reply
 
     async def get_request(self, request: pb.RequestID, context: Context) -> pb.TCRequest:
         """A job as it was asked for; empty if it is unknown."""
@@ -115,12 +123,19 @@ class Servicer(rpc.DaCircogRPCServiceServicer):
         state = None
         if _is_id(request.request_id):
             state = await _read(lambda: self._service.job_state(request.request_id), context)
-        status = pb.REQUEST_STATUS_NOT_FOUND if state is None else _JOB_STATES[state]
-        return pb.TCRequestStatus(request_status=status)
+        if state is None:
+            return pb.TCRequestStatus(request_status=pb.REQUEST_STATUS_NOT_FOUND)
+        reply = pb.TCRequestStatus(request_status=_JOB_STATES[state])
+        if state is JobState.ERROR:
+            job = await _read(lambda: self._service.job(request.request_id), context)
+            reply.error_message = "" if job is None else job.error_message or ""
+        return reply
 
     async def get_workers(self, request: pb.Empty, context: Context) -> pb.WorkerIDList:
-        """Ids of all workers in the order of their spawns, stopped ones too."""
-        return pb.WorkerIDList(worker_ids=await _read(self._service.worker_ids, context))
+        """Ids of all workers in the order of their spawns, stopped ones too; or a part of them."""
+        reply = pb.WorkerIDList()
+        await self._list(request, reply, reply.worker_ids, self._service.worker_page, context)
+        return reply
 
     async def get_worker(self, request: pb.WorkerID, context: Context) -> pb.WorkerFullDesc:
         """A worker; empty if it is unknown."""
@@ -144,6 +159,36 @@ class Servicer(rpc.DaCircogRPCServiceServicer):
             state = await _read(lambda: self._service.worker_state(request.worker_id), context)
         status = pb.WORKER_STATUS_NOT_FOUND if state is None else _WORKER_STATES[state]
         return pb.WorkerGrpcState(worker_status=status)
+
+    async def _list(
+        self,
+        asked: pb.Empty,
+        reply: pb.RequestIDList | pb.WorkerIDList,
+        ids: MutableSequence[str],
+        page_of: Callable[[int, str, int], Awaitable[Page]],
+        context: Context,
+    ) -> None:
+        """Fill a reply with ids: with a page, or page by page with all of them."""
+        if asked.limit > 0:
+            page = await _page(page_of, min(asked.limit, MOST_IDS_A_PAGE), asked, context)
+            ids.extend(page.ids)
+            reply.is_page, reply.has_more = True, page.has_more
+            return
+        async with self._whole_lists:  # such a reply may take 100 MiB: one at a time
+            after, size = pb.Empty(after=asked.after, offset=asked.offset), 0
+            while True:
+                page = await _page(page_of, MOST_IDS_A_PAGE, after, context)
+                size += sum(len(each) + _OVERHEAD for each in page.ids)
+                if size > MOST_SENT:
+                    await context.abort(
+                        grpc.StatusCode.RESOURCE_EXHAUSTED,
+                        f"more than {len(ids)} ids do not go into one message: ask for pages, "
+                        "with limit and after",
+                    )
+                ids.extend(page.ids)
+                if not page.has_more:
+                    return
+                after = pb.Empty(after=page.ids[-1])
 
     # -- workers ----------------------------------------------------------------------
     # A worker presents its secret id; from here on it goes by its public one.
@@ -246,6 +291,21 @@ async def _read(read: Callable[[], Awaitable[T]], context: Context) -> T:
     """What the store says; a client may try again later if it cannot be read."""
     try:
         return await read()
+    except Exception:
+        _LOGGER.exception("the store cannot be read")
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "the store cannot be read, try again")
+
+
+async def _page(
+    page_of: Callable[[int, str, int], Awaitable[Page]],
+    limit: int,
+    asked: pb.Empty,
+    context: Context,
+) -> Page:
+    try:
+        return await page_of(limit, asked.after, max(0, asked.offset))
+    except UnknownIdError as error:
+        await context.abort(grpc.StatusCode.NOT_FOUND, str(error))
     except Exception:
         _LOGGER.exception("the store cannot be read")
         await context.abort(grpc.StatusCode.UNAVAILABLE, "the store cannot be read, try again")

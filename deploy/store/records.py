@@ -104,6 +104,14 @@ class WorkerRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list of ids, and whether there is more of the list after it."""
+
+    ids: list[str]
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
 class JobChange:
     """New values of some of a job's columns."""
 

@@ -6,14 +6,20 @@ Every method blocks; `deploy.store.writer` and `asyncio.to_thread` keep that off
 from __future__ import annotations
 
 import logging
+import os
+import socket
+import time
 import uuid
-from collections.abc import Sequence
-from dataclasses import asdict, fields
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import (
+    URL,
     Connection,
     Engine,
+    Select,
     Table,
     bindparam,
     create_engine,
@@ -26,6 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
+from deploy.store import fence
 from deploy.store.lock import Lock, lock_store
 from deploy.store.migrations import SCHEMA_VERSION, migrate
 from deploy.store.records import (
@@ -34,10 +41,12 @@ from deploy.store.records import (
     JobRecord,
     JobState,
     MetaChange,
+    Page,
     WorkerChange,
     WorkerRecord,
     WorkerStatus,
 )
+from deploy.store.rows import job_of, worker_of
 from deploy.store.schema import jobs, meta, metadata, workers
 from env.errors import DaCircoError
 
@@ -47,12 +56,36 @@ IMAGE: Final = "image"
 _SCHEMA: Final = "schema_version"
 _BUSY_TIMEOUT_MS: Final = 10_000
 _UNFINISHED: Final = (JobState.WAITING, JobState.STARTED)
+_AT_ONCE: Final = 10_000
+"""Ids that a read of a whole list takes at a time."""
+
+_PATIENCE: Final = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""How soon a PostgreSQL that is away is found out: seconds, and milliseconds."""
+_SESSION: Final = {
+    "idle_in_transaction_session_timeout": 30_000,
+    "lock_timeout": 60_000,
+    "tcp_keepalives_idle": 10,
+    "tcp_keepalives_interval": 5,
+    "tcp_keepalives_count": 3,
+}
+
+R = TypeVar("R", JobRecord, WorkerRecord)
 
 _LOGGER = logging.getLogger(__name__)
 
 
 class StoreError(DaCircoError):
     """The store cannot be used; the message names it and the fix."""
+
+
+class UnknownIdError(DaCircoError):
+    """A list cannot go on after an id that is not in it."""
 
 
 class Store:
@@ -74,12 +107,14 @@ class Store:
         try:
             self._lock: Lock = lock_store(self._engine)
         except (OSError, SQLAlchemyError) as error:
+            self._engine.dispose()
             raise StoreError(f"store {self.name}: {_reason(error)}") from None
         try:
-            with self._engine.begin() as connection:
+            with self._writing() as connection:
                 self._bring_up_to_date(connection)
                 self.controller_id = _setting(connection, CONTROLLER_ID) or str(uuid.uuid4())
                 _set(connection, CONTROLLER_ID, self.controller_id)
+                self._epoch = fence.claim(connection, f"process {os.getpid()} on {_host()}")
         except (OSError, SQLAlchemyError) as error:
             self.close()
             raise StoreError(f"store {self.name}: {_reason(error)}") from None
@@ -128,16 +163,41 @@ class Store:
 
     def close(self) -> None:
         """Let go of it."""
-        self._lock.release()
         self._engine.dispose()
+        self._lock.release()
+
+    def confirm(self) -> None:
+        """See that the store is still this controller's.
+
+        Raises:
+            StoreLostError: another controller has taken it over.
+            SQLAlchemyError: the database does not answer.
+        """
+        self._lock.confirm()
+        with self._engine.connect() as connection:
+            fence.check(connection, self._epoch)
 
     # -- writing ----------------------------------------------------------------------
 
     def apply(self, changes: Sequence[Change]) -> None:
-        """Make the changes durable, all of them or none."""
-        with self._engine.begin() as connection:
+        """Make the changes durable, all of them or none.
+
+        Raises:
+            StoreLostError: another controller has taken the store over; nothing is written.
+            SQLAlchemyError: the database does not take them.
+        """
+        with self._writing() as connection:
+            fence.check(connection, self._epoch)
             for change in changes:
                 _apply(connection, change)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with self._engine.connect() as connection:
+            # SQLite's write lock from the start: what was read before a write stays true.
+            connection.execution_options(dacirco_begin="BEGIN IMMEDIATE")
+            with connection.begin():
+                yield connection
 
     # -- reading ----------------------------------------------------------------------
 
@@ -146,35 +206,86 @@ class Store:
         with self._engine.connect() as connection:
             query = select(jobs).where(jobs.c.request_id == request_id)
             row = connection.execute(query).mappings().first()
-        return None if row is None else _job(row)
+        return None if row is None else job_of(row, time.time())[0]
 
     def worker(self, worker_id: str) -> WorkerRecord | None:
         """A worker by its id."""
         with self._engine.connect() as connection:
             query = select(workers).where(workers.c.worker_id == worker_id)
             row = connection.execute(query).mappings().first()
-        return None if row is None else _worker(row)
+        return None if row is None else worker_of(row, time.time())[0]
 
-    def job_ids(self, offset: int = 0, limit: int | None = None) -> list[str]:
+    def job_page(self, limit: int, *, after: str = "", offset: int = 0) -> Page:
+        """A part of the jobs in the order of arrival.
+
+        However many there are, it takes as long; only an offset takes longer the larger it is.
+
+        Args:
+            limit: most ids.
+            after: the id before the first one; empty: from the start.
+            offset: how many to pass over.
+
+        Raises:
+            UnknownIdError: there is no such id.
+        """
+        return self._page(jobs, "request_id", limit, after, offset)
+
+    def worker_page(self, limit: int, *, after: str = "", offset: int = 0) -> Page:
+        """A part of the workers in the order of their spawns; see `job_page`."""
+        return self._page(workers, "worker_id", limit, after, offset)
+
+    def job_ids(self) -> list[str]:
         """Ids of all jobs in the order of arrival."""
-        return self._ids(jobs, "request_id", offset, limit)
-
-    def worker_ids(self, offset: int = 0, limit: int | None = None) -> list[str]:
-        """Ids of all workers in the order of their spawns."""
-        return self._ids(workers, "worker_id", offset, limit)
+        ids: list[str] = []
+        more = True
+        while more:
+            page = self.job_page(_AT_ONCE, after=ids[-1] if ids else "")
+            ids += page.ids
+            more = page.has_more
+        return ids
 
     def unfinished_jobs(self) -> list[JobRecord]:
-        """The jobs that wait or are in process, in the order of arrival."""
-        with self._engine.connect() as connection:
-            query = select(jobs).where(jobs.c.state.in_(_UNFINISHED)).order_by(jobs.c.number)
-            return [_job(row) for row in connection.execute(query).mappings()]
+        """The jobs that wait or are in process, in the order of arrival.
+
+        Rows that cannot be are mended, or their jobs set aside as failed; the log tells.
+        """
+        query = select(jobs).where(jobs.c.state.in_(_UNFINISHED)).order_by(jobs.c.number)
+        found = self._mended(query, job_of, lambda job: JobChange(job.request_id, {}))
+        return [job for job in found if job.state in _UNFINISHED]
 
     def living_workers(self) -> list[WorkerRecord]:
-        """The workers that were not known to be gone, in the order of their spawns."""
+        """The workers that were not known to be gone, in the order of their spawns.
+
+        Rows that cannot be are mended, or their workers set aside as stopped; the log tells.
+        """
+        query = select(workers).where(workers.c.state != WorkerStatus.STOPPED)
+        found = self._mended(
+            query.order_by(workers.c.number),
+            worker_of,
+            lambda worker: WorkerChange(worker.worker_id, {}),
+        )
+        return [worker for worker in found if worker.state is not WorkerStatus.STOPPED]
+
+    def _mended(
+        self,
+        query: Select[Any],
+        read: Callable[[Mapping[str, Any], float], tuple[R, dict[str, Any]]],
+        change_of: Callable[[R], JobChange | WorkerChange],
+    ) -> list[R]:
+        now, records, changes = time.time(), [], []
         with self._engine.connect() as connection:
-            query = select(workers).where(workers.c.state != WorkerStatus.STOPPED)
-            rows = connection.execute(query.order_by(workers.c.number)).mappings()
-            return [_worker(row) for row in rows]
+            for row in connection.execute(query).mappings():
+                record, mended = read(row, now)
+                records.append(record)
+                if mended:
+                    change = change_of(record)
+                    change.values.update(mended)
+                    changes.append(change)
+        for change in changes:
+            _LOGGER.warning("a damaged row of the store %s is mended: %s", self.name, change)
+        if changes:
+            self.apply(changes)
+        return records
 
     def booted_nodes(self, since: float = 0.0) -> list[str]:
         """The nodes on which a worker has registered, ever or since a time of the epoch."""
@@ -187,27 +298,45 @@ class Store:
         with self._engine.connect() as connection:
             return _setting(connection, key)
 
-    def _ids(self, table: Table, column: str, offset: int, limit: int | None) -> list[str]:
+    def _page(self, table: Table, column: str, limit: int, after: str, offset: int) -> Page:
         with self._engine.connect() as connection:
-            query = select(table.c[column]).order_by(table.c.number).offset(offset).limit(limit)
-            return list(connection.execute(query).scalars())
+            query = select(table.c[column]).order_by(table.c.number).limit(limit + 1)
+            if after:
+                key = select(table.c.number).where(table.c[column] == after)
+                number = connection.execute(key).scalar()
+                if number is None:
+                    raise UnknownIdError(f"there is no {after!r} after which the list could go on")
+                query = query.where(table.c.number > number)
+            ids = list(connection.execute(query.offset(offset) if offset else query).scalars())
+        return Page(ids[:limit], len(ids) > limit)
 
 
 def _engine(url: str) -> Engine:
     try:
         parsed = make_url(url)
-        if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+        sqlite = parsed.get_backend_name() == "sqlite"
+        if sqlite and _is_memory(parsed):
             raise StoreError(f"store {url!r} is kept nowhere: give a file, sqlite:///FILE")
-        engine = create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite")
+        waits = {} if sqlite else {k: v for k, v in _PATIENCE.items() if k not in parsed.query}
+        engine = create_engine(parsed, pool_pre_ping=not sqlite, connect_args=waits)
     except (ArgumentError, NoSuchModuleError, ImportError):
         raise StoreError(
             f"store {_hidden(url)!r} is not a URL of a database that is installed: "
             "give sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
         ) from None
-    if engine.dialect.name == "sqlite":
+    if sqlite:
         event.listen(engine, "connect", _make_durable)
         event.listen(engine, "begin", _begin)
+    else:
+        event.listen(engine, "connect", _make_patient)
     return engine
+
+
+def _is_memory(url: URL) -> bool:
+    database = url.database or ""
+    return database in ("", ":memory:", "file:", "file::memory:") or (
+        database.startswith("file:") and url.query.get("mode") == "memory"
+    )
 
 
 def _make_durable(connection: Any, _record: object) -> None:
@@ -219,9 +348,23 @@ def _make_durable(connection: Any, _record: object) -> None:
     cursor.close()
 
 
+def _make_patient(connection: Any, _record: object) -> None:
+    """PostgreSQL ends the sessions of a controller that is frozen or gone, not in two hours."""
+    cursor = connection.cursor()
+    for name, value in _SESSION.items():
+        cursor.execute(f"SET {name} = {value}")
+    cursor.close()
+    connection.commit()
+
+
 def _begin(connection: Connection) -> None:
     """So that changes of the schema are part of the transaction, too."""
-    connection.exec_driver_sql("BEGIN")
+    how = connection.get_execution_options().get("dacirco_begin", "BEGIN")
+    connection.exec_driver_sql(how)
+
+
+def _host() -> str:
+    return socket.gethostname() or "an unknown machine"
 
 
 def _hidden(url: str) -> str:
@@ -261,17 +404,3 @@ def _set(connection: Connection, key: str, value: str) -> None:
 
 def _setting(connection: Connection, key: str) -> str | None:
     return connection.execute(select(meta.c.value).where(meta.c.key == key)).scalar()
-
-
-_JOB_FIELDS: Final = [field.name for field in fields(JobRecord)]
-_WORKER_FIELDS: Final = [field.name for field in fields(WorkerRecord)]
-
-
-def _job(row: Any) -> JobRecord:
-    values = {name: row[name] for name in _JOB_FIELDS}
-    return JobRecord(**values | {"state": JobState(values["state"])})
-
-
-def _worker(row: Any) -> WorkerRecord:
-    values = {name: row[name] for name in _WORKER_FIELDS}
-    return WorkerRecord(**values | {"state": WorkerStatus(values["state"])})

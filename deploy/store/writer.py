@@ -10,11 +10,12 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
 
+from deploy.store.fence import StoreLostError
 from deploy.store.records import Change
 from deploy.store.store import Store
 
@@ -43,12 +44,19 @@ class _Entry:
 class Writer:
     """Writes in the background; used from one event loop.
 
+    Args:
+        store: what to write to.
+        on_lost: called in the writer's thread when another controller has taken the store over.
+            Nothing is written after that, and no future is done: nobody may act on what is not
+            in the store.
+
     Attributes:
         failing: the store does not take what it is given; it is tried again and again.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, on_lost: Callable[[StoreLostError], None]) -> None:
         self.failing = False
+        self._on_lost = on_lost
         self._store = store
         self._loop = asyncio.get_running_loop()
         self._entries: deque[_Entry] = deque()
@@ -86,6 +94,13 @@ class Writer:
     # -- the thread -------------------------------------------------------------------
 
     def _run(self) -> None:
+        try:
+            self._write_all()
+        except StoreLostError as error:
+            self.failing = True
+            self._on_lost(error)
+
+    def _write_all(self) -> None:
         while True:
             with self._wake:
                 while not self._entries and not self._closing:
@@ -96,6 +111,8 @@ class Writer:
                 batch = [self._entries.popleft() for _ in range(size)]
             try:
                 self._store.apply([change for entry in batch for change in entry.changes])
+            except StoreLostError:
+                raise
             except Exception:  # one of them may be at fault: each on its own
                 for entry in batch:
                     self._write_alone(entry)

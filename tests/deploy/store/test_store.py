@@ -20,11 +20,12 @@ from deploy.store.records import (
     JobRecord,
     JobState,
     MetaChange,
+    Page,
     WorkerChange,
     WorkerRecord,
     WorkerStatus,
 )
-from deploy.store.store import PREFERENCE, Store, StoreError
+from deploy.store.store import PREFERENCE, Store, StoreError, UnknownIdError
 from deploy.store.writer import StoreUnavailableError, Writer
 from env.errors import DaCircoError
 
@@ -79,10 +80,18 @@ def test_lists_are_in_the_order_of_arrival_and_may_be_paged(store: Store) -> Non
         store.apply([job(name)])
     store.apply([worker(name) for name in names[:5]])
     assert store.job_ids() == names
-    assert store.job_ids(offset=10, limit=5) == names[10:15]
-    assert store.job_ids(offset=28, limit=5) == names[28:]
-    assert store.job_ids(offset=30) == []
-    assert store.worker_ids(offset=1, limit=2) == names[1:3]
+    assert store.job_page(5, offset=10) == Page(names[10:15], has_more=True)
+    assert store.job_page(5, offset=28) == Page(names[28:], has_more=False)
+    assert store.job_page(1, offset=30) == Page([], has_more=False)
+    assert store.job_page(30) == Page(names, has_more=False)
+    assert store.job_page(29) == Page(names[:29], has_more=True)
+    assert store.job_page(3, after=names[4]) == Page(names[5:8], has_more=True)
+    assert store.job_page(3, after=names[4], offset=20) == Page(names[25:28], has_more=True)
+    assert store.job_page(3, after=names[-1]) == Page([], has_more=False)
+    assert store.worker_page(2, offset=1) == Page(names[1:3], has_more=True)
+    assert store.worker_page(9, after=names[1]) == Page(names[2:5], has_more=False)
+    with pytest.raises(UnknownIdError, match="no 'job 999' after which"):
+        store.job_page(5, after="job 999")
 
 
 def test_what_a_restart_needs(store: Store) -> None:
@@ -200,7 +209,7 @@ def test_the_writer_keeps_the_order_and_writes_what_piled_up_together(url: str) 
     async def story() -> None:
         store = Faulty(url)
         store.batches = []
-        writer = Writer(store)
+        writer = Writer(store, pytest.fail)
         done: list[int] = []
         futures = []
         for i in range(100):
@@ -222,7 +231,7 @@ def test_a_store_that_fails_for_a_while(url: str) -> None:
     async def story() -> None:
         store = Faulty(url)
         store.batches = []
-        writer = Writer(store)
+        writer = Writer(store, pytest.fail)
         store.faults = 3
         first = writer.write([job("a")])
         while not writer.failing:
@@ -247,7 +256,7 @@ def test_what_may_fail_fails_and_what_can_never_be_written_stops_nobody(url: str
     async def story() -> None:
         store = Faulty(url)
         store.batches = []
-        writer = Writer(store)
+        writer = Writer(store, pytest.fail)
         store.faults = 2  # together with others, and alone
         with pytest.raises(StoreUnavailableError):
             await writer.write([job("a")], may_fail=True)
