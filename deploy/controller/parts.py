@@ -111,7 +111,7 @@ def worker_link(settings: Settings, address: str, grpc_port: int) -> WorkerLink:
         storage = Path(storage).absolute().as_uri().replace("file://", "dir://", 1)
     return WorkerLink(
         grpc_server=address,
-        grpc_port=grpc_port,
+        grpc_port=settings.worker_port or grpc_port,
         minio_server=minio.server or "",
         minio_port=minio.port,
         minio_access_key=minio.access_key if with_keys else "",
@@ -129,13 +129,6 @@ def with_limits(cluster: ClusterConfig, settings: Settings) -> ClusterConfig:
         return cluster
     known = cluster.max_workers
     return replace(cluster, max_workers=limit if known is None else min(limit, known))
-
-
-def with_old_options(spec: str, settings: Settings) -> str:
-    """The existing system's option gives the default of grace-period's parameter."""
-    if spec.strip() in ("grace-period", "grace_period"):
-        return f"grace-period:max_idle_time={settings.max_idle_time_s:g}"
-    return spec
 
 
 async def first_preference(settings: Settings, store: Store) -> float:

@@ -10,6 +10,7 @@ from typing import Final
 from fastapi import FastAPI, Security
 from pydantic import SecretStr
 
+from deploy.grpc_api.dialect import DEFAULT_DIALECT, DIALECTS, DialectName
 from deploy.rest import jobs, problems, status, workers
 from deploy.rest.api_key import AS_BEARER, IN_HEADER, RequireApiKey
 from deploy.rest.controller_client import ControllerClient
@@ -26,11 +27,13 @@ class RestSettings:
         controller: address of the controller's gRPC server, ``HOST:PORT``.
         api_key: what every call must carry; None: calls are open.
         timeout_s: after which a call to the controller is given up.
+        dialect: generation of the existing system that the controller speaks as.
     """
 
     controller: str
     api_key: SecretStr | None = None
     timeout_s: float = 10.0
+    dialect: DialectName = DEFAULT_DIALECT
 
 
 def create_app(settings: RestSettings) -> FastAPI:
@@ -38,7 +41,9 @@ def create_app(settings: RestSettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        controller = ControllerClient(settings.controller, settings.timeout_s)
+        controller = ControllerClient(
+            settings.controller, settings.timeout_s, DIALECTS[settings.dialect]
+        )
         app.state.controller = controller
         yield
         await controller.close()

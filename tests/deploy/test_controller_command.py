@@ -11,6 +11,7 @@ import pytest
 
 from deploy.controller.command import SECRET_VARIABLE, main, make_parser, settings_from
 from deploy.controller.settings import Settings
+from deploy.managers.pod.settings import PodType
 from env.errors import DaCircoError
 
 ROOT = Path(__file__).parents[2]
@@ -38,13 +39,14 @@ def test_the_existing_systems_options_and_defaults() -> None:
         "event_log_file": None,
         "ip_address": None,
         "scheduler": "minimize-workers",
-        "pod_cpus": 2.0,
-        "pod_memory": "1.4Gi",
         "concentrate_pods": False,
         "spread_pods": False,
     }
     assert {name: getattr(args, name) for name in expected} == expected
-    assert settings_from(args).minio.secret_key == "pass4minio"
+    settings = settings_from(args)
+    assert settings.minio.secret_key == "pass4minio"
+    assert settings.pod.size == PodType("", "2", "1.4Gi", "2", "1.4Gi")
+    assert (settings.dialect, settings.worker_placement) == ("2022", None)
 
 
 def test_algorithm_is_a_synonym() -> None:
