@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from env.catalog import Catalog
 from env.jobs import MAX_BITRATE_KBPS, MIN_BITRATE_KBPS, SPEEDS, Request
 
 MEAN_GAP_S: Final = 6.0
@@ -17,7 +17,7 @@ MIN_GAP_S: Final = 0.1
 Floats = NDArray[np.float64]
 
 
-def popularity(catalog: Catalog) -> Floats:
+def popularity(catalog: Collection[str]) -> Floats:
     """Probability of each movie, in the catalog's order; shape (movies,).
 
     The DaCirco law: row X (from 0) of M is asked for with probability proportional
@@ -40,12 +40,14 @@ def dacirco_gaps(
     return gaps
 
 
-def attach_marks(rng: np.random.Generator, catalog: Catalog, arrivals_s: Floats) -> list[Request]:
+def attach_marks(
+    rng: np.random.Generator, catalog: Collection[str], arrivals_s: Floats
+) -> list[Request]:
     """Requests at the given times: movie, bitrate and speed drawn as DaCirco draws them.
 
     Args:
         rng: source of chance.
-        catalog: the movies, drawn by `popularity`; bitrate is uniform over the whole
+        catalog: the movies' names, drawn by `popularity`; bitrate is uniform over the whole
             numbers 500..8000 kbit/s; the speeds are equally likely.
         arrivals_s: arrival times in ascending order, shape (n,); rounded to milliseconds.
     """
@@ -65,7 +67,7 @@ def attach_marks(rng: np.random.Generator, catalog: Catalog, arrivals_s: Floats)
 def generate_requests(
     n: int,
     rng: np.random.Generator,
-    catalog: Catalog,
+    catalog: Collection[str],
     *,
     mean_gap_s: float = MEAN_GAP_S,
     sigma_gap_s: float = SIGMA_GAP_S,
@@ -75,7 +77,7 @@ def generate_requests(
     Args:
         n: how many.
         rng: source of chance; the same state gives the same requests.
-        catalog: the movies that are asked for.
+        catalog: the names of the movies that are asked for, least asked first.
         mean_gap_s: mean of the Gaussian delay, seconds.
         sigma_gap_s: its standard deviation, seconds.
     """

@@ -22,7 +22,8 @@ from deploy.clients.scenario_file import (
     generate_jobs,
     read_jobs,
 )
-from env.command import CommandParser, port_number, run_command, whole_number
+from deploy.clients.server_options import add_server_options
+from env.command import CommandParser, run_command, whole_number
 from env.errors import DaCircoError
 from env.jobs import Request
 
@@ -39,8 +40,10 @@ def _run(options: argparse.Namespace) -> None:
     if options.file is not None:
         given = read_jobs(options.file, strict=options.strict)
     else:
-        seed = secrets.randbelow(_MAX_SEED) if options.seed is None else options.seed
-        given = JobFile(generate_jobs(options.number, seed, SAVED_AS))
+        # Without a number it is a first try: one request, and an earlier scenario stays saved.
+        save_as = None if options.number is None else SAVED_AS
+        seed = chosen_seed(options.seed)
+        given = JobFile(generate_jobs(options.number or 1, seed, save_as))
     jobs = given.jobs
     with JobApi(options.target, options.port) as api:
         failed = play(api, jobs, debug=options.debug)
@@ -85,7 +88,13 @@ def play(api: JobApi, jobs: Sequence[Request], *, debug: bool = False) -> int:
     return failed
 
 
-def _seed(text: str) -> int:
+def chosen_seed(given: int | None) -> int:
+    """The seed that was given, else another one each time."""
+    return secrets.randbelow(_MAX_SEED) if given is None else given
+
+
+def seed_number(text: str) -> int:
+    """An option's value: a seed."""
     if not (text.isascii() and text.isdigit() and int(text) < _MAX_SEED):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to {_MAX_SEED - 1}")
     return int(text)
@@ -95,10 +104,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="dacirco_scenario",
         description="Send jobs to the Job API: generated ones, or those of a scenario file "
-        "(rows delay,movie,bitrate,speed; the delay in seconds since the row before).",
+        "(rows delay,movie,bitrate,speed; the delay in seconds since the row before). Without -n "
+        "and -f, one generated job.",
         epilog=f"The API key, where one is needed, is read from the variable {KEY_VARIABLE}.",
     )
-    source = parser.add_mutually_exclusive_group(required=True)
+    source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "-n",
         "--number",
@@ -107,14 +117,11 @@ def _parser() -> argparse.ArgumentParser:
         help=f"generate N jobs, one in about 6 s; they are saved as {SAVED_AS}",
     )
     source.add_argument("-f", "--file", type=Path, metavar="FILE", help="replay a scenario file")
+    add_server_options(parser)
     parser.add_argument(
-        "-t", "--target", default="127.0.0.1", metavar="HOST", help="of the Job API (%(default)s)"
-    )
-    parser.add_argument(
-        "-p", "--port", type=port_number, default=8000, help="of the Job API (%(default)s)"
-    )
-    parser.add_argument(
-        "--seed", type=_seed, help="generate the same jobs each time (default: others each time)"
+        "--seed",
+        type=seed_number,
+        help="generate the same jobs each time (default: others each time)",
     )
     add_strict_option(parser)
     parser.add_argument("-d", "--debug", action="store_true", help="tell the id of each job")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,13 +77,28 @@ def complaint(of: JobFile, failed: int, what: str) -> str:
     return f"{' and '.join(parts)}, see above" if parts else ""
 
 
-def generate_jobs(n: int, seed: int, save_as: Path) -> list[Request]:
+def generate_jobs(
+    n: int,
+    seed: int,
+    save_as: Path | None,
+    *,
+    videos: Collection[str] | None = None,
+    command: str = "dacirco_scenario",
+) -> list[Request]:
     """Jobs as the existing system's generator draws them, saved before they are sent.
+
+    Args:
+        n: how many.
+        seed: fixes what is drawn.
+        save_as: the file to write, none to save them nowhere.
+        videos: the names to draw from, least asked first; default: those of the catalog ``bbb``.
+        command: that can make them again, for a comment in the file.
 
     Raises:
         ScenarioError: they cannot be saved.
     """
-    jobs = generate_requests(n, np.random.default_rng(seed), load_catalog())
-    note = f"dacirco_scenario -n {n} --seed {seed}"
-    write_scenario(save_as, Scenario(save_as.stem, tuple(jobs), (note,)))
+    jobs = generate_requests(n, np.random.default_rng(seed), videos or load_catalog())
+    if save_as is not None:
+        note = f"{command} -n {n} --seed {seed}"
+        write_scenario(save_as, Scenario(save_as.stem, tuple(jobs), (note,)))
     return jobs

@@ -52,7 +52,11 @@ def run_one(api: JobApi, job: Request, poll_interval_s: float, patience_s: float
         ApiError: the job was refused, or is no longer known.
         ApiAwayError: the server cannot be reached, or is away for too long.
     """
-    job_id = api.submit(job)
+    return follow(api, api.submit(job), poll_interval_s, patience_s)
+
+
+def follow(api: JobApi, job_id: str, poll_interval_s: float, patience_s: float) -> str:
+    """Wait for the end of a job, and return its last state; see `run_one`."""
     heard = time.monotonic()
     while True:
         try:

@@ -25,7 +25,7 @@ from deploy.controller.background import Background
 from deploy.controller.conductor import Conductor
 from deploy.controller.estimates import Estimates
 from deploy.controller.fenced import FencedManager
-from deploy.controller.flavors import fitted_spec
+from deploy.controller.flavors import fitted_spec, with_idle_time
 from deploy.controller.http import READY, HttpServer, bind, make_app
 from deploy.controller.journal import Keys
 from deploy.controller.parts import (
@@ -36,7 +36,6 @@ from deploy.controller.parts import (
     open_event_log,
     open_storage,
     with_limits,
-    with_old_options,
     worker_link,
 )
 from deploy.controller.reconcile import reconcile, restore
@@ -45,6 +44,7 @@ from deploy.controller.settings import Settings
 from deploy.controller.shadowing import Shadowing
 from deploy.controller.timed_policy import TimedPolicy
 from deploy.eventlog.world import world_keys
+from deploy.grpc_api.dialect import DIALECTS
 from deploy.grpc_api.door import Door
 from deploy.grpc_api.servicer import add_service, make_server
 from deploy.managers.base import ManagerEvent, WorkerManager
@@ -183,7 +183,7 @@ async def running_controller(
         metrics = Metrics()
         switches: list[Switch] = []
         wanted, fallback = (
-            fitted_spec(with_old_options(spec, settings), profile.cluster.flavors)
+            fitted_spec(with_idle_time(spec, settings.max_idle_time_s), profile.cluster.flavors)
             for spec in (settings.scheduler, settings.fallback)
         )
         in_shadow = Shadowing(wanted, fallback) if settings.mode == "shadow" else None
@@ -254,7 +254,7 @@ async def running_controller(
         metrics.watch_log(lambda: log.lost)
         await stack.enter_async_context(background.running("outbox", conductor.send_out(log)))
         stack.push_async_callback(_flush, conductor)
-        add_service(server, service)
+        add_service(server, service, DIALECTS[settings.dialect])
         await server.start()
         stack.push_async_callback(_end_server, server, conductor)
         await stack.enter_async_context(_serving(HttpServer(app), http_socket))
@@ -352,6 +352,7 @@ def _log_start(
         "jobs": jobs,
         "workers": workers,
         **world,
+        **({"tag": settings.tag} if settings.tag else {}),
     }
     conductor.note((EventCode.CONTROLLER_STARTED, keys))
 

@@ -13,6 +13,7 @@ from typing import Final, get_args
 
 from agents.loading import DEFAULT_FALLBACK
 from deploy.controller.access_options import access_settings, add_access_options
+from deploy.controller.parameter_files import quantity, read_pod_types, read_vm_types
 from deploy.controller.settings import (
     DEFAULT_EVENT_LOG_MIB,
     DEFAULT_HTTP_PORT,
@@ -28,6 +29,10 @@ from deploy.controller.settings import (
     RunnerType,
     Settings,
 )
+from deploy.grpc_api.dialect import DEFAULT_DIALECT, DIALECT_HELP, DIALECTS
+from deploy.log_file import log_handler
+from deploy.managers.pod.settings import PodType
+from deploy.managers.vm.settings import VmType
 from deploy.policy_options import add_policy_options
 from env.command import (
     CommandParser,
@@ -43,6 +48,7 @@ from env.errors import DaCircoError
 COMMAND: Final = "dacirco_controller"
 SECRET_VARIABLE: Final = "DACIRCO_MINIO_SECRET_KEY"
 DEFAULT_SECRET_KEY: Final = "pass4minio"
+_MOST_TAG: Final = 200
 
 
 def make_parser() -> CommandParser:
@@ -75,14 +81,39 @@ def _add_service(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--bind",
+        "--bind-ip-address",
         metavar="ADDRESS",
         help="where gRPC listens (default: all interfaces for vm and pod, whose workers call from "
         "other machines; else 127.0.0.1)",
     )
     group.add_argument(
         "--ip-address",
+        "--ip-address-for-tc-worker",
         metavar="ADDRESS",
         help="the address that workers call back (default: detected)",
+    )
+    group.add_argument(
+        "--port-for-tc-worker",
+        type=_called_port,
+        metavar="PORT",
+        help="the port that workers call back, where it is forwarded from another one "
+        "(default: --port)",
+    )
+    group.add_argument(
+        "--dialect", choices=list(DIALECTS), default=DEFAULT_DIALECT, help=DIALECT_HELP
+    )
+    group.add_argument(
+        "--tag",
+        type=_tag,
+        default="",
+        metavar="TEXT",
+        help="a name for this run; it is written into the event log and its .config.txt",
+    )
+    group.add_argument(
+        "--log-file",
+        type=Path,
+        metavar="FILE",
+        help="the controller's own log (default: standard error)",
     )
     group.add_argument(
         "--http-port",
@@ -102,17 +133,22 @@ def _add_service(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "-r",
         "--runner-type",
+        type=str.lower,
         choices=get_args(RunnerType),
         default="vm",
         help="what workers are: VMs, pods, processes of this machine, or simulated "
         "(default: %(default)s)",
     )
-    group.add_argument(
+    where = group.add_mutually_exclusive_group()
+    where.add_argument(
         "--store",
         default="sqlite:///dacirco.db",
         metavar="URL",
         help="database of jobs and workers: sqlite:///FILE or postgresql+psycopg://... "
         "(default: %(default)s)",
+    )
+    where.add_argument(
+        "--db-file", type=Path, metavar="FILE", help="the same as --store sqlite:///FILE"
     )
     group.add_argument(
         "--event-log-file",
@@ -156,7 +192,8 @@ def _add_scheduling(group: argparse._ArgumentGroup) -> None:
         type=_seconds,
         default=60.0,
         metavar="S",
-        help="how long an idle worker lives under grace-period (default: %(default)g)",
+        help="how long an idle worker lives under the existing system's algorithms with a grace "
+        "period (default: %(default)g)",
     )
     group.add_argument(
         "--max-queue",
@@ -171,9 +208,17 @@ def _add_scheduling(group: argparse._ArgumentGroup) -> None:
         default=(),
         metavar="NAMES",
         help="sizes of worker that the scheduler may choose from, by commas (default: all of the "
-        "profile; for minimize-workers and grace-period --os-flavor or --pod-cpus and "
-        "--pod-memory)",
+        "profile, or of the parameter file; for the existing system's algorithms with one size "
+        "--os-flavor or --pod-cpus and --pod-memory, or the file's table default)",
     )
+    together = group.add_mutually_exclusive_group()
+    for name, text in (
+        ("concentrate", "prefer few nodes for VMs (soft affinity) and pods (preferred affinity)"),
+        ("spread", "prefer many nodes for VMs and pods (soft or preferred anti-affinity)"),
+    ):
+        together.add_argument(
+            f"--{name}-workers", dest="workers", action="store_const", const=name, help=text
+        )
     group.add_argument(
         "--profile",
         metavar="NAME_OR_PATH",
@@ -291,26 +336,49 @@ def _add_openstack(group: argparse._ArgumentGroup) -> None:
         help="how VMs go to nodes: spread and concentrate make a server group "
         "(default: %(default)s, which leaves it to Nova)",
     )
+    group.add_argument(
+        "--vm-params-file",
+        type=Path,
+        metavar="FILE",
+        help="TOML file with a table for each type of VM (default, small, large, ...); keys: "
+        "image, flavor, key, security_group, network; what a table lacks is as given above",
+    )
 
 
 def _add_pods(group: argparse._ArgumentGroup) -> None:
     default = PodSettings()
     group.add_argument("--pod-image", metavar="IMAGE", help="container image of the workers")
+    for what, unit, given in (
+        ("cpu", "cores", default.size.cpu_request),
+        ("memory", "RAM", default.size.memory_request),
+    ):
+        group.add_argument(
+            "--pod-cpus" if what == "cpu" else "--pod-memory",
+            dest=f"pod_{what}",
+            type=_quantity,
+            metavar="N" if what == "cpu" else "SIZE",
+            help=f"{unit} of a pod, request and limit; 0: neither (default: {given}, unless one of "
+            "the two is given)",
+        )
+        for kind in ("request", "limit"):
+            group.add_argument(
+                f"--pod-{what}-{kind}",
+                type=_quantity,
+                metavar="QUANTITY",
+                help=f"{unit}: the {kind} alone, such as {'500m' if what == 'cpu' else '1.4Gi'}; "
+                "0: none",
+            )
     group.add_argument(
-        "--pod-cpus",
-        type=_factor,
-        default=default.cpus,
-        metavar="N",
-        help="cores of a pod (default: %(default)g)",
+        "--pod-params-file",
+        type=Path,
+        metavar="FILE",
+        help="TOML file with a table for each type of pod (default, small, large, ...); keys: "
+        "image, cpu_request, memory_request, cpu_limit, memory_limit, node_selector",
     )
     group.add_argument(
-        "--pod-memory",
-        default=default.memory,
-        metavar="SIZE",
-        help="RAM of a pod (default: %(default)s)",
-    )
-    group.add_argument(
-        "--pod-node-selector", metavar="KEY=VALUE", help="only nodes with this label"
+        "--pod-node-selector",
+        metavar="NODE|KEY=VALUE",
+        help="only the node of this name, or only nodes with this label (several by commas)",
     )
     group.add_argument(
         "--pod-namespace",
@@ -393,6 +461,23 @@ def settings_from(args: argparse.Namespace) -> Settings:
         raise DaCircoError(f"--runner-type {runner} needs --minio-server HOST")
     if args.speed_up != 1.0 and runner != "simulated":
         raise DaCircoError("--speed-up is for --runner-type simulated: real workers take real time")
+    if args.workers is not None and (args.spread_pods or args.concentrate_pods):
+        raise DaCircoError(
+            f"--{args.workers}-workers is a preference, --spread-pods and --concentrate-pods are "
+            "requirements: give one of them"
+        )
+    openstack = OpenStackSettings(
+        args.os_image,
+        args.os_flavor,
+        args.os_key,
+        args.os_security_group,
+        args.os_network,
+        args.os_placement,
+        args.os_cloud,
+        args.os_admin_cloud,
+        service_user=args.os_service_user,
+        worker_log_file=args.os_worker_log_file,
+    )
     return Settings(
         runner_type=runner,
         bind=args.bind,
@@ -411,7 +496,7 @@ def settings_from(args: argparse.Namespace) -> Settings:
         flavors=args.flavors,
         profile=args.profile,
         catalog=args.catalog,
-        store=args.store,
+        store=_store(args),
         storage=args.storage,
         workers_folder=args.workers_folder,
         event_log_file=args.event_log_file,
@@ -427,22 +512,16 @@ def settings_from(args: argparse.Namespace) -> Settings:
             keepalive_s=args.keepalive_timeout,
             task_s=args.task_timeout,
         ),
-        openstack=OpenStackSettings(
-            args.os_image,
-            args.os_flavor,
-            args.os_key,
-            args.os_security_group,
-            args.os_network,
-            args.os_placement,
-            args.os_cloud,
-            args.os_admin_cloud,
-            service_user=args.os_service_user,
-            worker_log_file=args.os_worker_log_file,
-        ),
+        dialect=args.dialect,
+        tag=args.tag,
+        worker_port=args.port_for_tc_worker,
+        worker_placement=args.workers,
+        vm_types=_vm_types(args.vm_params_file, openstack),
+        pod_types={} if args.pod_params_file is None else read_pod_types(args.pod_params_file),
+        openstack=openstack,
         pod=PodSettings(
             args.pod_image,
-            args.pod_cpus,
-            args.pod_memory,
+            _pod_size(args),
             args.pod_node_selector,
             args.concentrate_pods,
             args.spread_pods,
@@ -454,6 +533,36 @@ def settings_from(args: argparse.Namespace) -> Settings:
             args.minio_server, args.minio_port, args.minio_access_key, _secret(args)
         ),
     )
+
+
+def _store(args: argparse.Namespace) -> str:
+    """URL of the store."""
+    if args.db_file is None:
+        return str(args.store)
+    from sqlalchemy import URL  # takes long to import, and hardly anyone needs it
+
+    return URL.create("sqlite", database=str(args.db_file)).render_as_string()
+
+
+def _vm_types(path: Path | None, given: OpenStackSettings) -> dict[str, VmType]:
+    if path is None:
+        return {}
+    names = (given.image, given.flavor, given.key, given.security_group, given.network)
+    return read_vm_types(path, VmType(*names))
+
+
+def _pod_size(args: argparse.Namespace) -> PodType:
+    """The one size of pod: what is given for request or limit alone goes before both."""
+    default, sizes = PodSettings().size, {}
+    for what in ("cpu", "memory"):
+        alone = {kind: getattr(args, f"pod_{what}_{kind}") for kind in ("request", "limit")}
+        both = getattr(args, f"pod_{what}")
+        if both is None:
+            nothing_given = all(value is None for value in alone.values())
+            both = getattr(default, f"{what}_request") if nothing_given else ""
+        for kind, value in alone.items():
+            sizes[f"{what}_{kind}"] = both if value is None else value
+    return PodType(**sizes)
 
 
 def _secret(args: argparse.Namespace) -> str:
@@ -469,6 +578,28 @@ def _secret(args: argparse.Namespace) -> str:
             raise DaCircoError(f"--minio-secret-key-file {path}: its first line is empty")
         return lines[0]
     return os.environ.get(SECRET_VARIABLE) or DEFAULT_SECRET_KEY
+
+
+def _quantity(text: str) -> str:
+    try:
+        return quantity(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text[:60]!r} {error}") from None
+
+
+def _called_port(text: str) -> int:
+    port = port_number(text)
+    if port == 0:
+        raise argparse.ArgumentTypeError("'0' is no port that workers can call: give 1 to 65535")
+    return port
+
+
+def _tag(text: str) -> str:
+    if len(text) > _MOST_TAG or not text.isprintable():
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is not usable: at most {_MOST_TAG} printable characters"
+        )
+    return text
 
 
 def _seconds(text: str) -> float:
@@ -507,7 +638,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.basicConfig(
             level=logging.DEBUG if args.verbose else logging.INFO,
             format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-            stream=sys.stderr,
+            handlers=[log_handler(args.log_file)],
         )
         logging.getLogger("asyncio").setLevel(logging.WARNING)
         logging.getLogger("urllib3").setLevel(logging.WARNING)

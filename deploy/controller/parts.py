@@ -51,6 +51,7 @@ class Ports:
     plaintext: int | None = None
     front_ends: int | None = None
 
+
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -154,8 +155,8 @@ def worker_link(
     return WorkerLink(
         keepalive_interval_s=keepalive_interval_s(settings.patience.keepalive_s),
         grpc_server=address,
-        grpc_port=ports.plaintext or ports.main,
-        tls_port=ports.main if ports.plaintext else 0,
+        grpc_port=settings.worker_port or ports.plaintext or ports.main,
+        tls_port=(settings.worker_port or ports.main) if ports.plaintext else 0,
         tls_ca=tls[0],
         tls_server_name=tls[1],
         minio_server=minio.server or "",
@@ -183,13 +184,6 @@ def with_limits(cluster: ClusterConfig, settings: Settings) -> ClusterConfig:
         return cluster
     known = cluster.max_workers
     return replace(cluster, max_workers=limit if known is None else min(limit, known))
-
-
-def with_old_options(spec: str, settings: Settings) -> str:
-    """The existing system's option gives the default of grace-period's parameter."""
-    if spec.strip() in ("grace-period", "grace_period"):
-        return f"grace-period:max_idle_time={settings.max_idle_time_s:g}"
-    return spec
 
 
 async def first_preference(settings: Settings, store: Store) -> float:

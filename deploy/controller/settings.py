@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
+from deploy.grpc_api.dialect import DEFAULT_DIALECT, DialectName
+from deploy.managers.pod.settings import PodType
+from deploy.managers.vm.settings import VmType
 from env.config import PlacementName
 
 RunnerType = Literal["vm", "pod", "process", "simulated"]
@@ -60,8 +64,7 @@ class PodSettings:
     """How pods are made."""
 
     image: str | None = None
-    cpus: float = 2.0
-    memory: str = "1.4Gi"
+    size: PodType = field(default_factory=lambda: PodType("", "2", "1.4Gi", "2", "1.4Gi"))
     node_selector: str | None = None
     concentrate: bool = False
     spread: bool = False
@@ -145,11 +148,27 @@ class Settings:
     pod: PodSettings = field(default_factory=PodSettings)
     minio: MinioSettings = field(default_factory=MinioSettings)
     access: AccessSettings = field(default_factory=AccessSettings)
+    # What the existing system's version of 2024 has besides.
+    dialect: DialectName = DEFAULT_DIALECT
+    tag: str = ""
+    worker_port: int | None = None
+    worker_placement: PlacementName | None = None
+    vm_types: Mapping[str, VmType] = field(default_factory=dict)
+    pod_types: Mapping[str, PodType] = field(default_factory=dict)
 
     @property
     def worker_image(self) -> str | None:
         """What nodes must hold before a worker boots quickly; none if they forget it each life."""
-        images = {"vm": self.openstack.image, "pod": self.pod.image or "default"}
+        images = {
+            "vm": _named({kind.image for kind in self.vm_types.values()} or {self.openstack.image}),
+            "pod": _named({kind.image for kind in self.pod_types.values()} - {""})
+            or self.pod.image
+            or "default",
+        }
         if self.runner_type == "simulated":
             return None
         return f"{self.runner_type} {images.get(self.runner_type, '')}".strip()
+
+
+def _named(names: set[str]) -> str:
+    return ",".join(sorted(names))

@@ -19,6 +19,7 @@ from deploy.controller.identities import alias_of
 from deploy.controller.service import RejectedError, Service
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.grpc_api import dacirco_pb2_grpc as rpc
+from deploy.grpc_api.dialect import DEFAULT_DIALECT, DIALECTS, Dialect
 from deploy.grpc_api.door import Door
 from deploy.grpc_api.reasons import REASON_KEY
 from deploy.store.records import JobState, Page, WorkerStatus
@@ -46,15 +47,6 @@ _JOB_STATES: Final = {
     JobState.COMPLETED: pb.REQUEST_STATUS_COMPLETED,
     JobState.ERROR: pb.REQUEST_STATUS_ERROR,
 }
-_WORKER_STATES: Final = {
-    WorkerStatus.BOOTING: pb.WORKER_STATUS_BOOTING,
-    WorkerStatus.DOWNLOADING: pb.WORKER_STATUS_DOWNLOADING_FILE,
-    WorkerStatus.TRANSCODING: pb.WORKER_STATUS_TRANSCODING,
-    WorkerStatus.UPLOADING: pb.WORKER_STATUS_UPLOADING_FILE,
-    WorkerStatus.IDLE: pb.WORKER_STATUS_IDLE,
-    WorkerStatus.DRAINING: pb.WORKER_STATUS_STOPPED,
-    WorkerStatus.STOPPED: pb.WORKER_STATUS_STOPPED,
-}
 _PROGRESS: Final = {
     pb.EVENT_FILE_DOWNLOADED: Progress.DOWNLOADED,
     pb.EVENT_TRANSCODING_COMPLETED: Progress.TRANSCODED,
@@ -72,8 +64,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class Servicer(rpc.DaCircogRPCServiceServicer):
     """Answers the contract's calls."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, service: Service, dialect: Dialect = DIALECTS[DEFAULT_DIALECT]) -> None:
+        self._service, self._dialect = service, dialect
         self._whole_lists = asyncio.Semaphore(1)
 
     # -- the REST front end -----------------------------------------------------------
@@ -157,8 +149,11 @@ class Servicer(rpc.DaCircogRPCServiceServicer):
         state = None
         if _is_id(request.worker_id):
             state = await _read(lambda: self._service.worker_state(request.worker_id), context)
-        status = pb.WORKER_STATUS_NOT_FOUND if state is None else _WORKER_STATES[state]
-        return pb.WorkerGrpcState(worker_status=status)
+        if state is WorkerStatus.DRAINING:
+            state = WorkerStatus.STOPPED
+        dialect = self._dialect
+        number = dialect.not_found if state is None else dialect.number_of(state)
+        return pb.WorkerGrpcState(worker_status=number)  # type: ignore[arg-type]  # of any dialect
 
     async def _list(
         self,
@@ -341,6 +336,8 @@ def most_connections() -> int:
     return max(16, min(MOST_CONNECTIONS, allowed - SPARE_DESCRIPTORS))
 
 
-def add_service(server: grpc.aio.Server, service: Service) -> None:
+def add_service(
+    server: grpc.aio.Server, service: Service, dialect: Dialect = DIALECTS[DEFAULT_DIALECT]
+) -> None:
     """Let a server that has not started answer for the service."""
-    rpc.add_DaCircogRPCServiceServicer_to_server(Servicer(service), server)  # type: ignore[no-untyped-call]
+    rpc.add_DaCircogRPCServiceServicer_to_server(Servicer(service, dialect), server)  # type: ignore[no-untyped-call]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from deploy.clock import Clock
-from deploy.controller.flavors import pod_flavors, vm_flavors
+from deploy.controller.flavors import pod_flavors, pod_types, vm_flavors
 from deploy.controller.settings import Settings
 from deploy.managers.base import WorkerManager
 from deploy.managers.environment import WorkerLink
@@ -34,6 +34,7 @@ def make_manager(
     Raises:
         DaCircoError: the type is not to be had, or its settings are wrong.
     """
+    wished = settings.worker_placement
     match settings.runner_type:
         case "process":
             from deploy.managers.process import ProcessManager
@@ -48,6 +49,9 @@ def make_manager(
         case "simulated":
             from deploy.managers.simulated import SimulatedManager
 
+            if wished is not None:
+                cluster = replace(profile.cluster, placement=wished)
+                profile = replace(profile, cluster=cluster)
             return SimulatedManager(link, profile, catalog, clock, seed=settings.seed)
         case "vm":
             from deploy.managers.vm.manager import VmManager
@@ -62,7 +66,9 @@ def make_manager(
                     key=names.key,
                     security_group=names.security_group,
                     network=names.network,
-                    placement=names.placement,
+                    types=settings.vm_types,
+                    placement=wished or names.placement,
+                    preferred=wished is not None,
                     nodes=profile.cluster.nodes,
                     service_user=names.service_user,
                     worker_log_file=names.worker_log_file,
@@ -75,13 +81,17 @@ def make_manager(
             from deploy.managers.pod.manager import PodManager
             from deploy.managers.pod.settings import PodSettings, placement, read_selector
 
-            pod = settings.pod
+            pod, nodes = settings.pod, read_selector(settings.pod.node_selector)
+            required = placement(spread=pod.spread, concentrate=pod.concentrate)
             made = PodSettings(
                 controller_id,
                 flavors=pod_flavors(settings, profile),
                 namespace=pod.namespace,
-                node_selector=read_selector(pod.node_selector),
-                placement=placement(spread=pod.spread, concentrate=pod.concentrate),
+                types=pod_types(settings),
+                node_selector=nodes.labels,
+                node_name=nodes.name,
+                placement=wished or required,
+                preferred=wished is not None,
                 security=pod.security,
             )
             return PodManager(replace(made, image=pod.image) if pod.image else made, link)

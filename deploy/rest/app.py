@@ -10,6 +10,7 @@ from typing import Final
 from fastapi import FastAPI, Security
 from pydantic import SecretStr
 
+from deploy.grpc_api.dialect import DEFAULT_DIALECT, DIALECTS, DialectName
 from deploy.grpc_api.tls import ClientTls
 from deploy.rest import jobs, problems, status, workers
 from deploy.rest.api_key import AS_BEARER, IN_HEADER, RequireApiKey
@@ -29,6 +30,7 @@ class RestSettings:
         timeout_s: after which a call to the controller is given up.
         token: what the controller knows a front end of another machine by.
         tls: how to check the controller; none: it speaks no TLS.
+        dialect: generation of the existing system that the controller speaks as.
     """
 
     controller: str
@@ -36,6 +38,7 @@ class RestSettings:
     timeout_s: float = 10.0
     token: SecretStr | None = None
     tls: ClientTls | None = None
+    dialect: DialectName = DEFAULT_DIALECT
 
 
 def create_app(settings: RestSettings) -> FastAPI:
@@ -44,7 +47,11 @@ def create_app(settings: RestSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         controller = ControllerClient(
-            settings.controller, settings.timeout_s, token=settings.token, tls=settings.tls
+            settings.controller,
+            settings.timeout_s,
+            DIALECTS[settings.dialect],
+            token=settings.token,
+            tls=settings.tls,
         )
         app.state.controller = controller
         yield

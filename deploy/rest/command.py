@@ -11,6 +11,7 @@ from pathlib import Path
 
 import uvicorn
 
+from deploy.grpc_api.dialect import DEFAULT_DIALECT, DIALECT_HELP, DIALECTS
 from deploy.listening import is_loopback, join_host_port, listen
 from deploy.rest.api_key import KEY_HEADER, KEY_VARIABLE, read_api_key
 from deploy.rest.app import RestSettings, create_app
@@ -36,6 +37,7 @@ def _serve(options: argparse.Namespace) -> None:
         timeout_s=options.grpc_timeout,
         token=credential.token,
         tls=credential.tls,
+        dialect=options.dialect,
     )
     with listen(options.host, options.port, "choose others with --host and --port") as listener:
         host, port = listener.getsockname()[:2]
@@ -81,6 +83,9 @@ def make_parser() -> argparse.ArgumentParser:
         default=10.0,
         metavar="SECONDS",
         help="after which a call to the controller is given up (%(default)s)",
+    )
+    parser.add_argument(
+        "--dialect", choices=list(DIALECTS), default=DEFAULT_DIALECT, help=DIALECT_HELP
     )
     parser.add_argument(
         "--api-key-file",

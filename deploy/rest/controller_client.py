@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import grpc
 import grpc.aio
@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.grpc_api.dacirco_pb2_grpc import DaCircogRPCServiceStub
+from deploy.grpc_api.dialect import DEFAULT_DIALECT, DIALECTS, Dialect
 from deploy.grpc_api.reasons import REASON_KEY
 from deploy.grpc_api.tls import ClientTls, open_channel
 from deploy.grpc_api.tokens import as_metadata
@@ -23,14 +24,6 @@ JOB_STATES: Final[Mapping[int, JobState]] = {
     pb.REQUEST_STATUS_STARTED: "Started",
     pb.REQUEST_STATUS_COMPLETED: "Completed",
     pb.REQUEST_STATUS_ERROR: "Error",
-}
-WORKER_STATES: Final[Mapping[int, WorkerState]] = {
-    pb.WORKER_STATUS_BOOTING: "Booting",
-    pb.WORKER_STATUS_DOWNLOADING_FILE: "Downloading File",
-    pb.WORKER_STATUS_TRANSCODING: "Transcoding",
-    pb.WORKER_STATUS_UPLOADING_FILE: "Uploading File",
-    pb.WORKER_STATUS_IDLE: "Idle",
-    pb.WORKER_STATUS_STOPPED: "Stopped",
 }
 
 _READS: Final = (
@@ -112,6 +105,7 @@ class ControllerClient:
     Args:
         target: ``HOST:PORT``.
         timeout_s: after which a call is given up.
+        dialect: how the controller numbers the states of workers.
         token: shown with each call; a controller on this machine needs none.
         tls: how to check the controller; none: it speaks no TLS.
     """
@@ -120,11 +114,12 @@ class ControllerClient:
         self,
         target: str,
         timeout_s: float,
+        dialect: Dialect = DIALECTS[DEFAULT_DIALECT],
         *,
         token: SecretStr | None = None,
         tls: ClientTls | None = None,
     ) -> None:
-        self._target, self._timeout_s = target, timeout_s
+        self._target, self._timeout_s, self._dialect = target, timeout_s, dialect
         self._metadata = () if token is None else (as_metadata(token),)
         self._channel = open_channel(target, tls, options=_OPTIONS)
         self._stub: Any = DaCircogRPCServiceStub(self._channel)  # type: ignore[no-untyped-call]
@@ -206,11 +201,15 @@ class ControllerClient:
         reply: pb.WorkerGrpcState | None = await self._read(
             "get_worker_status", pb.WorkerID(worker_id=worker_id)
         )
-        if reply is None or reply.worker_status == pb.WORKER_STATUS_NOT_FOUND:
+        if reply is None or reply.worker_status == self._dialect.not_found:
             return None
-        if reply.worker_status not in WORKER_STATES:
-            raise ControllerFaultError(f"the controller gave the state {reply.worker_status}")
-        return WORKER_STATES[reply.worker_status]
+        state = self._dialect.state_of.get(reply.worker_status)
+        if state is None:
+            raise ControllerFaultError(
+                f"the controller gave the state {reply.worker_status} for a worker, which is none "
+                "of this dialect: are --dialect here and there the same?"
+            )
+        return cast(WorkerState, state)
 
     async def _read(self, method: str, request: object) -> Any:
         """The reply, or None where the controller says by its status that there is no such id."""

@@ -12,8 +12,9 @@ from env.jobs import MAX_BITRATE_KBPS, MIN_BITRATE_KBPS, Speed
 
 JobState = Literal["Waiting", "Started", "Completed", "Error"]
 WorkerState = Literal[
-    "Booting", "Downloading File", "Transcoding", "Uploading File", "Idle", "Stopped"
+    "Booting", "Downloading File", "Transcoding", "Uploading File", "Busy", "Idle", "Stopped"
 ]
+"""``Busy`` is all that a controller of the dialect 2024 tells of a worker at work."""
 
 _NAME_SCHEMA: Final[dict[str, Any]] = {
     "minLength": 1,

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import logging.handlers
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final
 
 from deploy.ffmpeg import find_ffmpeg
+from deploy.log_file import log_handler
 from deploy.storage.factory import make_storage
 from deploy.worker.settings import WorkerSettings, read_settings
 from env.command import run_command
 from env.errors import DaCircoError
-
-_LOG_BYTES: Final = 10_000_000
-_OLD_LOGS: Final = 2
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +31,8 @@ def _run(settings: WorkerSettings) -> None:
     storage = make_storage(
         settings.storage_url, access_key=settings.access_key, secret_key=settings.secret_key
     )
+    for warning in settings.warnings:
+        log.warning("%s", warning)
     log.info("ffmpeg: %s, %d threads; storage: %s", find_ffmpeg(), settings.cpus, storage.url)
 
     async def work() -> None:
@@ -50,14 +48,11 @@ def _run(settings: WorkerSettings) -> None:
 def _log_to(settings: WorkerSettings) -> None:
     handler: logging.Handler = logging.StreamHandler()
     wrong = ""
-    if settings.log_file is not None:
-        try:
-            handler = logging.handlers.RotatingFileHandler(
-                settings.log_file, maxBytes=_LOG_BYTES, backupCount=_OLD_LOGS, encoding="utf-8"
-            )
-        except OSError as error:
-            # Controllers name a file of the image's user, whom other images do not have.
-            wrong = f"cannot write {settings.log_file} ({error.strerror}): the log goes here"
+    try:
+        handler = log_handler(settings.log_file)
+    except DaCircoError as error:
+        # Controllers name a file of the image's user, whom other images do not have.
+        wrong = f"{error}; the log goes here"
     logging.basicConfig(
         level=logging.DEBUG if settings.verbose else logging.INFO,
         format="%(asctime)s %(levelname)s %(message)s",

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 from deploy.grpc_api.tls import INLINE, ClientTls, read_ca
 from deploy.storage.base import check_key
@@ -21,6 +21,10 @@ SECRET_VARIABLE: Final = f"{PREFIX}MINIO_SECRET_KEY"
 DEFAULT_DRAIN_S: Final = 25.0
 """Ends before Kubernetes kills a pod, 30 s after its SIGTERM."""
 _ID_LIMIT: Final = 200
+_ON_COMMAND_LINE: Final = (
+    "everyone on this machine can read the secret on the command line: better set "
+    f"{SECRET_VARIABLE}, or give --minio-secret-key-file"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class WorkerSettings:
         verbose: logs more.
         tls: how to check the controller; none: it speaks no TLS.
         tls_port: where it does, if not at `grpc_port`.
+        warnings: what whoever has started it must know, one line each.
     """
 
     name: str
@@ -68,6 +73,7 @@ class WorkerSettings:
     verbose: bool = False
     tls: ClientTls | None = None
     tls_port: int | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def controller_port(self) -> int:
@@ -82,7 +88,8 @@ def read_settings(argv: Sequence[str] | None, environment: Mapping[str, str]) ->
         DaCircoError: names the option and what is wrong with it.
     """
     options = _parser(environment).parse_args(argv)
-    secret = _secret(options.minio_secret_key_file, environment)
+    secret = options.minio_secret_key or _secret(options.minio_secret_key_file, environment)
+    warnings = (_ON_COMMAND_LINE,) if options.minio_secret_key else ()
     if (options.minio_access_key is None) != (secret is None):
         raise UsageError(f"give both {PREFIX}MINIO_ACCESS_KEY and {SECRET_VARIABLE}, or neither")
     return WorkerSettings(
@@ -105,6 +112,7 @@ def read_settings(argv: Sequence[str] | None, environment: Mapping[str, str]) ->
         verbose=options.verbose,
         tls=_tls(options),
         tls_port=options.tls_port,
+        warnings=warnings,
     )
 
 
@@ -116,13 +124,13 @@ class _Parser(CommandParser):
     """Options that are environment variables, too."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        # Without abbreviations: --minio-secret-key must not be taken for its file.
+        # Without abbreviations: --minio-secret must not be taken for the key or for its file.
         super().__init__(
             prog="dacirco_tc_worker",
             description="Transcodes videos: takes tasks from a DaCirco controller, one at a time.",
             epilog="Every option is an environment variable, too: TCWORKER_ and its name in "
-            "capitals with underscores, such as TCWORKER_GRPC_SERVER. The S3 secret key is given "
-            f"only by {SECRET_VARIABLE} or a file, as everyone can read a command line. "
+            "capitals with underscores, such as TCWORKER_GRPC_SERVER. Everyone can read a command "
+            f"line: give the S3 secret key by {SECRET_VARIABLE} or a file. "
             "On SIGTERM the worker goes on for --drain-timeout seconds to end its task, then "
             "hands it back as a storage error, which the controller tries elsewhere; a second "
             "SIGTERM hands it back at once.",
@@ -137,16 +145,6 @@ class _Parser(CommandParser):
         self.add_argument(f"--{name}", default=value, help=help + shown, **kind)  # type: ignore[arg-type]
 
 
-class _RefuseSecret(argparse.Action):
-    """A secret on the command line is refused, before it is printed in some other error."""
-
-    def __call__(self, *_: object, **__: object) -> NoReturn:
-        raise UsageError(
-            f"a secret on the command line can be read by everyone: set {SECRET_VARIABLE}, "
-            "or give --minio-secret-key-file"
-        )
-
-
 def _parser(environment: Mapping[str, str]) -> CommandParser:
     parser = _Parser(environment)
     add = parser.option
@@ -158,7 +156,11 @@ def _parser(environment: Mapping[str, str]) -> CommandParser:
     add("minio-port", "port of the S3 storage", "9000", type=port_number, metavar="PORT")
     add("minio-access-key", "user of the S3 storage", metavar="KEY")
     add("minio-secret-key-file", "file that holds the secret key", type=Path, metavar="FILE")
-    parser.add_argument("--minio-secret-key", action=_RefuseSecret, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--minio-secret-key",
+        metavar="SECRET",
+        help="the secret key itself; others can read it there",
+    )
     add("bucket-name", "bucket of the S3 storage", "videos", metavar="BUCKET")
     add("storage", f"{URL_HELP}; instead of the MinIO options", metavar="URL")
     add("input-path", "where the videos are in the storage", "input-videos", metavar="PREFIX")

@@ -8,10 +8,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from deploy.controller.command import SECRET_VARIABLE, main, make_parser, settings_from
+from deploy.controller.parts import worker_link
 from deploy.controller.settings import Settings
+from deploy.managers.pod.settings import PodType
+from deploy.managers.vm.settings import VmType
 from env.errors import DaCircoError
+from env.event_log import read_events
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,18 +43,110 @@ def test_the_existing_systems_options_and_defaults() -> None:
         "event_log_file": None,
         "ip_address": None,
         "scheduler": "minimize-workers",
-        "pod_cpus": 2.0,
-        "pod_memory": "1.4Gi",
         "concentrate_pods": False,
         "spread_pods": False,
     }
     assert {name: getattr(args, name) for name in expected} == expected
-    assert settings_from(args).minio.secret_key == "pass4minio"
+    settings = settings_from(args)
+    assert settings.minio.secret_key == "pass4minio"
+    assert settings.pod.size == PodType("", "2", "1.4Gi", "2", "1.4Gi")
+    assert (settings.dialect, settings.worker_placement) == ("2022", None)
 
 
 def test_algorithm_is_a_synonym() -> None:
     chosen = parsed("--algorithm", "grace-period", "-r", "simulated", "-p", "1", "-v")
     assert (chosen.scheduler, chosen.port) == ("grace-period", 1)
+
+
+VM = ("--minio-server", "storage")
+
+
+@pytest.mark.parametrize("word", ["VM", "Vm", "vm"])
+def test_the_runner_type_is_taken_in_any_case(word: str) -> None:
+    assert parsed("-r", word, *VM).runner_type == "vm"
+    assert parsed("--runner-type", "POD", *VM).runner_type == "pod"
+
+
+def test_the_options_of_2024() -> None:
+    chosen = parsed(
+        *VM,
+        *("--tag", "a first try", "--db-file", "runs/my db.sqlite", "--dialect", "2024"),
+        *("--bind-ip-address", "10.0.0.1", "--ip-address-for-tc-worker", "192.0.2.7"),
+        *("--port-for-tc-worker", "6000", "--concentrate-workers"),
+    )
+    assert chosen.tag == "a first try"
+    assert make_url(chosen.store).database == "runs/my db.sqlite"
+    assert (chosen.bind, chosen.ip_address) == ("10.0.0.1", "192.0.2.7")
+    assert (chosen.worker_port, chosen.port) == (6000, 50051)
+    assert (chosen.worker_placement, chosen.dialect) == ("concentrate", "2024")
+    assert parsed(*VM, "--spread-workers").worker_placement == "spread"
+    assert parsed(*VM).worker_port is None
+
+
+def test_workers_are_told_the_forwarded_port() -> None:
+    chosen = parsed(*VM, "--port-for-tc-worker", "6000")
+    assert worker_link(chosen, "192.0.2.7", 50051).grpc_port == 6000
+    assert worker_link(parsed(*VM), "192.0.2.7", 50051).grpc_port == 50051
+
+
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [
+        ("", ("2", "1.4Gi", "2", "1.4Gi")),
+        ("--pod-cpus 0 --pod-memory 0", ("", "", "", "")),
+        ("--pod-cpus 4 --pod-memory 512Mi", ("4", "512Mi", "4", "512Mi")),
+        ("--pod-cpus 1.5", ("1.5", "1.4Gi", "1.5", "1.4Gi")),
+        ("--pod-cpu-request 1", ("1", "1.4Gi", "", "1.4Gi")),
+        ("--pod-cpu-limit 3 --pod-memory-limit 0", ("", "", "3", "")),
+        ("--pod-cpus 2 --pod-cpu-request 500m", ("500m", "1.4Gi", "2", "1.4Gi")),
+        (
+            "--pod-cpu-request 1 --pod-cpu-limit 2 --pod-memory-request 1Gi --pod-memory-limit 2Gi",
+            ("1", "1Gi", "2", "2Gi"),
+        ),
+    ],
+)
+def test_the_size_of_a_pod(options: str, size: tuple[str, ...]) -> None:
+    assert parsed("-r", "pod", *VM, *options.split()).pod.size == PodType("", *size)
+
+
+def test_parameter_files_go_before_the_options(tmp_path: Path) -> None:
+    vms, pods = tmp_path / "vms.toml", tmp_path / "pods.toml"
+    vms.write_text('[default]\nimage = "one"\n[large]\nflavor = "big"\n')
+    pods.write_text('[small]\ncpu_request = 1\nimage = "two"\n')
+    chosen = parsed(*VM, "--os-key", "mine", "--vm-params-file", str(vms))
+    assert chosen.vm_types["large"] == VmType("dacirco", "big", "mine", "ssh", "external")
+    assert chosen.worker_image == "vm dacirco,one"
+    chosen = parsed("-r", "pod", *VM, "--pod-params-file", str(pods))
+    assert chosen.pod_types == {"small": PodType("two", "1")}
+    assert chosen.worker_image == "pod two"
+
+
+def test_the_tag_is_told_in_the_log_and_the_log_goes_to_its_file(tmp_path: Path) -> None:
+    options = "-r simulated -p 0 --http-port 0 --tag mine --log-file own.log --db-file jobs.db"
+    with subprocess.Popen(
+        [sys.executable, "-m", "deploy.controller.command", *options.split()],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            assert "listens" in process.stdout.readline()
+            assert "ready" in process.stdout.readline()
+        finally:
+            process.terminate()
+            process.wait(60)
+        assert process.returncode == 0
+        assert process.stderr.read() == ""
+    assert "ending after signal" in (tmp_path / "own.log").read_text()
+    assert (tmp_path / "jobs.db").is_file()
+    (log,) = tmp_path.glob("tc-events-0?.txt")
+    started = [event for _, event in read_events(log) if event["code"] == "EV26"]
+    assert [event["tag"] for event in started] == ["mine"]
+    assert "tag = mine" in log.with_suffix(".config.txt").read_text()
 
 
 def test_the_secret_comes_from_the_variable_or_a_file(
@@ -83,6 +180,20 @@ def test_the_secret_comes_from_the_variable_or_a_file(
         (["--max-idle-time", "-1"], "'-1' is not"),
         (["--speed-up", "2", "-r", "process"], "--speed-up is for"),
         (["--spread-pods", "--concentrate-pods"], "not allowed with"),
+        (["--spread-workers", "--concentrate-workers"], "not allowed with"),
+        (["-r", "simulated", "--spread-workers", "--spread-pods"], "give one of them"),
+        (["--db-file", "a.db", "--store", "sqlite:///b.db"], "not allowed with"),
+        (["--port-for-tc-worker", "0"], "give 1 to 65535"),
+        (["--dialect", "2023"], "invalid choice: '2023'"),
+        (["--tag", "a\nb"], "printable"),
+        (["--pod-cpus", "two"], "'two' is not a quantity"),
+        (["--pod-memory", "nan"], "'nan' is not a quantity"),
+        (["--pod-cpu-limit", "-1"], "'-1' is not a quantity"),
+        (["-r", "simulated", "--vm-params-file", "none.toml"], "cannot read none.toml"),
+        (["-r", "simulated", "--pod-params-file", "."], "cannot read ."),
+        (["-r", "simulated", "--log-file", "none/x.log"], "cannot write none/x.log"),
+        (["-r", "simulated", "--log-file", "."], "cannot write"),
+        (["-r", "simulated", "--db-file", "none/x.db"], "No such file"),
         (["-r", "simulated", "--scheduler", "grace-perriod"], "did you mean 'grace-period'"),
         (["-r", "simulated", "--fallback", "models/none"], "must be a rule"),
         (["-r", "simulated", "--profile", "opnstack"], "did you mean 'openstack'"),

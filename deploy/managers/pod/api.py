@@ -12,7 +12,7 @@ from kubernetes import client, config, watch
 from deploy.managers.base import ManagerError
 from deploy.managers.pod.body import selector
 from deploy.managers.pod.quantity import cpus, gib
-from deploy.managers.pod.settings import PodSettings
+from deploy.managers.pod.settings import NodeSelector, PodSettings
 from env.config import NodeConfig
 
 _GONE: Final = 410
@@ -83,15 +83,17 @@ class PodApi:
             raise ManagerError(f"namespace {name!r}: {refused}; making it: {error}") from None
 
     def nodes(self) -> tuple[NodeConfig, ...]:
-        """The nodes that take pods of ours: ready, schedulable, and with the asked labels.
+        """The nodes that take pods of any flavor of ours: ready, schedulable, and as asked for.
 
         Raises:
             ManagerError: the API does not answer, or the nodes may not be listed.
         """
-        labels = ",".join(f"{key}={value}" for key, value in self.settings.node_selector.items())
-        reply = self._ask(lambda: self._core.list_node(label_selector=labels, **self._timeout))
+        reply = self._ask(lambda: self._core.list_node(**self._timeout))
+        selectors = [self.settings.selector_of(flavor.name) for flavor in self.settings.flavors]
         found = []
         for node in reply.items:
+            if not any(_takes(node, each) for each in selectors):
+                continue
             ready = any(c.type == "Ready" and c.status == "True" for c in node.status.conditions)
             closed = any(t.effect in ("NoSchedule", "NoExecute") for t in node.spec.taints or [])
             cores = int(cpus(node.status.allocatable["cpu"]))
@@ -222,6 +224,12 @@ class PodApi:
             raise kind(f"Kubernetes: {_reason(error)}") from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ManagerError(f"Kubernetes does not answer: {error}") from None
+
+
+def _takes(node: Any, selector: NodeSelector) -> bool:
+    labels = node.metadata.labels or {}
+    named = selector.name in ("", node.metadata.name)
+    return named and all(labels.get(key) == value for key, value in selector.labels.items())
 
 
 def _reason(error: client.ApiException) -> str:

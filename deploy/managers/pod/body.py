@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from deploy.managers.base import SpawnOrder
 from deploy.managers.environment import SECRET_VARIABLES
-from deploy.managers.pod.quantity import memory
-from deploy.managers.pod.settings import PodSettings
+from deploy.managers.pod.quantity import cpus, memory
+from deploy.managers.pod.settings import PodSettings, PodType
+from env.config import FlavorConfig
 
 APP_LABEL: Final = "app"
 APP: Final = "tc-worker"
@@ -16,6 +17,8 @@ CONTROLLER_LABEL: Final = "dacirco/controller"
 WORKER_LABEL: Final = "dacirco/worker"
 FLAVOR_LABEL: Final = "dacirco/flavor"
 _HOST: Final = "kubernetes.io/hostname"
+_THREADS: Final = "TCWORKER_CPUS"
+_MOST_WEIGHT: Final = 100
 
 
 def selector(controller_id: str) -> str:
@@ -55,11 +58,12 @@ def secret_body(
 def pod_body(
     order: SpawnOrder, settings: PodSettings, environment: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The pod: it never restarts, and gets what its flavor says, no more and no less.
+    """The pod: it never restarts, and gets what its flavor's type says, no more and no less.
 
     Its container waits for the pod's Secret, see `secret_body`.
     """
-    size = {"cpu": str(order.flavor.vcpus), "memory": memory(order.flavor.ram_gib)}
+    kind = type_of(order.flavor, settings)
+    environment = _with_threads(environment, kind)
     variables: list[dict[str, Any]] = [
         {"name": name, "value": value}
         for name, value in environment.items()
@@ -78,19 +82,19 @@ def pod_body(
         "containers": [
             {
                 "name": APP,
-                "image": settings.image,
+                "image": kind.image or settings.image,
                 "env": variables,
-                "resources": {"requests": size, "limits": dict(size)},
+                "resources": _resources(kind),
                 **_confined(settings),
             }
         ],
     }
-    if settings.node_selector:
-        spec["nodeSelector"] = dict(settings.node_selector)
-    kind = {"spread": "podAntiAffinity", "concentrate": "podAffinity"}.get(settings.placement)
-    if kind is not None:
-        term = {"labelSelector": {"matchLabels": {APP_LABEL: APP}}, "topologyKey": _HOST}
-        spec["affinity"] = {kind: {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    selected = settings.selector_of(order.flavor.name)
+    if selected.labels:
+        spec["nodeSelector"] = dict(selected.labels)
+    affinity = _near_others(settings) | _on_node(selected.name)
+    if affinity:
+        spec["affinity"] = affinity
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -120,3 +124,50 @@ def _confined(settings: PodSettings) -> dict[str, Any]:
     if settings.security == "restricted":
         context["runAsNonRoot"] = True  # images of the existing system may be root
     return {"securityContext": context}
+
+
+def type_of(flavor: FlavorConfig, settings: PodSettings) -> PodType:
+    """What the pods of a flavor are."""
+    cpu, ram = str(flavor.vcpus), memory(flavor.ram_gib)
+    return settings.types.get(flavor.name) or PodType("", cpu, ram, cpu, ram)
+
+
+def _resources(kind: PodType) -> dict[str, dict[str, str]]:
+    wanted = {
+        "requests": {"cpu": kind.cpu_request, "memory": kind.memory_request},
+        "limits": {"cpu": kind.cpu_limit, "memory": kind.memory_limit},
+    }
+    return {
+        what: {name: quantity for name, quantity in sizes.items() if quantity}
+        for what, sizes in wanted.items()
+        if any(sizes.values())
+    }
+
+
+def _with_threads(environment: Mapping[str, str], kind: PodType) -> dict[str, str]:
+    """As many threads as the pod may use cores; without a limit our workers look for themselves."""
+    found = {name: value for name, value in environment.items() if name != _THREADS}
+    if kind.cpu_limit:
+        found[_THREADS] = str(max(1, int(cpus(kind.cpu_limit))))
+    return found
+
+
+def _near_others(settings: PodSettings) -> dict[str, Any]:
+    """How the pods of workers lie to each other."""
+    kind = {"spread": "podAntiAffinity", "concentrate": "podAffinity"}.get(settings.placement)
+    if kind is None:
+        return {}
+    term = {"labelSelector": {"matchLabels": {APP_LABEL: APP}}, "topologyKey": _HOST}
+    if settings.preferred:
+        weighed = {"weight": _MOST_WEIGHT, "podAffinityTerm": term}
+        return {kind: {"preferredDuringSchedulingIgnoredDuringExecution": [weighed]}}
+    return {kind: {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+
+
+def _on_node(name: str) -> dict[str, Any]:
+    """On the node of that name; its host name label may be another."""
+    if not name:
+        return {}
+    field = {"key": "metadata.name", "operator": "In", "values": [name]}
+    terms = {"nodeSelectorTerms": [{"matchFields": [field]}]}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}

@@ -8,19 +8,17 @@ from env.config import ClusterConfig, NodeConfig
 
 
 def cluster_of(nodes: tuple[NodeConfig, ...], settings: PodSettings) -> ClusterConfig:
-    """Nodes and flavors, with the limits that the required (anti-)affinities set.
+    """Nodes and flavors, with the limits that required (anti-)affinities set.
 
     Raises:
         ManagerError: no node is there, or a flavor fits on none.
     """
     if not nodes:
-        selected = f" with the labels {dict(settings.node_selector)}"
-        raise ManagerError(
-            "no node takes pods: none is ready and schedulable"
-            + (selected if settings.node_selector else "")
-        )
-    spread = settings.placement == "spread"
-    concentrate = settings.placement == "concentrate"
+        asked = {str(settings.selector_of(flavor.name)) for flavor in settings.flavors} - {""}
+        selected = f" with {', or '.join(sorted(asked))}" if asked else ""
+        raise ManagerError(f"no node takes pods: none is ready and schedulable{selected}")
+    required = "" if settings.preferred else settings.placement
+    spread, concentrate = required == "spread", required == "concentrate"
     try:
         return ClusterConfig(
             nodes=nodes,

@@ -26,6 +26,7 @@ from deploy.managers.base import (
 from deploy.managers.environment import WorkerLink
 from deploy.managers.pod.api import ForgottenError, PodApi, RefusedError
 from deploy.managers.pod.body import FLAVOR_LABEL, WORKER_LABEL, pod_body, secret_body
+from deploy.managers.pod.capacity import cluster_of
 from deploy.managers.pod.settings import PodSettings
 from deploy.managers.pod.status import ended, never_starts, unschedulable
 from env.config import ClusterConfig
@@ -92,18 +93,7 @@ class PodManager(WorkerManager):
         self._api = api = await self._call(partial(PodApi, self.settings))
         await self._call(api.ensure_namespace)
         nodes = await self._call(api.nodes)
-        if not nodes:
-            raise ManagerError(
-                "no node takes pods: none is ready and schedulable"
-                + (
-                    f" with the labels {dict(self.settings.node_selector)}"
-                    * bool(self.settings.node_selector)
-                )
-            )
-        try:
-            config = ClusterConfig(nodes, self.settings.flavors, self.settings.placement)
-        except ValueError as error:
-            raise ManagerError(f"the cluster's own figures make no cluster: {error}") from None
+        config = cluster_of(nodes, self.settings)
         self._watcher = asyncio.create_task(self._follow(api), name="pod-manager")
         return config
 

@@ -41,7 +41,8 @@ def read_capacity(cloud: Cloud, settings: VmSettings) -> ClusterConfig:
         )
     max_vcpus: float | None = quota.vcpus
     max_ram = quota.ram_gib
-    if settings.placement == "concentrate":  # all on one node, so no more than the largest holds
+    if settings.placement == "concentrate" and not settings.preferred:
+        # All on one node, so no more than the largest holds.
         max_vcpus = _least(max_vcpus, max(node.cores for node in nodes) * vcpu_ratio)
         max_ram = _least(max_ram, max(node.ram_gib for node in nodes) * ram_ratio)
     try:

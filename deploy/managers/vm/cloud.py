@@ -9,7 +9,7 @@ from typing import Any, Final
 from deploy.managers.base import ManagerError, SpawnOrder
 from deploy.managers.vm.asking import RefusedError, ask, ask_plainly, connect, is_known
 from deploy.managers.vm.records import FoundFlavor, Hypervisor, Quota, Server
-from deploy.managers.vm.settings import SERVER_GROUP_POLICIES, VmSettings
+from deploy.managers.vm.settings import VmSettings
 
 CONTROLLER_KEY: Final = "dacirco-controller"
 WORKER_KEY: Final = "dacirco-worker"
@@ -17,6 +17,8 @@ FLAVOR_KEY: Final = "dacirco-flavor"
 _SOFT_POLICIES_SINCE: Final = "2.15"
 """Compute API version that knows the soft server group policies."""
 _MIB_PER_GIB: Final = 1024
+_IMAGE: Final = "image"
+_NETWORK: Final = "network"
 
 
 class Cloud:
@@ -34,7 +36,7 @@ class Cloud:
         self._owner = connect(settings.cloud, settings.api_timeout_s)
         admin = settings.admin_cloud
         self._admin = connect(admin, settings.api_timeout_s) if is_known(admin) else None
-        self._image_id = self._network_id = ""
+        self._ids: dict[tuple[str, str], str] = {}
         self._flavors: dict[str, FoundFlavor] = {}
         self._group_id: str | None = None
 
@@ -53,59 +55,45 @@ class Cloud:
         """
         wanted = self.settings
         missing: list[str] = []
+        asked: dict[tuple[str, str], Any] = {}
 
         def find(
-            what: str, name: str, one: Callable[[str], Any], listing: Callable[[], Iterable[Any]]
+            what: str, name: str, one: Callable[..., Any], listing: Callable[[], Iterable[Any]]
         ) -> Any:
-            found = ask(lambda: one(name))
+            if (what, name) in asked:
+                return asked[what, name]
+            found = asked[what, name] = ask(lambda: one(name, ignore_missing=True))
             if found is None:
                 names = sorted({str(item.name) for item in ask(lambda: list(listing()))})
                 there = ", ".join(names) or "none"
                 missing.append(f"{what} {name!r} (there is: {there})")
+            else:
+                self._ids[what, name] = str(found.id)
             return found
 
-        owner = self._owner
-        image = find(
-            "image",
-            wanted.image,
-            lambda name: owner.image.find_image(name, ignore_missing=True),
-            owner.image.images,
-        )
+        compute, network, image = self._owner.compute, self._owner.network, self._owner.image
         for name in wanted.flavors:
-            flavor = find(
-                "flavor",
-                name,
-                lambda name: owner.compute.find_flavor(name, ignore_missing=True),
-                owner.compute.flavors,
-            )
+            kind = wanted.type_of(name)
+            find(_IMAGE, kind.image, image.find_image, image.images)
+            flavor = find("flavor", kind.flavor, compute.find_flavor, compute.flavors)
             if flavor is not None:
                 self._flavors[name] = FoundFlavor(
                     name, str(flavor.id), int(flavor.vcpus), flavor.ram / _MIB_PER_GIB
                 )
-        network = find(
-            "network",
-            wanted.network,
-            lambda name: owner.network.find_network(name, ignore_missing=True),
-            owner.network.networks,
-        )
-        find(
-            "key pair",
-            wanted.key,
-            lambda name: owner.compute.find_keypair(name, ignore_missing=True),
-            owner.compute.keypairs,
-        )
-        find(
-            "security group",
-            wanted.security_group,
-            lambda name: owner.network.find_security_group(name, ignore_missing=True),
-            owner.network.security_groups,
-        )
+            find(_NETWORK, kind.network, network.find_network, network.networks)
+            find("key pair", kind.key, compute.find_keypair, compute.keypairs)
+            find(
+                "security group",
+                kind.security_group,
+                network.find_security_group,
+                network.security_groups,
+            )
         if missing:
             raise ManagerError(
                 f"cloud {wanted.cloud!r} lacks: {'; '.join(missing)}: make them, or name others "
-                "(--os-image, --os-flavor, --flavors, --os-network, --os-key, --os-security-group)"
+                "(--os-image, --os-flavor, --flavors, --os-network, --os-key, "
+                "--os-security-group, --vm-params-file)"
             )
-        self._image_id, self._network_id = str(image.id), str(network.id)
         self._group_id = self._server_group()
 
     @property
@@ -185,19 +173,19 @@ class Cloud:
         flavor = self._flavors.get(order.flavor.name)
         if flavor is None:
             raise RefusedError(f"flavor {order.flavor.name!r} is not one of {list(self._flavors)}")
-        wanted = self.settings
+        kind = self.settings.type_of(flavor.name)
         hints = {"scheduler_hints": {"group": self._group_id}} if self._group_id else {}
         server = ask(
             lambda: self._owner.compute.create_server(
                 name=order.name,
-                image_id=self._image_id,
+                image_id=self._ids[_IMAGE, kind.image],
                 flavor_id=flavor.flavor_id,
-                networks=[{"uuid": self._network_id}],
-                key_name=wanted.key,
-                security_groups=[{"name": wanted.security_group}],
+                networks=[{"uuid": self._ids[_NETWORK, kind.network]}],
+                key_name=kind.key,
+                security_groups=[{"name": kind.security_group}],
                 user_data=user_data,
                 metadata={
-                    CONTROLLER_KEY: wanted.controller_id,
+                    CONTROLLER_KEY: self.settings.controller_id,
                     WORKER_KEY: order.worker_id,
                     FLAVOR_KEY: flavor.name,
                 },
@@ -262,11 +250,12 @@ class Cloud:
     # -- how --------------------------------------------------------------------------
 
     def _server_group(self) -> str | None:
-        policy = SERVER_GROUP_POLICIES.get(self.settings.placement)
+        policy = self.settings.server_group_policy
         if policy is None:
             return None
         compute = self._owner.compute
-        name = f"dacirco-{self.settings.placement}-{self.settings.controller_id}"
+        what = self.settings.placement if policy != "soft-affinity" else policy
+        name = f"dacirco-{what}-{self.settings.controller_id}"
         found = ask(lambda: list(compute.server_groups()))
         for group in found:
             if group.name == name:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from env.config import NodeConfig, PlacementName
 
-SERVER_GROUP_POLICIES: Final[dict[PlacementName, str]] = {
-    "spread": "soft-anti-affinity",
-    "concentrate": "affinity",
+_POLICIES: Final[dict[tuple[PlacementName, bool], str]] = {
+    ("spread", False): "soft-anti-affinity",
+    ("spread", True): "soft-anti-affinity",
+    ("concentrate", False): "affinity",
+    ("concentrate", True): "soft-affinity",
 }
-"""Nova's policy for each placement.
 
-Spreading is soft: with more workers than nodes some share one. The soft form of affinity would do
-nothing: Nova's other weights, which prefer empty nodes, outweigh it.
-"""
+
+@dataclass(frozen=True, slots=True)
+class VmType:
+    """What the VMs of one flavor are made of: names in the cloud."""
+
+    image: str = "dacirco"
+    flavor: str = "m1.small"
+    key: str = "mykey"
+    security_group: str = "ssh"
+    network: str = "external"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +35,14 @@ class VmSettings:
         controller_id: tags every server, so that a restarted controller knows its own.
         image: name of the worker image.
         flavors: names of the flavors, any order.
+        types: what the VMs of a flavor are made of, by its name; a flavor that is not named here is
+            the cloud's own of that name, with image, key, security group and network as below.
         key: name of the key pair.
         security_group: name of the security group.
         network: name of the network.
         placement: how workers go to nodes; without a server group Nova decides.
+        preferred: the placement is a wish that Nova weighs against others; what it cannot have it
+            does without.
         nodes: the data centre's nodes where no admin cloud tells them.
         service_user: whom the image's worker runs as.
         worker_log_file: where it writes its log, empty for standard error.
@@ -44,10 +57,12 @@ class VmSettings:
     controller_id: str
     image: str = "dacirco"
     flavors: tuple[str, ...] = ("s10.tiny", "s10.small", "s10.medium")
+    types: Mapping[str, VmType] = field(default_factory=dict)
     key: str = "mykey"
     security_group: str = "ssh"
     network: str = "external"
     placement: PlacementName = "least-loaded"
+    preferred: bool = False
     nodes: tuple[NodeConfig, ...] = field(default_factory=tuple)
     service_user: str = "ubuntu"
     worker_log_file: str = "/home/ubuntu/dacirco_tc_worker.log"
@@ -57,3 +72,18 @@ class VmSettings:
     idle_poll_s: float = 5.0
     api_timeout_s: float = 30.0
     stop_timeout_s: float = 120.0
+
+    @property
+    def server_group_policy(self) -> str | None:
+        """Nova's policy for the placement, none where it needs no server group.
+
+        Spreading is always soft: with more workers than nodes some share one. The soft form of
+        affinity counts for little under Nova's own weights, which prefer empty nodes.
+        """
+        return _POLICIES.get((self.placement, self.preferred))
+
+    def type_of(self, flavor: str) -> VmType:
+        """What the VMs of a flavor are made of."""
+        return self.types.get(flavor) or VmType(
+            self.image, flavor, self.key, self.security_group, self.network
+        )

@@ -12,9 +12,10 @@ import grpc
 import pytest
 
 from deploy.clients.job_api import JobApi
-from deploy.clients.scenario import main, play
+from deploy.clients.scenario import SAVED_AS, main, play
 from deploy.clients.scenario_file import generate_jobs, read_jobs
 from deploy.grpc_api import dacirco_pb2 as pb
+from env.catalog import load_catalog
 from env.jobs import Request
 from env.scenario import read_scenario
 from tests.deploy.clients.job_api_server import job_api, wait_until
@@ -68,6 +69,16 @@ def test_generated_jobs_are_saved_and_sent(folder: Path) -> None:
         saved.bitrate_kbps,
         saved.speed,
     )
+
+
+def test_without_arguments_one_job_is_sent_and_no_scenario_overwritten(folder: Path) -> None:
+    SAVED_AS.write_text("an earlier one")
+    script = Script()
+    with job_api(script) as port:
+        assert main(["-p", str(port)]) == 0
+    (request,) = script.jobs.values()
+    assert request.input_video in load_catalog()
+    assert SAVED_AS.read_text() == "an earlier one"
 
 
 def test_a_seed_gives_the_same_jobs_and_its_file_the_same_again(tmp_path: Path) -> None:
@@ -229,7 +240,7 @@ def test_ctrl_c_tells_how_many_were_sent(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [[], ["-n", "0"], ["-n", "1", "-f", "x.csv"], ["-n", "1", "--seed", "-1"]]
+    "options", [["-n", "0"], ["-n", "1", "-f", "x.csv"], ["-n", "1", "--seed", "-1"]]
 )
 def test_a_wrong_command_line(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(options) == 2

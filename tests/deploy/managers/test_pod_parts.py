@@ -8,7 +8,7 @@ from deploy.managers.environment import WorkerLink
 from deploy.managers.pod.body import pod_body, selector
 from deploy.managers.pod.capacity import cluster_of
 from deploy.managers.pod.quantity import cpus, gib, memory
-from deploy.managers.pod.settings import PodSettings
+from deploy.managers.pod.settings import PodSettings, PodType, read_selector
 from deploy.managers.pod.status import ended, never_starts, unschedulable
 from env.config import FlavorConfig, NodeConfig, PlacementName
 
@@ -32,6 +32,101 @@ def test_a_pod_gets_what_its_flavor_says() -> None:
     assert pod["spec"]["restartPolicy"] == "Never"
     assert pod["spec"]["nodeSelector"] == {"disk": "ssd"}
     assert "affinity" not in pod["spec"]
+
+
+def body(**changes: Any) -> dict[str, Any]:
+    """The specification of a pod of flavor `ORDER.flavor`."""
+    settings = PodSettings("me", image="all", **changes)
+    spec: dict[str, Any] = pod_body(ORDER, settings, WorkerLink("10.0.0.1").environment(ORDER))[
+        "spec"
+    ]
+    return spec
+
+
+def threads(spec: dict[str, Any]) -> str | None:
+    found: dict[str, str] = {each["name"]: each["value"] for each in spec["containers"][0]["env"]}
+    return found.get("TCWORKER_CPUS")
+
+
+@pytest.mark.parametrize(
+    ("kind", "resources", "cores"),
+    [
+        (
+            PodType("", "1", "1.4Gi", "2500m", "2Gi"),
+            {
+                "requests": {"cpu": "1", "memory": "1.4Gi"},
+                "limits": {"cpu": "2500m", "memory": "2Gi"},
+            },
+            "2",
+        ),
+        (PodType("", "500m"), {"requests": {"cpu": "500m"}}, None),
+        (PodType("", "", "", "", "1Gi"), {"limits": {"memory": "1Gi"}}, None),
+        (PodType("", "", "", "500m"), {"limits": {"cpu": "500m"}}, "1"),
+        (PodType(), {}, None),
+    ],
+)
+def test_a_pod_of_a_type_gets_its_quantities_and_no_others(
+    kind: PodType, resources: dict[str, Any], cores: str | None
+) -> None:
+    spec = body(types={MEDIUM.name: kind})
+    assert spec["containers"][0]["resources"] == resources
+    assert spec["containers"][0]["image"] == "all"
+    assert threads(spec) == cores
+
+
+def test_a_type_may_have_its_own_image_and_node() -> None:
+    types = {MEDIUM.name: PodType("its-own", node_selector="compute2")}
+    spec = body(types=types, node_selector={"disk": "ssd"})
+    assert spec["containers"][0]["image"] == "its-own"
+    assert "nodeSelector" not in spec
+    (term,) = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][
+        "nodeSelectorTerms"
+    ]
+    assert term == {
+        "matchFields": [{"key": "metadata.name", "operator": "In", "values": ["compute2"]}]
+    }
+    other = body(types={"s10.tiny": types[MEDIUM.name]}, node_selector={"disk": "ssd"})
+    assert other["nodeSelector"] == {"disk": "ssd"}
+
+
+@pytest.mark.parametrize(
+    ("text", "labels", "name"),
+    [
+        (None, {}, ""),
+        ("", {}, ""),
+        ("compute3", {}, "compute3"),
+        ("ip-10-0-0-1.ec2.internal", {}, "ip-10-0-0-1.ec2.internal"),
+        ("disk=ssd", {"disk": "ssd"}, ""),
+        ("kubernetes.io/arch=amd64, disk=", {"kubernetes.io/arch": "amd64", "disk": ""}, ""),
+    ],
+)
+def test_selectors(text: str | None, labels: dict[str, str], name: str) -> None:
+    found = read_selector(text)
+    assert (dict(found.labels), found.name) == (labels, name)
+
+
+@pytest.mark.parametrize("text", ["a,b", "Compute 1", "=x", "disk=ssd,b", "-a"])
+def test_bad_selectors_are_told(text: str) -> None:
+    with pytest.raises(ManagerError, match="neither a node's name nor KEY=VALUE"):
+        read_selector(text)
+
+
+@pytest.mark.parametrize(
+    ("placement", "kind"), [("spread", "podAntiAffinity"), ("concentrate", "podAffinity")]
+)
+def test_a_preference_is_a_preferred_affinity_and_sets_no_limit(
+    placement: PlacementName, kind: str
+) -> None:
+    affinity = body(placement=placement, preferred=True)["affinity"]
+    (weighed,) = affinity[kind]["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert list(affinity) == [kind]
+    assert list(affinity[kind]) == ["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert 1 <= weighed["weight"] <= 100
+    assert weighed["podAffinityTerm"]["topologyKey"] == "kubernetes.io/hostname"
+    found = cluster_of(
+        NODES, PodSettings("me", flavors=(TINY,), placement=placement, preferred=True)
+    )
+    assert (found.max_workers, found.max_vcpus, found.placement) == (None, None, placement)
 
 
 def test_the_selector_finds_the_pod() -> None:
@@ -74,6 +169,8 @@ def test_limits_follow_from_the_affinities() -> None:
 def test_no_node_and_too_large_a_flavor_are_named() -> None:
     with pytest.raises(ManagerError, match="none is ready"):
         cluster_of((), PodSettings("me", flavors=(TINY,)))
+    with pytest.raises(ManagerError, match="none is ready and schedulable with the name 'x'"):
+        cluster_of((), PodSettings("me", flavors=(TINY,), node_name="x"))
     huge = FlavorConfig("huge", 64, 2.0)
     with pytest.raises(ManagerError, match="huge"):
         cluster_of(NODES, PodSettings("me", flavors=(huge,)))

@@ -28,6 +28,8 @@ MESSAGES: Final = {
     "GrpcErrorEvent": "error_type:GrpcErrorType:1 error_message:string:2 worker_id:string:3 "
     "task_id:string:4",
 }
+STATES_OF_2024: Final = "INVALID:0 BOOTING:1 BUSY:2 IDLE:3 STOPPED:4 NOT_FOUND:5"
+"""The one enum that the generation of 2024 has otherwise: `WorkerStatusEnum`."""
 ENUMS: Final = {
     "RequestStatusEnum": "INVALID:0 WAITING:1 STARTED:3 COMPLETED:4 ERROR:5 NOT_FOUND:6",
     "WorkerStatusEnum": "INVALID:0 BOOTING:1 DOWNLOADING_FILE:2 TRANSCODING:3 UPLOADING_FILE:4 "
@@ -54,11 +56,11 @@ _Field = descriptor_pb2.FieldDescriptorProto
 _TYPES: Final = {"string": _Field.TYPE_STRING, "bool": _Field.TYPE_BOOL, "int32": _Field.TYPE_INT32}
 
 
-def _file() -> descriptor_pb2.FileDescriptorProto:
+def _file(enums: dict[str, str]) -> descriptor_pb2.FileDescriptorProto:
     file = descriptor_pb2.FileDescriptorProto(
         name="contract.proto", package=PACKAGE, syntax="proto3"
     )
-    for name, values in ENUMS.items():
+    for name, values in enums.items():
         enum = file.enum_type.add(name=name)
         for value in values.split():
             label, _, number = value.partition(":")
@@ -81,13 +83,21 @@ def _file() -> descriptor_pb2.FileDescriptorProto:
     return file
 
 
-_POOL: Final = descriptor_pool.DescriptorPool()
-_POOL.Add(_file())
+def _pool(enums: dict[str, str]) -> descriptor_pool.DescriptorPool:
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(_file(enums))
+    return pool
 
 
-def message(name: str) -> Any:
+_POOLS: Final = {
+    "2022": _pool(ENUMS),
+    "2024": _pool(ENUMS | {"WorkerStatusEnum": STATES_OF_2024}),
+}
+
+
+def message(name: str, generation: str = "2022") -> Any:
     """A message's class."""
-    descriptor = _POOL.FindMessageTypeByName(f"{PACKAGE}.{name}")
+    descriptor = _POOLS[generation].FindMessageTypeByName(f"{PACKAGE}.{name}")
     return message_factory.GetMessageClass(descriptor)
 
 

@@ -65,7 +65,8 @@ def test_our_messages_are_the_contracts(name: str) -> None:
         return [(f.name, f.number, f.type, f.is_repeated) for f in descriptor.fields]
 
     assert ours.full_name == theirs.full_name
-    assert fields(ours) == fields(theirs)
+    # From 15 on are fields of ours, which the existing system's peers skip.
+    assert [field for field in fields(ours) if field[1] < 15] == fields(theirs)
 
 
 @pytest.mark.parametrize("name", ENUMS)
