@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from deploy.ffmpeg import find_ffmpeg
+from deploy.media.ffmpeg import find_ffmpeg
 from deploy.storage.factory import make_storage
 from deploy.worker.settings import WorkerSettings, read_settings
 from env.command import run_command
