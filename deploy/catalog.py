@@ -20,8 +20,10 @@ from pathlib import Path
 from threading import Event
 from typing import Final
 
-from deploy.ffmpeg import BadVideoError, last_words, probe, render_command
 from deploy.launcher import bound_to_us
+from deploy.media.ffmpeg import BadVideoError, last_words
+from deploy.media.probe import probe
+from deploy.media.render import render_command
 from deploy.names import check_video_name
 from deploy.storage.base import ObjectMissingError, ObjectStorage
 from deploy.storage.factory import (

@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>; it survives the exec
+NOT_STARTED = 127
+"""Exit code where the program is missing or cannot be run; a shell has the same."""
 _MORE_LIKELY = "500"  # of -1000 to 1000: when memory runs out, end this and not the worker
 
 
@@ -36,7 +38,11 @@ def main() -> None:
         sys.exit("the parent has ended already")
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_MORE_LIKELY, encoding="ascii")
-    os.execv(program[0], program)
+    try:
+        os.execv(program[0], program)
+    except OSError as error:
+        print(f"{program[0]} cannot be started: {error.strerror}", file=sys.stderr)
+        sys.exit(NOT_STARTED)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from deploy.ffmpeg import find_ffmpeg
+from deploy.media.ffmpeg import find_ffmpeg
 
 _WIDTH: Final = 320
 _HEIGHT: Final = 180

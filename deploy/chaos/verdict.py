@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from deploy.chaos.clips import Clip
 from deploy.chaos.victims import Victim
 from deploy.embedded.data_folder import DataFolder
-from deploy.ffmpeg import BadVideoError, probe
+from deploy.media.ffmpeg import BadVideoError
+from deploy.media.probe import probe
 from deploy.store.records import JobState
 from deploy.store.store import Store
 from env.event_log import EventCode, read_events

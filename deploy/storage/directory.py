@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -18,6 +19,7 @@ from deploy.storage.base import (
     ObjectStorage,
     StorageError,
     StorageKeyError,
+    StorageUnavailableError,
     StoredObject,
     check_key,
 )
@@ -25,6 +27,14 @@ from deploy.storage.base import (
 _INCOMING: Final = ".incoming"
 """Uploads that are not whole yet: in the root, so that a rename puts them in place. No key
 begins with a dot."""
+_AWAY: Final = frozenset(
+    {
+        *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EREMOTEIO),
+        *(errno.EHOSTDOWN, errno.EHOSTUNREACH),
+    }
+)
+"""What a network file system says when its server is away."""
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _CHUNK_BYTES: Final = 1024 * 1024
 _LINK_TRIES: Final = 3
 
@@ -71,7 +81,7 @@ class DirectoryStorage(ObjectStorage):
 
     def upload(self, path: Path, key: str) -> StoredObject:
         target = self._path(key)
-        with self._errors(f"upload {path} to {key}"):
+        with self._errors(f"upload {path} to {key}", writes=True):
             self._check_there()
             self._remove_leftovers()
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +97,7 @@ class DirectoryStorage(ObjectStorage):
 
     def copy(self, source_key: str, target_key: str) -> None:
         target = self._path(target_key)
-        with self._errors(f"copy {source_key} to {target_key}"):
+        with self._errors(f"copy {source_key} to {target_key}", writes=True):
             with self._open(source_key) as source:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 # A second name costs nothing, and an upload to one key leaves the other's content
@@ -215,11 +225,15 @@ class DirectoryStorage(ObjectStorage):
                 os.close(abandoned)
 
     @contextlib.contextmanager
-    def _errors(self, action: str) -> Iterator[None]:
+    def _errors(self, action: str, *, writes: bool = False) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise StorageError(f"cannot {action} ({self.url}): {error.strerror}") from error
+            words = f"cannot {action} ({self.url}): {error.strerror}"
+            # A download fills the local disk, not this folder.
+            if error.errno in _AWAY or (writes and error.errno in _FULL):
+                raise StorageUnavailableError(words) from error
+            raise StorageError(words) from error
 
 
 def _copy_hashed(source: BinaryIO, target: BinaryIO) -> str:

@@ -46,7 +46,9 @@ _OVERLOADED: Final = frozenset(
         "SlowDown",
         "SlowDownRead",
         "SlowDownWrite",
+        "XMinioAdminBucketQuotaExceeded",
         "XMinioServerNotInitialized",
+        "XMinioStorageFull",
     }
 )
 

@@ -6,16 +6,17 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 from deploy.launcher import bound_to_us
+from deploy.media.ffmpeg import OUTPUT_LIMIT, Ran
 
 _KEPT: Final = frozenset({"PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "TZ"})
 _TAG_PREFIX: Final = "DACIRCO_"
 """A manager finds the processes of its workers by such variables."""
 _STDERR_BYTES: Final = 16 * 1024
-_CHUNK: Final = 4096
+_CHUNK: Final = 64 * 1024
 
 
 class StalledError(RuntimeError):
@@ -24,8 +25,8 @@ class StalledError(RuntimeError):
 
 async def run_child(
     command: Sequence[str], on_line: Callable[[str], bool], *, stall_timeout_s: float
-) -> tuple[int, str]:
-    """Run a program to its end; it is killed where this is cancelled.
+) -> Ran:
+    """Run a program to its end and follow it; it is killed where this is cancelled.
 
     Args:
         command: program and arguments.
@@ -33,11 +34,51 @@ async def run_child(
         stall_timeout_s: how long it may go on without, seconds.
 
     Returns:
-        Its exit code, negative for a signal, and the end of its standard error.
+        Its exit code, and the beginning and the end of its standard error.
 
     Raises:
         StalledError: no progress for `stall_timeout_s`.
+        OSError: it cannot be started.
     """
+    async with _started(command) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        stderr = asyncio.create_task(_ends(process.stderr, _STDERR_BYTES))
+        try:
+            await _watch(process.stdout, on_line, stall_timeout_s)
+            code = await _end_of(process, stall_timeout_s)
+            return Ran(code, "", await stderr)
+        finally:
+            stderr.cancel()
+
+
+async def run_to_end(command: Sequence[str], *, timeout_s: float) -> Ran:
+    """Run a program that prints what it finds; it is killed where this is cancelled.
+
+    Args:
+        command: program and arguments.
+        timeout_s: how long it may take, seconds.
+
+    Raises:
+        StalledError: it takes longer.
+        OSError: it cannot be started.
+    """
+    async with _started(command) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            async with asyncio.timeout(timeout_s), asyncio.TaskGroup() as group:
+                output = group.create_task(_ends(process.stdout, OUTPUT_LIMIT))
+                errors = group.create_task(_ends(process.stderr, OUTPUT_LIMIT))
+                code = group.create_task(process.wait())
+        except TimeoutError:
+            raise StalledError(f"no end for {timeout_s:g} s") from None
+        return Ran(code.result(), output.result(), errors.result())
+
+
+@contextlib.asynccontextmanager
+async def _started(command: Sequence[str]) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A program; it and all that it has started are gone at the end."""
     process = await asyncio.create_subprocess_exec(
         *bound_to_us(command),
         stdin=asyncio.subprocess.DEVNULL,
@@ -47,19 +88,22 @@ async def run_child(
         # A Ctrl-C in our terminal is ours to answer.
         process_group=0,
     )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    stderr = asyncio.create_task(_tail(process.stderr))
     try:
-        await _watch(process.stdout, on_line, stall_timeout_s)
-        code = await process.wait()
-        return code, (await stderr).decode(errors="replace")
+        yield process
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
-        stderr.cancel()
+
+
+async def _end_of(process: asyncio.subprocess.Process, timeout_s: float) -> int:
+    """The exit code of a program that has closed its output."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await process.wait()
+    except TimeoutError:
+        raise StalledError(f"no end for {timeout_s:g} s") from None
 
 
 async def _watch(
@@ -79,11 +123,15 @@ async def _watch(
         raise StalledError(f"no progress for {stall_timeout_s:g} s") from None
 
 
-async def _tail(stream: asyncio.StreamReader) -> bytes:
-    tail = b""
+async def _ends(stream: asyncio.StreamReader, limit: int) -> str:
+    """What a program writes; of more than `limit` bytes, its beginning and its end."""
+    head, tail, half = bytearray(), bytearray(), limit // 2
     while chunk := await stream.read(_CHUNK):
-        tail = (tail + chunk)[-_STDERR_BYTES:]
-    return tail
+        room = half - len(head)
+        head += chunk[:room]
+        tail += chunk[room:]
+        del tail[:-half]
+    return (head + tail).decode(errors="replace")
 
 
 def _environment() -> dict[str, str]:

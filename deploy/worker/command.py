@@ -8,8 +8,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from deploy.ffmpeg import find_ffmpeg
 from deploy.log_file import log_handler
+from deploy.media.ffmpeg import find_ffmpeg
 from deploy.storage.factory import make_storage
 from deploy.worker.settings import WorkerSettings, read_settings
 from env.command import run_command

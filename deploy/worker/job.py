@@ -6,11 +6,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from deploy.grpc_api import dacirco_pb2 as pb
-from deploy.names import check_output_name, check_video_name
-from deploy.storage.base import ObjectStorage, StorageUnavailableError
+from deploy.names import check_output_name, check_video_name, is_safe_job_id, result_key
+from deploy.storage.base import ObjectStorage, StorageUnavailableError, StoredObject
 from deploy.worker.background import in_background
 from deploy.worker.backoff import Backoff
 from deploy.worker.controller_link import Answer
@@ -19,8 +19,15 @@ from deploy.worker.transcoder import TranscodeRequest, transcode
 
 T = TypeVar("T")
 
-Announce = Callable[["pb.GrpcEventTypeEnum"], Awaitable[Answer]]
-"""Reports an event of the task; what it returns is there when the controller has answered."""
+
+class Announce(Protocol):
+    """Reports an event of the task; what it returns is there when the controller has answered."""
+
+    def __call__(
+        self, kind: pb.GrpcEventTypeEnum, stored: StoredObject | None = None
+    ) -> Awaitable[Answer]:
+        """Report an event, and with the last one what was stored."""
+
 
 _SOURCE: Final = "input"
 _TARGET: Final = "output.mp4"
@@ -42,6 +49,9 @@ async def process(
 ) -> None:
     """Download, transcode and upload; reports each step.
 
+    The result is stored under the job's id, which no other job writes to, and then copied to the
+    name that the contract has for the latest result of the video.
+
     Args:
         task: as the controller sent it; its strings are not trusted.
         folder: empty, for this task only.
@@ -52,7 +62,8 @@ async def process(
     Raises:
         VideoNameError: a name that could lead out of the folders of videos.
         StorageError: the input is not there, or the storage failed for too long.
-        TranscodingError: the input or the request is bad, or ffmpeg failed.
+        TranscodingError: the input or the request is bad.
+        SickWorkerError: ffmpeg does not work here, or the disk is full.
         DroppedError: the controller does not want the result.
     """
     source = f"{settings.input_path}/{check_video_name(task.input_video)}"
@@ -60,14 +71,19 @@ async def process(
     patience_s = settings.storage_patience_s
     await _patiently(lambda: storage.download(source, folder / _SOURCE), patience_s)
     announce(pb.EVENT_FILE_DOWNLOADED)
-    request = TranscodeRequest(task.bitrate, task.speed)
+    request = TranscodeRequest(task.bitrate, task.speed, settings.bitrate_unit_bps)
     await transcode(folder / _SOURCE, folder / _TARGET, request, cpus=settings.cpus)
     # While we transcoded the controller may have given us up and handed the job to another
     # worker: only who still has the task puts its result in place.
     if (await announce(pb.EVENT_TRANSCODING_COMPLETED)).refused_for_good:
         raise DroppedError
-    await _patiently(lambda: storage.upload(folder / _TARGET, target), patience_s)
-    announce(pb.EVENT_FILE_UPLOADED)
+    # An old controller's id may be anything: then there is only the latest result.
+    safe = is_safe_job_id(task.request_id)
+    own = result_key(task.request_id, task.output_video) if safe else target
+    stored = await _patiently(lambda: storage.upload(folder / _TARGET, own), patience_s)
+    if own != target:
+        await _patiently(lambda: storage.copy(own, target), patience_s)
+    announce(pb.EVENT_FILE_UPLOADED, stored)
 
 
 async def _patiently(call: Callable[[], T], patience_s: float) -> T:

@@ -20,6 +20,7 @@ PREFIX: Final = "TCWORKER_"
 SECRET_VARIABLE: Final = f"{PREFIX}MINIO_SECRET_KEY"
 DEFAULT_DRAIN_S: Final = 25.0
 """Ends before Kubernetes kills a pod, 30 s after its SIGTERM."""
+_BITRATE_UNITS: Final = {"kbit": 1000, "bit": 1}
 _ID_LIMIT: Final = 200
 _ON_COMMAND_LINE: Final = (
     "everyone on this machine can read the secret on the command line: better set "
@@ -48,6 +49,7 @@ class WorkerSettings:
         drain_timeout_s: how long a task may go on after SIGTERM, seconds.
         storage_patience_s: how long a storage that is down is tried again, seconds.
         controller_timeout_s: how long a controller may be away, seconds.
+        bitrate_unit_bps: what a task's bitrate counts, bits a second.
         verbose: logs more.
         tls: how to check the controller; none: it speaks no TLS.
         tls_port: where it does, if not at `grpc_port`.
@@ -70,6 +72,7 @@ class WorkerSettings:
     drain_timeout_s: float = DEFAULT_DRAIN_S
     storage_patience_s: float = 60.0
     controller_timeout_s: float = 3600.0
+    bitrate_unit_bps: int = 1000
     verbose: bool = False
     tls: ClientTls | None = None
     tls_port: int | None = None
@@ -109,6 +112,7 @@ def read_settings(argv: Sequence[str] | None, environment: Mapping[str, str]) ->
         drain_timeout_s=options.drain_timeout,
         storage_patience_s=options.storage_patience,
         controller_timeout_s=options.controller_timeout,
+        bitrate_unit_bps=_bitrate_unit(options.bitrate_unit),
         verbose=options.verbose,
         tls=_tls(options),
         tls_port=options.tls_port,
@@ -191,6 +195,13 @@ def _parser(environment: Mapping[str, str]) -> CommandParser:
     )
     add("tls-server-name", "the name in it, if not --grpc-server", metavar="NAME")
     add("tls-port", "the controller's port for TLS, if not --grpc-port", type=port_number)
+    add(
+        "bitrate-unit",
+        "what a task's bitrate counts: kbit/s, or bit/s as the workers of the 2022 system take it, "
+        "for fleets that have both",
+        "kbit",
+        metavar="kbit|bit",
+    )
     parser.add_argument(
         "-v",
         "--verbose",
@@ -221,6 +232,13 @@ def _identifier(option: str, value: str | None) -> str:
     if len(text) > _ID_LIMIT or not text.isprintable():
         raise UsageError(f"--{option} {text[:40]!a} is too long or not printable")
     return text
+
+
+def _bitrate_unit(name: str) -> int:
+    # Not by argparse: it does not check what comes from the environment.
+    if name not in _BITRATE_UNITS:
+        raise UsageError(f"--bitrate-unit {name[:40]!a} is not one of {', '.join(_BITRATE_UNITS)}")
+    return _BITRATE_UNITS[name]
 
 
 def _key_prefix(path: str) -> str:

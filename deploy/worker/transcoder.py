@@ -1,37 +1,48 @@
-"""One transcode: probe, run ffmpeg, and see to it that the whole video came out."""
+"""One transcode: look at the input, run ffmpeg, and see to it that the whole film came out."""
 
 from __future__ import annotations
 
 import logging
-import signal
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
-from deploy.ffmpeg import (
+from deploy.media.command import check_request, losses, transcode_command
+from deploy.media.failure import Culprit, culprit, ending
+from deploy.media.ffmpeg import (
     BadVideoError,
-    Probe,
-    check_request,
+    BrokenFfmpegError,
+    Ran,
+    Steps,
     last_words,
-    parse_probe,
-    probe_command,
-    transcode_command,
 )
-from deploy.worker.child import StalledError, run_child
+from deploy.media.probe import Probe, probing
+from deploy.media.progress import Progress
+from deploy.media.selftest import testing_ffmpeg
+from deploy.media.wholeness import BadOutputError, checking_output, missing_of_input
+from deploy.worker.child import StalledError, run_child, run_to_end
 
 STALL_TIMEOUT_S: Final = 300.0
 """Without a new frame ffmpeg is taken for stuck: a job must not be."""
-_PROBE_TIMEOUT_S: Final = 60.0
+_STALLS: Final = 2
+"""After so many the video is to blame, if ffmpeg works with another one. The first may have been
+a machine that stood still."""
 _LOG_STEP: Final = 0.25
-_MISSING_SHARE: Final = 0.02
-_MISSING_S: Final = 0.5
-"""So much of the end may be missing: containers round, and streams differ in length."""
+_LITTLE_SPACE: Final = 8 * 1024 * 1024
+_MEBIBYTE: Final = 1024 * 1024
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 
 class TranscodingError(RuntimeError):
-    """ffmpeg failed; the message is one short line."""
+    """The video or the request cannot be transcoded, by any worker; one short line."""
+
+
+class SickWorkerError(RuntimeError):
+    """This worker cannot transcode, others may; one short line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,42 +50,14 @@ class TranscodeRequest:
     """What is asked for.
 
     Attributes:
-        bitrate_kbps: of the picture, kbit/s.
+        bitrate: of the picture, in `unit_bps` bits a second.
         speed: preset of libx265.
+        unit_bps: 1000 for kbit/s.
     """
 
-    bitrate_kbps: int
+    bitrate: int
     speed: str
-
-
-class _Progress:
-    """Reads ``-progress`` lines: ``key=value``, in blocks that end with ``progress=``."""
-
-    def __init__(self, duration_s: float | None) -> None:
-        self.done_s = 0.0
-        self._duration_s = duration_s
-        self._block: list[str] = []
-        self._last_block: list[str] = []
-        self._next_share = _LOG_STEP
-
-    def line(self, line: str) -> bool:
-        key, _, value = line.partition("=")
-        if key in ("frame", "total_size", "out_time_us"):
-            self._block.append(value)
-        if key == "out_time_us" and value.lstrip("-").isdigit():
-            self.done_s = max(0.0, int(value) / 1e6)
-            self._tell()
-        if key != "progress":
-            return False
-        moved = self._block != self._last_block
-        self._block, self._last_block = [], self._block
-        return moved
-
-    def _tell(self) -> None:
-        if self._duration_s and self.done_s >= self._next_share * self._duration_s:
-            share = self.done_s / self._duration_s
-            log.info("transcoding: %.0f %%", 100 * min(1.0, share))
-            self._next_share = _LOG_STEP * (share // _LOG_STEP + 1)
+    unit_bps: int = 1000
 
 
 async def transcode(
@@ -95,52 +78,132 @@ async def transcode(
         stall_timeout_s: how long ffmpeg may go on without a new frame, seconds.
 
     Raises:
-        TranscodingError: the input is bad, the request is, or ffmpeg failed.
+        TranscodingError: the input is bad, or the request is.
+        SickWorkerError: ffmpeg does not work here, or the disk is full.
     """
     try:
-        check_request(request.bitrate_kbps, request.speed)
-        found = await _probe(source)
-        progress = _Progress(found.duration_s)
+        check_request(request.bitrate, request.speed, unit_bps=request.unit_bps)
+    except BadVideoError as error:
+        raise TranscodingError(str(error)) from error
+    try:
+        await _transcode(source, target, request, cpus, stall_timeout_s)
+    except (BadVideoError, StalledError) as error:
+        # A broken ffmpeg finds fault with every video.
+        ailment = await _ailment(source.parent, stall_timeout_s)
+        if ailment is not None:
+            raise SickWorkerError(f"{error}; {ailment}") from error
+        raise TranscodingError(str(error)) from error
+    except (BadOutputError, BrokenFfmpegError) as error:
+        ailment = await _ailment(source.parent, stall_timeout_s)
+        raise SickWorkerError(f"{error}; {ailment or _SOUND}") from error
+
+
+_SOUND: Final = "a test film can be transcoded here"
+
+
+async def _transcode(
+    source: Path, target: Path, request: TranscodeRequest, cpus: int, stall_timeout_s: float
+) -> None:
+    found = await _run_steps(probing(source), stall_timeout_s)
+    if found.picture is None:
+        raise BadVideoError("the input has no picture")
+    lost = losses(found)
+    if lost:
+        log.info("not in the result: %s", ", ".join(lost))
+    copy_sound = True
+    stalls = 0
+    while True:
         command = transcode_command(
             source,
             target,
-            bitrate_kbps=request.bitrate_kbps,
+            found,
+            bitrate_bps=request.bitrate * request.unit_bps,
             speed=request.speed,
             cpus=cpus,
-            audio=found.audio,
+            copy_sound=copy_sound,
         )
-        code, stderr = await run_child(command, progress.line, stall_timeout_s=stall_timeout_s)
-    except BadVideoError as error:
-        raise TranscodingError(str(error)) from error
-    except StalledError as error:
-        raise TranscodingError(f"ffmpeg: {error}") from error
-    words = last_words(stderr, hide=[source.parent])
-    if code == -signal.SIGKILL:
-        raise TranscodingError("ffmpeg was killed: is the worker's memory too small?")
-    if code != 0:
-        raise TranscodingError(f"ffmpeg failed with code {code}: {words or 'no reason given'}")
-    _check_whole(progress.done_s, found, words)
+        follower = _Follower(found.duration_s)
+        try:
+            ran = await run_child(command, follower.line, stall_timeout_s=stall_timeout_s)
+        except StalledError as error:
+            stalls += 1
+            if stalls == _STALLS:
+                raise StalledError(f"ffmpeg, {stalls} times: {error}") from error
+            log.warning("ffmpeg: %s; trying once more", error)
+            continue
+        words = last_words(ran.errors, hide=[source.parent])
+        if ran.code == 0:
+            break
+        if culprit(ran) is Culprit.MACHINE:
+            raise BrokenFfmpegError(f"{ending(ran)}: {words or 'no reason given'}")
+        if copy_sound and found.sound is not None and ran.code > 0:
+            # Damaged sound cannot always be copied, but what is left of it can be encoded.
+            log.warning("%s: %s; trying once more, with new sound", ending(ran), words)
+            copy_sound = False
+            continue
+        raise BadVideoError(f"{ending(ran)}: {words or 'no reason given'}")
+    await _check(source, target, found, follower.progress, ran, stall_timeout_s)
 
 
-async def _probe(source: Path) -> Probe:
-    _, stderr = await run_child(
-        probe_command(source), lambda _: False, stall_timeout_s=_PROBE_TIMEOUT_S
-    )
+async def _check(
+    source: Path, target: Path, found: Probe, progress: Progress, ran: Ran, timeout_s: float
+) -> None:
+    words = last_words(ran.errors, hide=[source.parent])
     try:
-        found = parse_probe(stderr)
-    except BadVideoError:
-        raise BadVideoError(
-            f"not a video that can be read: {last_words(stderr, hide=[source.parent])}"
-        ) from None
-    if found.video is None:
-        raise BadVideoError("the input has no picture")
-    return found
+        await _run_steps(checking_output(target, progress), timeout_s)
+    except (BadOutputError, StalledError) as error:
+        if progress.frames == 0 and culprit(ran) is not Culprit.MACHINE:
+            raise BadVideoError(f"no picture can be read: {words or 'no reason given'}") from error
+        raise BadOutputError(f"{error}; ffmpeg's words: {words or 'none'}") from error
+    missing = await _run_steps(missing_of_input(source, found, progress), timeout_s)
+    if missing is not None:
+        raise BadVideoError(f"{missing}; {words}" if words else missing)
 
 
-def _check_whole(done_s: float, found: Probe, words: str) -> None:
-    # ffmpeg ends well at the end of what it can read.
-    duration = found.duration_s
-    if duration and done_s < duration - max(_MISSING_S, _MISSING_SHARE * duration):
-        raise TranscodingError(
-            f"the input breaks off: {done_s:.1f} s of {duration:.1f} s can be read; {words}"
-        )
+class _Follower:
+    """Logs how far a transcode is."""
+
+    def __init__(self, duration_s: float | None) -> None:
+        self.progress = Progress()
+        self._duration_s = duration_s
+        self._next_share = _LOG_STEP
+
+    def line(self, line: str) -> bool:
+        moved = self.progress.line(line)
+        share = self.progress.done_s / self._duration_s if self._duration_s else 0.0
+        if share >= self._next_share:
+            log.info("transcoding: %.0f %%", 100 * min(1.0, share))
+            self._next_share = _LOG_STEP * (share // _LOG_STEP + 1)
+        return moved
+
+
+async def _ailment(folder: Path, timeout_s: float) -> str | None:
+    """What is wrong with this worker; none if it can transcode."""
+    try:
+        free = shutil.disk_usage(folder).free
+        if free < _LITTLE_SPACE:
+            return f"the work folder has {free / _MEBIBYTE:.1f} MiB of free space"
+        wrong = await _run_steps(testing_ffmpeg(folder), timeout_s)
+    except OSError as error:
+        return f"the work folder: {error.strerror}"
+    except (StalledError, BrokenFfmpegError) as error:
+        return f"a test film cannot be transcoded here: {error}"
+    return None if wrong is None else f"a test film cannot be transcoded here: {wrong}"
+
+
+async def _run_steps(steps: Steps[T], timeout_s: float) -> T:
+    """Do work that needs programs, each in a child process; one that hangs is started once more."""
+    try:
+        command = next(steps)
+        while True:
+            try:
+                ran = await run_to_end(command, timeout_s=timeout_s)
+            except StalledError as error:
+                log.warning("%s: %s; trying once more", Path(command[0]).name, error)
+                ran = await run_to_end(command, timeout_s=timeout_s)
+            command = steps.send(ran)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    finally:
+        steps.close()

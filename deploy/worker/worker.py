@@ -11,15 +11,14 @@ from typing import Any, Final
 
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.listening import join_host_port
-from deploy.names import VideoNameError
-from deploy.storage.base import ObjectStorage, StorageError
+from deploy.storage.base import ObjectStorage, StorageError, StoredObject
 from deploy.worker.background import in_background
 from deploy.worker.controller_link import Answer, ControllerLink, RefusedError, Report
+from deploy.worker.fault import error_type_of, fault_of, message_of
 from deploy.worker.history import TaskHistory
 from deploy.worker.job import DroppedError, process
 from deploy.worker.outbox import Outbox
 from deploy.worker.settings import WorkerSettings
-from deploy.worker.transcoder import TranscodingError
 from deploy.worker.workspace import Workspace, WorkspaceFolder
 
 _FLUSH_S: Final = 4.0
@@ -141,29 +140,31 @@ class Worker:
             *(task.task_id, ascii(task.input_video), task.bitrate, ascii(task.speed)),
         )
 
-        def announce(kind: pb.GrpcEventTypeEnum) -> asyncio.Future[Answer]:
+        def announce(
+            kind: pb.GrpcEventTypeEnum, stored: StoredObject | None = None
+        ) -> asyncio.Future[Answer]:
             log.info("task %s: %s", task.task_id, pb.GrpcEventTypeEnum.Name(kind))
             return self._tell(
                 pb.GrpcEvent(
-                    event_type=kind, worker_id=self._settings.worker_id, task_id=task.task_id
+                    event_type=kind,
+                    worker_id=self._settings.worker_id,
+                    task_id=task.task_id,
+                    output_size=stored.size if stored is not None else 0,
+                    output_sha256=(stored.sha256 or "") if stored is not None else "",
                 )
             )
 
         try:
             with folder.task() as path:
                 await process(task, path, self._storage, self._settings, announce)
-        except (TranscodingError, VideoNameError) as error:
-            self._fail(task, pb.ERROR_TRANSCODING_FAILED, str(error))
-        except StorageError as error:
-            self._fail(task, pb.ERROR_STORAGE_ERROR, str(error))
         except DroppedError:
             log.warning("task %s: the controller does not want the result", task.task_id)
-        except OSError as error:
-            self._fail(task, pb.ERROR_STORAGE_ERROR, f"the worker's disk: {error.strerror}")
         except Exception as error:
             # A fault of ours in one task must not cost the tasks after it.
-            log.exception("task %s", task.task_id)
-            self._fail(task, pb.ERROR_TRANSCODING_FAILED, f"in the worker: {type(error).__name__}")
+            fault = fault_of(error)
+            if fault is None:
+                log.exception("task %s", task.task_id)
+            self._fail(task, error_type_of(error), message_of(error), fault or pb.FAULT_WORKER)
 
     async def _read(self) -> None:
         """Take in tasks until the controller ends the stream."""
@@ -183,7 +184,12 @@ class Worker:
             return
         self._history.add(task.task_id)
         if task.worker_id not in ("", self._settings.worker_id):
-            self._fail(task, pb.ERROR_STORAGE_ERROR, "handed back: it is another worker's")
+            self._fail(
+                task,
+                pb.ERROR_STORAGE_ERROR,
+                "handed back: it is another worker's",
+                pb.FAULT_NONE,
+            )
         elif self._stop.is_set():
             self._hand_back(task)
         else:
@@ -197,17 +203,20 @@ class Worker:
 
     def _hand_back(self, task: pb.TCTask) -> None:
         # The contract has no other word for it; a storage error is tried again.
-        self._fail(task, pb.ERROR_STORAGE_ERROR, HANDED_BACK)
+        self._fail(task, pb.ERROR_STORAGE_ERROR, HANDED_BACK, pb.FAULT_NONE)
 
-    def _fail(self, task: pb.TCTask, kind: pb.GrpcErrorType, message: str) -> None:
+    def _fail(
+        self, task: pb.TCTask, kind: pb.GrpcErrorType, message: str, fault: pb.FaultEnum
+    ) -> None:
         words = " ".join(message.split())[:_MESSAGE_LIMIT]
-        log.error("task %s: %s", task.task_id, words)
+        log.error("task %s: %s (%s)", task.task_id, words, pb.FaultEnum.Name(fault))
         self._tell(
             pb.GrpcErrorEvent(
                 error_type=kind,
                 error_message=words,
                 worker_id=self._settings.worker_id,
                 task_id=task.task_id,
+                fault=fault,
             )
         )
 

@@ -75,6 +75,8 @@ class WorkspaceFolder:
     @contextlib.contextmanager
     def task(self) -> Iterator[Path]:
         """An empty folder for one task; it is removed with all that is in it."""
+        # Someone may tidy up a work folder below a shared /tmp.
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = Path(tempfile.mkdtemp(prefix="task-", dir=self.path))
         try:
             yield path

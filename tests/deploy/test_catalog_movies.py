@@ -10,7 +10,7 @@ import pytest
 from s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 
 from deploy.catalog import Outcome, RenderError, fill, main
-from deploy.ffmpeg import probe
+from deploy.media.probe import probe
 from deploy.names import VideoNameError
 from deploy.storage.directory import DirectoryStorage
 from deploy.storage.factory import make_storage

@@ -11,7 +11,8 @@ from deploy.chaos.clips import Clip, make_clips, write_catalog
 from deploy.chaos.verdict import judge
 from deploy.chaos.victims import Victim
 from deploy.embedded.data_folder import DataFolder
-from deploy.ffmpeg import BadVideoError, probe
+from deploy.media.ffmpeg import BadVideoError
+from deploy.media.probe import probe
 from deploy.store.records import JobRecord, JobState
 from deploy.store.store import Store
 from env.catalog import load_catalog

@@ -14,8 +14,8 @@ from s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 from scripted_controller import Report, ScriptedController, kind_of, wait_until
 from worker_process import WorkerProcess, make_clip, running_worker, task
 
-from deploy.ffmpeg import probe
 from deploy.grpc_api import dacirco_pb2 as pb
+from deploy.media.probe import probe
 
 STEPS = ["FILE_DOWNLOADED", "TRANSCODING_COMPLETED", "FILE_UPLOADED"]
 

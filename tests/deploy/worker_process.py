@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 from scripted_controller import PATIENCE_S, wait_until
 
-from deploy.ffmpeg import find_ffmpeg
 from deploy.grpc_api import dacirco_pb2 as pb
+from deploy.media.ffmpeg import find_ffmpeg
 
 
 class WorkerProcess:
@@ -156,7 +156,7 @@ def task(
         output_video=output if output is not None else f"out-{video}",
         bitrate=bitrate,
         speed=speed,
-        request_id=f"request of {task_id}",
+        request_id=f"request-of-{task_id}",
         worker_id=worker.worker_id,
         task_id=task_id,
     )

@@ -13,8 +13,8 @@ from scripted_controller import ScriptedController
 from urllib3.exceptions import HTTPError
 from worker_process import make_clip
 
-from deploy.ffmpeg import probe
 from deploy.grpc_api import dacirco_pb2 as pb
+from deploy.media.probe import probe
 from tests.clouds.kubernetes.cluster import IMAGE, NODES, KubernetesCluster
 from tests.clouds.kubernetes.pod import Pod
 from tests.clouds.waiting import wait_for

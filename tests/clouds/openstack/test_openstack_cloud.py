@@ -14,8 +14,8 @@ from openstack import exceptions
 from scripted_controller import ScriptedController
 from worker_process import make_clip
 
-from deploy.ffmpeg import probe
 from deploy.grpc_api import dacirco_pb2 as pb
+from deploy.media.probe import probe
 from tests.clouds.openstack.cloud import OWNER, Guest, OpenStackCloud
 from tests.clouds.openstack.layout import COMPUTES
 from tests.clouds.openstack.seed import FLAVORS, IMAGE, KEY_PAIR, NETWORK, SECURITY_GROUP

@@ -1,0 +1,1 @@
+"""Videos: what a file holds, the command that transcodes it, and whether a result is whole."""
