@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,9 @@ def test_the_fallback_decides_and_the_policy_is_only_told_of(tmp_path: Path) -> 
     shadow = [event for event in events if event["code"] == EventCode.SHADOW_DECISION]
     assert {event["policy"] for event in shadow} == {str(MODEL)}
     assert {event["agrees"] for event in shadow} <= {"true", "false"}
+    changes = [(e["action"], e["flavor"], e["source"], e["reason"], e["agrees"]) for e in shadow]
+    assert all(before != after for before, after in pairwise(changes))
+    assert sum(int(event["repeated"]) for event in shadow) > len(shadow)
     decided = [event for event in events if event["code"] == EventCode.DECISION]
     assert {event["policy"] for event in decided} == {"grace-period:max_idle_time=20"}
 
@@ -82,7 +86,7 @@ def test_a_log_of_the_policy_in_charge_is_reproduced(tmp_path: Path) -> None:
     history = read_history(tmp_path / "events.txt")
     assert history.policy == str(MODEL)
     report = replay(history, history.policy, history.fallback)
-    assert report.states() == (len(report.decisions), 0, 0)
+    assert report.states() == (report.total, 0, 0)
     assert report.exact
     assert {c.recorded.source for c in report.decisions} <= set(Source)
 

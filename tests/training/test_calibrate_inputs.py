@@ -10,7 +10,10 @@ import pytest
 from event_files import START, iso, write_catalog, write_event_log, write_exports
 from synthetic_runs import Truth, synthetic_tables
 
+from deploy.analysis.process_logs import process_log
 from env.catalog import Catalog, load_catalog
+from env.log_parts import part_path
+from env.moments import local_text
 from training.calibration.errors import CalibrationError
 from training.calibration.event_log import read_event_log
 from training.calibration.observations import COMPLETED, ERROR, UNFINISHED, Observations
@@ -42,7 +45,7 @@ def check_same(observations: Observations, run: str) -> None:
         np.testing.assert_allclose(got[column] - START, workers[column], atol=1e-5)
 
 
-@pytest.mark.parametrize("write_time", [repr, iso])
+@pytest.mark.parametrize("write_time", [repr, iso, local_text])
 def test_event_log(tmp_path: Path, catalog: Catalog, write_time: object) -> None:
     path = write_event_log(tmp_path / "tc-events-01.txt", *TABLES, write_time)  # type: ignore[arg-type]
     check_same(read_observations([path], catalog), "tc-events-01")
@@ -51,6 +54,30 @@ def test_event_log(tmp_path: Path, catalog: Catalog, write_time: object) -> None
 def test_csv_exports(tmp_path: Path, catalog: Catalog) -> None:
     path = write_exports(tmp_path, "tc-events-02", *TABLES)
     check_same(read_observations([path], catalog), "tc-events-02")
+
+
+def test_csv_exports_of_today(tmp_path: Path, catalog: Catalog) -> None:
+    """With dates and timedeltas, as `dacirco_process_logs` makes them of any log."""
+    log = write_event_log(tmp_path / "tc-events-03.txt", *TABLES)
+    _, path = process_log(log)
+    assert "0 days 00:" in path.read_text(encoding="utf-8")
+    check_same(read_observations([path], catalog), "tc-events-03")
+
+
+def test_a_log_in_parts_is_one_run_however_it_is_named(tmp_path: Path, catalog: Catalog) -> None:
+    log = write_event_log(tmp_path / "tc-events-01.txt", *TABLES)
+    lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+    parts = [log, *(part_path(log, number) for number in (2, 3))]
+    for number, part in enumerate(parts):
+        third = slice(number * len(lines) // 3, (number + 1) * len(lines) // 3)
+        part.write_text("".join(lines[third]), encoding="utf-8")
+    check_same(read_observations([log], catalog), "tc-events-01")
+    check_same(read_observations(sorted(tmp_path.glob("tc-events-*.txt")), catalog), "tc-events-01")
+    with parts[1].open("a", encoding="utf-8") as second:
+        second.write('{"time": "soon", "code": "EV8", "worker_id": "w"}\n')
+    where = rf"part0002\.txt, line {len(lines[len(lines) // 3 : 2 * len(lines) // 3]) + 1}: "
+    with pytest.raises(CalibrationError, match=where):
+        read_observations([log], catalog)
 
 
 def test_a_worker_that_never_registered_has_no_size(tmp_path: Path, catalog: Catalog) -> None:
