@@ -32,8 +32,8 @@ class Fixed:
 
     Attributes:
         channel: to the controller.
-        busy: a worker that downloads the input of a task.
-        booting: a worker that has not registered.
+        busy: the secret id of a worker that downloads the input of a task.
+        booting: that of a worker that has not registered.
         task: the task's id.
         job: its job's id.
     """
@@ -57,6 +57,11 @@ class Fixed:
         except grpc.RpcError as error:
             return error.code(), []
         return grpc.StatusCode.OK, [first]
+
+    def public_ids(self) -> list[str]:
+        """The workers' public ids."""
+        _, [reply] = self.call("get_workers", b"")
+        return list(reply.worker_ids)
 
     def state(self) -> list[Any]:
         """All that the contract tells of jobs and workers."""
@@ -94,7 +99,8 @@ def fixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fixed]:
             await running.submit("bbb_1.mp4")
             booting = (await running.spawned(2)).worker_id
             address = f"127.0.0.1:{running.controller.grpc_port}"
-            told.append((address, busy, booting, task.task_id, job))
+            secrets = (running.secret(busy), running.secret(booting))
+            told.append((address, *secrets, task.task_id, job))
             ready.set()
             await asyncio.to_thread(ended.wait)
 
@@ -128,6 +134,7 @@ def is_legal(rpc: str, request: Any, fixed: Fixed) -> bool:
 def texts(fixed: Fixed) -> st.SearchStrategy[str]:
     """Ids and names: true ones in wrong places, odd ones, long ones."""
     known = [fixed.busy, fixed.booting, fixed.task, fixed.job, "", "bbb_0.mp4", "out-bbb_0.mp4"]
+    known += fixed.public_ids()
     odd = ["../../etc/passwd", "a\x00b", "' OR 1=1 --", "fast", "\N{SNOWMAN}", "x" * 5_000]
     return st.sampled_from(known + odd) | st.text(max_size=50)
 

@@ -15,6 +15,7 @@ import psutil
 from scripted_controller import PATIENCE_S, wait_until
 
 from deploy.grpc_api import dacirco_pb2 as pb
+from deploy.managers.process import WORKER_VARIABLE
 from deploy.media.ffmpeg import find_ffmpeg
 
 
@@ -66,7 +67,7 @@ class WorkerProcess:
         if process.pid == self.process.pid:
             return False
         try:
-            return process.environ().get("TCWORKER_ID") == self.worker_id
+            return process.environ().get(WORKER_VARIABLE) == self.worker_id
         except psutil.Error:
             return False
 
@@ -105,6 +106,7 @@ def running_worker(
         **options,
     }
     environment = {f"TCWORKER_{name}": value for name, value in settings.items() if value}
+    environment[WORKER_VARIABLE] = worker_id
     with log_file.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "deploy.worker.command"],

@@ -1,11 +1,12 @@
+import json
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from deploy.managers.base import ManagerError, SpawnOrder
 from deploy.managers.environment import WorkerLink
-from deploy.managers.pod.body import pod_body, selector
+from deploy.managers.pod.body import pod_body, secret_body, selector
 from deploy.managers.pod.capacity import cluster_of
 from deploy.managers.pod.quantity import cpus, gib, memory
 from deploy.managers.pod.settings import PodSettings, PodType, read_selector
@@ -14,13 +15,36 @@ from env.config import FlavorConfig, NodeConfig, PlacementName
 
 TINY = FlavorConfig("s10.tiny", 1, 2.0)
 MEDIUM = FlavorConfig("s10.medium", 4, 8.0)
-ORDER = SpawnOrder("5f0c", "tc-worker-5f0c", MEDIUM)
+SECRET_ID = "9b1c0c5e-the-worker-s-own"
+ORDER = SpawnOrder("5f0c", "tc-worker-5f0c", MEDIUM, secret=SECRET_ID)
+LINK = WorkerLink(
+    "10.0.0.1", minio_server="10.0.0.3", minio_access_key="user-s3", minio_secret_key="key-of-s3"
+)
 NODES = (NodeConfig("compute1", 6, 16.0), NodeConfig("compute2", 4, 8.0))
 
 
 def make(placement: PlacementName = "least-loaded") -> dict[str, Any]:
     settings = PodSettings("me", placement=placement, node_selector={"disk": "ssd"})
-    return pod_body(ORDER, settings, WorkerLink("10.0.0.1").environment(ORDER))
+    return pod_body(ORDER, settings, LINK.environment(ORDER))
+
+
+def secret_of(uid: str = "u") -> dict[str, Any]:
+    return secret_body(ORDER, PodSettings("me"), LINK.environment(ORDER), uid)
+
+
+def environment_of(pod: dict[str, Any], secrets: list[dict[str, Any]]) -> dict[str, str]:
+    """What the container sees, as the kubelet puts it together."""
+    (container,) = pod["spec"]["containers"]
+    there = {secret["metadata"]["name"]: secret["stringData"] for secret in secrets}
+    found = {}
+    for variable in container["env"]:
+        source = variable.get("valueFrom")
+        if source is None:
+            found[variable["name"]] = variable["value"]
+        else:
+            key = source["secretKeyRef"]
+            found[variable["name"]] = there[key["name"]][key["key"]]
+    return found
 
 
 def test_a_pod_gets_what_its_flavor_says() -> None:
@@ -28,7 +52,7 @@ def test_a_pod_gets_what_its_flavor_says() -> None:
     (container,) = pod["spec"]["containers"]
     size = {"cpu": "4", "memory": "8192Mi"}
     assert container["resources"] == {"requests": size, "limits": size}
-    assert {"name": "TCWORKER_ID", "value": "5f0c"} in container["env"]
+    assert environment_of(pod, [secret_of()])["TCWORKER_ID"] == SECRET_ID
     assert pod["spec"]["restartPolicy"] == "Never"
     assert pod["spec"]["nodeSelector"] == {"disk": "ssd"}
     assert "affinity" not in pod["spec"]
@@ -44,7 +68,9 @@ def body(**changes: Any) -> dict[str, Any]:
 
 
 def threads(spec: dict[str, Any]) -> str | None:
-    found: dict[str, str] = {each["name"]: each["value"] for each in spec["containers"][0]["env"]}
+    found: dict[str, str] = {
+        each["name"]: each.get("value", "") for each in spec["containers"][0]["env"]
+    }
     return found.get("TCWORKER_CPUS")
 
 
@@ -129,6 +155,44 @@ def test_a_preference_is_a_preferred_affinity_and_sets_no_limit(
     assert (found.max_workers, found.max_vcpus, found.placement) == (None, None, placement)
 
 
+def test_an_image_sees_the_contracts_variables_wherever_they_are_kept() -> None:
+    assert environment_of(make(), [secret_of()]) == LINK.environment(ORDER)
+
+
+def test_no_secret_is_in_the_pod_and_the_secret_goes_with_it() -> None:
+    pod, secret = json.dumps(make()), secret_of("uid-of-the-pod")
+    for hidden in (SECRET_ID, "user-s3", "key-of-s3"):
+        assert hidden not in pod
+        assert hidden in secret["stringData"].values()
+        assert hidden not in json.dumps(secret["metadata"])
+    (owner,) = secret["metadata"]["ownerReferences"]
+    assert owner == {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "name": "tc-worker-5f0c",
+        "uid": "uid-of-the-pod",
+    }
+
+
+@pytest.mark.parametrize("security", ["restricted", "baseline", "image"])
+def test_what_a_container_may_not_do(
+    security: Literal["restricted", "baseline", "image"],
+) -> None:
+    pod = pod_body(ORDER, PodSettings("me", security=security), LINK.environment(ORDER))
+    assert pod["spec"]["automountServiceAccountToken"] is False
+    assert pod["spec"]["enableServiceLinks"] is False
+    (container,) = pod["spec"]["containers"]
+    context = container.get("securityContext", {})
+    if security == "image":
+        assert context == {}
+        return
+    assert context["allowPrivilegeEscalation"] is False
+    assert context["capabilities"] == {"drop": ["ALL"]}
+    assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+    # An image of the existing system may start as root: only who asks for it forbids that.
+    assert context.get("runAsNonRoot", False) is (security == "restricted")
+
+
 def test_the_selector_finds_the_pod() -> None:
     labels = make()["metadata"]["labels"]
     for pair in selector("me").split(","):
@@ -199,6 +263,15 @@ def test_what_a_status_means() -> None:
     assert ended(evicted) == "Evicted: low on memory"
     pull = SimpleNamespace(reason="ImagePullBackOff", message="no such image")
     assert never_starts(pod_with("Pending", waiting=pull)) == "ImagePullBackOff: no such image"
+    early = SimpleNamespace(
+        reason="CreateContainerConfigError", message='secret "tc-worker-5f0c" not found'
+    )
+    assert never_starts(pod_with("Pending", waiting=early)) is None  # made a moment later
+    root = SimpleNamespace(
+        reason="CreateContainerConfigError",
+        message="container has runAsNonRoot and image will run as root",
+    )
+    assert "run as root" in (never_starts(pod_with("Pending", waiting=root)) or "")
     creating = SimpleNamespace(reason="ContainerCreating", message=None)
     assert never_starts(pod_with("Pending", waiting=creating)) is None
     condition = SimpleNamespace(

@@ -7,10 +7,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from worker_process import make_clip
-
 from deploy.ffmpeg import (
     FFMPEG_VARIABLE,
     BadVideoError,
@@ -23,6 +19,9 @@ from deploy.ffmpeg import (
     probe,
     transcode_command,
 )
+from hypothesis import given
+from hypothesis import strategies as st
+from worker_process import make_clip
 
 
 @pytest.fixture

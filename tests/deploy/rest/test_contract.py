@@ -16,6 +16,7 @@ import grpc
 import pytest
 
 from deploy.grpc_api import dacirco_pb2 as pb
+from deploy.managers.base import SpawnOrder
 from deploy.rest.app import RestSettings, create_app
 from tests.deploy.live_controller import TestCloud, controller_in
 from tests.deploy.rest.contract import ENUMS, MESSAGES, RPCS, SERVICE, message, path
@@ -150,8 +151,12 @@ def test_our_front_end_with_the_existing_controller() -> None:
         assert (status, refused) == (400, {"detail": "cannot do it"})
 
 
-def play_worker(address: str, name: str, worker_id: str, client: Client, job_id: str) -> None:
-    """A worker of the existing system does one task; the Job API tells each step."""
+def play_worker(address: str, order: SpawnOrder, client: Client, job_id: str) -> None:
+    """A worker of the existing system does one task; the Job API tells each step.
+
+    It goes by the one id that it was given; clients know it by another.
+    """
+    name, worker_id = order.name, order.presented_id
     with grpc.insecure_channel(address) as channel:
 
         def rpc(method: str, streams: bool = False, **fields: Any) -> Any:
@@ -168,7 +173,7 @@ def play_worker(address: str, name: str, worker_id: str, client: Client, job_id:
             fields = {"event_type": number, "worker_id": worker_id, "task_id": task_id}
             assert rpc("submit_event", **fields).success
 
-        state = f"/workers/{worker_id}/state"
+        state = f"/workers/{order.worker_id}/state"
         client.wait_for(state, "Booting")
         assert rpc("register_worker", name=name, id=worker_id).success
         tasks = rpc("get_tasks", streams=True, name=name, id=worker_id)
@@ -208,7 +213,7 @@ def test_existing_clients_and_workers_with_our_controller(tmp_path: Path) -> Non
             assert time.monotonic() < patience_ends
             time.sleep(0.02)
         order = cloud.spawns[0]
-        play_worker(address, order.name, order.worker_id, client, job_id)
+        play_worker(address, order, client, job_id)
         assert client.get("/jobs") == (200, {"items": [job_id], "has_more": False})
         status, workers = client.get("/workers")
         assert (status, workers["has_more"]) == (200, False)
