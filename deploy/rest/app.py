@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from deploy.rest import jobs, problems, status, workers
 from deploy.rest.api_key import AS_BEARER, IN_HEADER, RequireApiKey
 from deploy.rest.controller_client import ControllerClient
+from deploy.system.http_guard import HostNames, HttpGuard
 
 MAX_BODY_BYTES: Final = 16 * 1024
 """A job takes less than one KiB."""
@@ -26,11 +27,13 @@ class RestSettings:
         controller: address of the controller's gRPC server, ``HOST:PORT``.
         api_key: what every call must carry; None: calls are open.
         timeout_s: after which a call to the controller is given up.
+        hosts: by what names the Job API may be called; None: by any.
     """
 
     controller: str
     api_key: SecretStr | None = None
     timeout_s: float = 10.0
+    hosts: HostNames | None = None
 
 
 def create_app(settings: RestSettings) -> FastAPI:
@@ -57,6 +60,7 @@ def create_app(settings: RestSettings) -> FastAPI:
     if settings.api_key is not None:
         app.add_middleware(RequireApiKey, key=settings.api_key)
         guarded = [Security(IN_HEADER), Security(AS_BEARER)]  # described; checked before
+    app.add_middleware(HttpGuard, hosts=settings.hosts)
     responses = problems.documented(401) if guarded else {}
     app.include_router(jobs.router, dependencies=guarded, responses=responses)
     app.include_router(workers.router, dependencies=guarded, responses=responses)

@@ -9,11 +9,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import uvicorn
-
 from deploy.listening import is_loopback, join_host_port, listen
 from deploy.rest.api_key import KEY_HEADER, KEY_VARIABLE, read_api_key
 from deploy.rest.app import RestSettings, create_app
+from deploy.system.http_guard import HostNames
+from deploy.system.http_server import HttpServer
 from env.command import CommandParser, port_number, positive_seconds, run_command
 
 _LOGGER = logging.getLogger(__name__)
@@ -28,24 +28,20 @@ def _serve(options: argparse.Namespace) -> None:
     level = logging.DEBUG if options.verbose else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     key = read_api_key(options.api_key_file, os.environ)
-    settings = RestSettings(
-        controller=join_host_port(options.grpc_server, options.grpc_port),
-        api_key=key,
-        timeout_s=options.grpc_timeout,
-    )
     with listen(options.host, options.port, "choose others with --host and --port") as listener:
         host, port = listener.getsockname()[:2]
         if key is None and not is_loopback(host):
             _LOGGER.warning("everyone who reaches %s can submit jobs: set %s", host, KEY_VARIABLE)
         _LOGGER.info("Job API on http://%s, see /docs", join_host_port(host, port))
-        config = uvicorn.Config(
-            create_app(settings),
-            log_config=None,
-            access_log=options.verbose,
-            timeout_graceful_shutdown=5,
-            server_header=False,
+        open_door = key is None or not is_loopback(host)
+        settings = RestSettings(
+            controller=join_host_port(options.grpc_server, options.grpc_port),
+            api_key=key,
+            timeout_s=options.grpc_timeout,
+            hosts=HostNames(options.allowed_host) if open_door else None,
         )
-        uvicorn.Server(config).run(sockets=[listener])
+        server = HttpServer(create_app(settings), access_log=options.verbose)
+        server.run(sockets=[listener])
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -62,6 +58,15 @@ def make_parser() -> argparse.ArgumentParser:
         "--host",
         default="127.0.0.1",
         help="address to listen on; 0.0.0.0 opens it to the network (%(default)s)",
+    )
+    parser.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name with a dot by which clients call this machine, or *.DOMAIN; give it again "
+        "for more. Addresses, names without a dot, and this machine's own are always allowed; "
+        "with a key and on loopback any is",
     )
     parser.add_argument(
         "--grpc-server", default="localhost", help="host of the controller (%(default)s)"
