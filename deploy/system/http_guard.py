@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Iterable
 from typing import Final
@@ -13,6 +14,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 MOST_HEADERS: Final = 100
+_BRACKETED: Final = re.compile(r"\[([^][]*)\](?::\d*)?")
+"""An IPv6 address, and perhaps a port."""
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _OUR_PAGES: Final = frozenset({"", "same-origin", "none"})
 
@@ -99,8 +102,9 @@ def _is_cross_site(headers: Headers, host: str) -> bool:
 
 
 def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host.partition("]")[0].lstrip("[")
+    bracketed = _BRACKETED.fullmatch(host)
+    if bracketed is not None:
+        return bracketed[1]
     return host.rpartition(":")[0] if host.count(":") == 1 else host
 
 
