@@ -26,7 +26,7 @@ from deploy.controller.conductor import Conductor
 from deploy.controller.estimates import Estimates
 from deploy.controller.fenced import FencedManager
 from deploy.controller.flavors import fitted_spec, with_idle_time
-from deploy.controller.http import READY, HttpServer, bind, make_app
+from deploy.controller.http import READY, bind, make_app
 from deploy.controller.journal import Keys
 from deploy.controller.parts import (
     PROFILES,
@@ -58,6 +58,9 @@ from deploy.store.records import MetaChange
 from deploy.store.store import PREFERENCE, Store
 from deploy.store.watch import StoreWatch
 from deploy.store.writer import Writer
+from deploy.system.descriptors import raise_descriptor_limit
+from deploy.system.http_guard import HostNames
+from deploy.system.http_server import HttpServer
 from env.catalog import Catalog, load_catalog
 from env.config import Profile, load_profile
 from env.errors import DaCircoError
@@ -152,6 +155,7 @@ async def running_controller(
     Raises:
         DaCircoError: something that it needs is missing or wrong; the message names it.
     """
+    raise_descriptor_limit()
     async with AsyncExitStack() as stack:
         profile = load_profile(settings.profile or PROFILES[settings.runner_type])
         catalog = load_catalog(catalog_name(settings))
@@ -246,6 +250,7 @@ async def running_controller(
             metrics,
             health=lambda: "the store does not answer" if writer.failing else "",
             state=lambda: READY if controller.ready.is_set() else "waiting for the cloud",
+            hosts=HostNames(settings.allowed_hosts),
         )
         background = controller.background
         # Not before all else stands: a start that fails must not use up one of the 99 names.
@@ -257,7 +262,9 @@ async def running_controller(
         add_service(server, service, DIALECTS[settings.dialect])
         await server.start()
         stack.push_async_callback(_end_server, server, conductor)
-        await stack.enter_async_context(_serving(HttpServer(app), http_socket))
+        await stack.enter_async_context(
+            _serving(HttpServer(app, handle_signals=False), http_socket)
+        )
 
         async def resume_and_keep_time() -> None:
             await reconcile(conductor, manager)

@@ -124,6 +124,14 @@ def _add_service(group: argparse._ArgumentGroup) -> None:
         "(default: %(default)s)",
     )
     group.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name with a dot by which HTTP clients call this machine, or *.DOMAIN; give it "
+        "again for more. Addresses, names without a dot, and this machine's own are always allowed",
+    )
+    group.add_argument(
         "--http-host",
         default="127.0.0.1",
         metavar="ADDRESS",
@@ -484,6 +492,7 @@ def settings_from(args: argparse.Namespace) -> Settings:
         port=args.port,
         http_host=args.http_host,
         http_port=args.http_port,
+        allowed_hosts=tuple(args.allowed_host),
         ip_address=args.ip_address,
         scheduler=args.scheduler,
         fallback=args.fallback,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Final
 
-import uvicorn
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -18,9 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from deploy.controller.service import Service
 from deploy.listening import listen
 from deploy.metrics import Metrics
+from deploy.system.http_guard import HostNames, HttpGuard
 from env.cost import MAX_PREFERENCE, MIN_PREFERENCE
 
 READY: Final = "ready"
+MAX_BODY_BYTES: Final = 1024
+"""A preference takes some twenty bytes."""
 
 
 class Preference(BaseModel):
@@ -38,7 +39,12 @@ class Status(BaseModel):
 
 
 def make_app(
-    service: Service, metrics: Metrics, *, health: Callable[[], str], state: Callable[[], str]
+    service: Service,
+    metrics: Metrics,
+    *,
+    health: Callable[[], str],
+    state: Callable[[], str],
+    hosts: HostNames | None = None,
 ) -> FastAPI:
     """The application.
 
@@ -47,8 +53,15 @@ def make_app(
         metrics: what ``/metrics`` shows.
         health: empty while all is well, else what is wrong.
         state: ``ready``, or what is missing for it.
+        hosts: by what names it may be called; None: by any.
     """
-    app = FastAPI(title="DaCirco controller", docs_url="/docs", redoc_url=None)
+    app = FastAPI(
+        title="DaCirco controller",
+        docs_url="/docs",
+        redoc_url=None,
+        max_body_size=MAX_BODY_BYTES,
+    )
+    app.add_middleware(HttpGuard, hosts=hosts)
 
     @app.exception_handler(RequestValidationError)
     async def refuse(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -105,15 +118,3 @@ def bind(host: str, port: int) -> socket.socket:
         DaCircoError: the port is taken, or the address is not one of this machine.
     """
     return listen(host, port, "give another --http-port")
-
-
-class HttpServer(uvicorn.Server):
-    """Runs in the controller's event loop; the signals stay the controller's."""
-
-    def __init__(self, app: FastAPI) -> None:
-        super().__init__(uvicorn.Config(app, log_level="warning", access_log=False))
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave them alone."""
-        yield

@@ -121,6 +121,7 @@ class Settings:
     port: int = DEFAULT_PORT
     http_host: str = "127.0.0.1"
     http_port: int = DEFAULT_HTTP_PORT
+    allowed_hosts: tuple[str, ...] = ()
     ip_address: str | None = None
     scheduler: str = DEFAULT_SCHEDULER
     fallback: str = "grace-period"

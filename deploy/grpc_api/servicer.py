@@ -314,7 +314,9 @@ def make_server(door: Door) -> grpc.aio.Server:
             ("grpc.max_receive_message_length", MOST_RECEIVED),
             ("grpc.max_send_message_length", MOST_SENT),
             ("grpc.so_reuseport", 0),  # two controllers on one port would share the workers
-            # Dead peers are found out, so that their streams end.
+            # Peers that connect and say nothing go soon; dead ones are found out, and their
+            # streams end.
+            ("grpc.server_handshake_timeout_ms", 10_000),
             ("grpc.keepalive_time_ms", 30_000),
             ("grpc.keepalive_timeout_ms", 10_000),
             ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),

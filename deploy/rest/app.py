@@ -15,6 +15,7 @@ from deploy.grpc_api.tls import ClientTls
 from deploy.rest import jobs, problems, status, workers
 from deploy.rest.api_key import AS_BEARER, IN_HEADER, RequireApiKey
 from deploy.rest.controller_client import ControllerClient
+from deploy.system.http_guard import HostNames, HttpGuard
 
 MAX_BODY_BYTES: Final = 16 * 1024
 """A job takes less than one KiB."""
@@ -31,6 +32,7 @@ class RestSettings:
         token: what the controller knows a front end of another machine by.
         tls: how to check the controller; none: it speaks no TLS.
         dialect: generation of the existing system that the controller speaks as.
+        hosts: by what names the Job API may be called; None: by any.
     """
 
     controller: str
@@ -39,6 +41,7 @@ class RestSettings:
     token: SecretStr | None = None
     tls: ClientTls | None = None
     dialect: DialectName = DEFAULT_DIALECT
+    hosts: HostNames | None = None
 
 
 def create_app(settings: RestSettings) -> FastAPI:
@@ -71,6 +74,7 @@ def create_app(settings: RestSettings) -> FastAPI:
     if settings.api_key is not None:
         app.add_middleware(RequireApiKey, key=settings.api_key)
         guarded = [Security(IN_HEADER), Security(AS_BEARER)]  # described; checked before
+    app.add_middleware(HttpGuard, hosts=settings.hosts)
     responses = problems.documented(401) if guarded else {}
     app.include_router(jobs.router, dependencies=guarded, responses=responses)
     app.include_router(workers.router, dependencies=guarded, responses=responses)

@@ -9,13 +9,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import uvicorn
-
 from deploy.grpc_api.dialect import DEFAULT_DIALECT, DIALECT_HELP, DIALECTS
 from deploy.listening import is_loopback, join_host_port, listen
 from deploy.rest.api_key import KEY_HEADER, KEY_VARIABLE, read_api_key
 from deploy.rest.app import RestSettings, create_app
 from deploy.rest.credential import add_credential_options, read_credential
+from deploy.system.http_guard import HostNames
+from deploy.system.http_server import HttpServer
 from env.command import CommandParser, port_number, positive_seconds, run_command
 
 _LOGGER = logging.getLogger(__name__)
@@ -31,14 +31,6 @@ def _serve(options: argparse.Namespace) -> None:
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     key = read_api_key(options.api_key_file, os.environ)
     credential = read_credential(options)
-    settings = RestSettings(
-        controller=join_host_port(options.grpc_server, options.grpc_port),
-        api_key=key,
-        timeout_s=options.grpc_timeout,
-        token=credential.token,
-        tls=credential.tls,
-        dialect=options.dialect,
-    )
     with listen(options.host, options.port, "choose others with --host and --port") as listener:
         host, port = listener.getsockname()[:2]
         if key is None and not is_loopback(host):
@@ -46,14 +38,18 @@ def _serve(options: argparse.Namespace) -> None:
         if credential.warning is not None:
             _LOGGER.warning("%s", credential.warning)
         _LOGGER.info("Job API on http://%s, see /docs", join_host_port(host, port))
-        config = uvicorn.Config(
-            create_app(settings),
-            log_config=None,
-            access_log=options.verbose,
-            timeout_graceful_shutdown=5,
-            server_header=False,
+        open_door = key is None or not is_loopback(host)
+        settings = RestSettings(
+            controller=join_host_port(options.grpc_server, options.grpc_port),
+            api_key=key,
+            timeout_s=options.grpc_timeout,
+            token=credential.token,
+            tls=credential.tls,
+            dialect=options.dialect,
+            hosts=HostNames(options.allowed_host) if open_door else None,
         )
-        uvicorn.Server(config).run(sockets=[listener])
+        server = HttpServer(create_app(settings), access_log=options.verbose)
+        server.run(sockets=[listener])
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -70,6 +66,15 @@ def make_parser() -> argparse.ArgumentParser:
         "--host",
         default="127.0.0.1",
         help="address to listen on; 0.0.0.0 opens it to the network (%(default)s)",
+    )
+    parser.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name with a dot by which clients call this machine, or *.DOMAIN; give it again "
+        "for more. Addresses, names without a dot, and this machine's own are always allowed; "
+        "with a key and on loopback any is",
     )
     parser.add_argument(
         "--grpc-server", default="localhost", help="host of the controller (%(default)s)"

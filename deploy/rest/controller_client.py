@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import grpc
@@ -34,6 +35,8 @@ _READS: Final = (
     "get_worker",
     "get_worker_status",
 )
+PAGE: Final = 10_000
+"""Ids that are read at once when a whole list is asked for."""
 _NOBODYS_JOB: Final = "00000000-0000-0000-0000-000000000000"
 _SERVICE: Final = "dacirco_grpc_service.DaCircogRPCService"
 _OPTIONS: Final = (
@@ -60,7 +63,8 @@ _OPTIONS: Final = (
     # A controller that comes back is found within two seconds (by default gRPC waits up to 120).
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 2000),
-    ("grpc.max_receive_message_length", 64 * 2**20),  # a list of over a million ids
+    # The existing system's controller gives a list of over a million ids in one message.
+    ("grpc.max_receive_message_length", 64 * 2**20),
 )
 
 
@@ -68,6 +72,14 @@ _REFUSALS: Final = {
     grpc.StatusCode.NOT_FOUND: "not-found",
     grpc.StatusCode.INVALID_ARGUMENT: "invalid",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list of ids, and whether there is more of the list after it."""
+
+    ids: list[str]
+    has_more: bool
 
 
 class ControllerError(Exception):
@@ -84,6 +96,10 @@ class ControllerTimeoutError(ControllerError):
 
 class ControllerFaultError(ControllerError):
     """It answered what the contract does not know."""
+
+
+class UnknownIdError(ControllerError):
+    """A list cannot go on after an id that is not in it."""
 
 
 class RefusedError(ControllerError):
@@ -155,10 +171,19 @@ class ControllerClient:
             raise ControllerFaultError("the controller accepted the job but gave it no id")
         return reply.request_id
 
-    async def job_ids(self) -> list[str]:
-        """All jobs, in the controller's order."""
-        reply: pb.RequestIDList = await self._read("get_requests", pb.Empty())
-        return list(reply.request_ids)
+    async def job_page(self, limit: int | None, after: str = "", offset: int = 0) -> Page:
+        """A part of the jobs, in the controller's order.
+
+        Args:
+            limit: most ids; None: as many as the controller gives at once.
+            after: the id before the first one; empty: from the start.
+            offset: how many ids to pass over.
+
+        Raises:
+            UnknownIdError: there is no job `after`.
+            ControllerError: the controller does not answer.
+        """
+        return await self._page("get_requests", "request_ids", limit, after, offset)
 
     async def job(self, job_id: str) -> JobDescription | None:
         """What a job was asked to do; None if there is no such job."""
@@ -171,6 +196,11 @@ class ControllerClient:
 
     async def job_state(self, job_id: str) -> JobState | None:
         """The state of a job; None if there is no such job."""
+        status = await self.job_status(job_id)
+        return None if status is None else status[0]
+
+    async def job_status(self, job_id: str) -> tuple[JobState, str | None] | None:
+        """The state of a job, and why it failed; None if there is no such job."""
         reply: pb.TCRequestStatus | None = await self._read(
             "get_request_status", pb.RequestID(request_id=job_id)
         )
@@ -178,12 +208,11 @@ class ControllerClient:
             return None
         if reply.request_status not in JOB_STATES:
             raise ControllerFaultError(f"the controller gave the state {reply.request_status}")
-        return JOB_STATES[reply.request_status]
+        return JOB_STATES[reply.request_status], reply.error_message or None
 
-    async def worker_ids(self) -> list[str]:
-        """All workers, those that have stopped too, in the controller's order."""
-        reply: pb.WorkerIDList = await self._read("get_workers", pb.Empty())
-        return list(reply.worker_ids)
+    async def worker_page(self, limit: int | None, after: str = "", offset: int = 0) -> Page:
+        """A part of the workers, those that have stopped too; see `job_page`."""
+        return await self._page("get_workers", "worker_ids", limit, after, offset)
 
     async def worker(self, worker_id: str) -> WorkerDescription | None:
         """A worker; None if there is no such worker."""
@@ -211,6 +240,29 @@ class ControllerClient:
             )
         return cast(WorkerState, state)
 
+    async def _page(
+        self, method: str, field: str, limit: int | None, after: str, offset: int
+    ) -> Page:
+        asked = pb.Empty(limit=limit or PAGE, after=after, offset=offset)
+        ask = getattr(self._stub, method)
+        call = ask(asked, timeout=self._timeout_s, metadata=self._metadata)
+        try:
+            reply = await self._answer(call)
+        except RefusedError as error:
+            if after and error.reason == "not-found":
+                raise UnknownIdError(str(error)) from None
+            raise ControllerFaultError(f"the controller refused {method}: {error}") from None
+        ids = list(getattr(reply, field))
+        if reply.is_page:
+            return Page(ids, reply.has_more)
+        # The existing system's controller knows no pages: it has given all there is.
+        if after:
+            if after not in ids:
+                raise UnknownIdError(f"there is no {after!r} after which the list could go on")
+            ids = ids[ids.index(after) + 1 :]
+        ids = ids[offset:]
+        return Page(ids if limit is None else ids[:limit], limit is not None and len(ids) > limit)
+
     async def _read(self, method: str, request: object) -> Any:
         """The reply, or None where the controller says by its status that there is no such id."""
         try:
@@ -218,9 +270,7 @@ class ControllerClient:
             return await self._answer(
                 ask(request, timeout=self._timeout_s, metadata=self._metadata)
             )
-        except RefusedError as error:
-            if isinstance(request, pb.Empty):
-                raise ControllerFaultError(f"the controller refused {method}: {error}") from None
+        except RefusedError:
             return None
 
     async def _answer(self, call: Awaitable[Any]) -> Any:

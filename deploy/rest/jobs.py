@@ -6,9 +6,10 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.responses import StreamingResponse
 
-from deploy.rest.models import IdList, JobDescription, JobRequest, JobState
-from deploy.rest.parameters import Controller, Limit, Offset, page
+from deploy.rest.models import IdList, JobDescription, JobFailure, JobRequest, JobState
+from deploy.rest.parameters import After, Controller, Limit, Offset, id_list
 from deploy.rest.problems import documented
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -40,10 +41,17 @@ async def submit_job(
     return job_id
 
 
-@router.get("", summary="List all jobs", responses=documented(422, 502, 503, 504))
-async def list_jobs(controller: Controller, limit: Limit = None, offset: Offset = 0) -> IdList:
+@router.get(
+    "",
+    summary="List all jobs",
+    response_model=IdList,
+    responses=documented(422, 502, 503, 504),
+)
+async def list_jobs(
+    controller: Controller, limit: Limit = None, offset: Offset = 0, after: After = ""
+) -> IdList | StreamingResponse:
     """The ids of all jobs, the oldest first; in pages if `limit` is given."""
-    return page(await controller.job_ids(), limit, offset)
+    return await id_list(controller.job_page, limit, after, offset)
 
 
 @router.get(
@@ -68,3 +76,16 @@ async def get_job_state(job_id: str, controller: Controller) -> JobState:
     if state is None:
         raise HTTPException(404, "there is no such job")
     return state
+
+
+@router.get(
+    "/{job_id}/error",
+    summary="Why a job failed",
+    responses=documented(404, 422, 502, 503, 504),
+)
+async def get_job_error(job_id: str, controller: Controller) -> JobFailure:
+    """The reason for which a job ended in Error, for people."""
+    status = await controller.job_status(job_id)
+    if status is None:
+        raise HTTPException(404, "there is no such job")
+    return JobFailure(error=status[1])

@@ -45,8 +45,7 @@ class JobRequest(BaseModel):
         ),
     ]
     bitrate: Annotated[
-        int,
-        Strict(),
+        int,  # also "7000" and 7000.0, as in the existing system
         Field(
             ge=MIN_BITRATE_KBPS,
             le=MAX_BITRATE_KBPS,
@@ -63,6 +62,15 @@ class JobDescription(BaseModel):
     id_video: str
     bitrate: int
     speed: str
+
+
+class JobFailure(BaseModel):
+    """Why a job ended in Error."""
+
+    error: Annotated[
+        str | None,
+        Field(description="For people; null if it has not failed, or nobody has told why."),
+    ]
 
 
 class IdList(BaseModel):

@@ -16,6 +16,7 @@ from deploy.rest.controller_client import (
     ControllerError,
     ControllerTimeoutError,
     RefusedError,
+    UnknownIdError,
 )
 from deploy.rest.models import InvalidRequest, Problem
 
@@ -30,6 +31,9 @@ _RETRY_AFTER: Final = {
 }
 _MEANINGS: Final[dict[int, dict[str, Any]]] = {
     400: {"model": Problem, "description": "The request cannot be read, or was refused."},
+    403: {"model": Problem, "description": "A page of another origin sent what is not JSON."},
+    421: {"model": Problem, "description": "The server is not known by this Host."},
+    431: {"model": Problem, "description": "There are too many headers."},
     401: {"model": Problem, "description": "The API key is missing or wrong."},
     404: {"model": Problem, "description": "There is no such thing."},
     413: {
@@ -101,6 +105,8 @@ async def _on_controller_error(_request: Request, error: Exception) -> JSONRespo
         if status == 422:
             return JSONResponse({"detail": [invalid(("body",), str(error), "refused")]}, status)
         return problem(status, str(error))
+    if isinstance(error, UnknownIdError):
+        return JSONResponse({"detail": [invalid(("query", "after"), str(error), "unknown")]}, 422)
     _LOGGER.warning("%s", error)
     if isinstance(error, ControllerAwayError):
         return problem(503, str(error))

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, HTTPException
+from fastapi.responses import StreamingResponse
 
 from deploy.rest.models import IdList, WorkerDescription, WorkerState
-from deploy.rest.parameters import Controller, Limit, Offset, page
+from deploy.rest.parameters import After, Controller, Limit, Offset, id_list
 from deploy.rest.problems import documented
 
 router = APIRouter(prefix="/workers", tags=["workers"])
 
 
-@router.get("", summary="List all workers", responses=documented(422, 502, 503, 504))
-async def list_workers(controller: Controller, limit: Limit = None, offset: Offset = 0) -> IdList:
+@router.get(
+    "",
+    summary="List all workers",
+    response_model=IdList,
+    responses=documented(422, 502, 503, 504),
+)
+async def list_workers(
+    controller: Controller, limit: Limit = None, offset: Offset = 0, after: After = ""
+) -> IdList | StreamingResponse:
     """The ids of all workers, those that have stopped too; in pages if `limit` is given."""
-    return page(await controller.worker_ids(), limit, offset)
+    return await id_list(controller.worker_page, limit, after, offset)
 
 
 @router.get(

@@ -7,9 +7,8 @@ as failed or stopped. Nothing of it ends a start or a call.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from deploy.store.records import JobRecord, JobState, WorkerRecord, WorkerStatus
 
@@ -20,10 +19,16 @@ _JOB_FIELDS: Final = [field.name for field in fields(JobRecord)]
 _WORKER_FIELDS: Final = [field.name for field in fields(WorkerRecord)]
 
 
+class RowLike(Protocol):
+    """A row by the names of its columns."""
+
+    def __getitem__(self, name: Any, /) -> Any: ...
+
+
 class _Row:
     """A row, and what of it had to be changed."""
 
-    def __init__(self, row: Mapping[str, Any], names: list[str]) -> None:
+    def __init__(self, row: RowLike, names: list[str]) -> None:
         self.values = {name: row[name] for name in names}
         self.mended: dict[str, Any] = {}
         self.hopeless: list[str] = []
@@ -65,7 +70,7 @@ def is_time(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value) and 0 <= value < _LAST_TIME
 
 
-def job_of(row: Mapping[str, Any], now: float) -> tuple[JobRecord, dict[str, Any]]:
+def job_of(row: RowLike, now: float) -> tuple[JobRecord, dict[str, Any]]:
     """A job, and the columns of its row that had to be changed for it.
 
     Args:
@@ -88,7 +93,7 @@ def job_of(row: Mapping[str, Any], now: float) -> tuple[JobRecord, dict[str, Any
     return JobRecord(**read.values), read.mended
 
 
-def worker_of(row: Mapping[str, Any], now: float) -> tuple[WorkerRecord, dict[str, Any]]:
+def worker_of(row: RowLike, now: float) -> tuple[WorkerRecord, dict[str, Any]]:
     """A worker, and the columns of its row that had to be changed for it; see `job_of`."""
     read = _Row(row, _WORKER_FIELDS)
     read.times("time_created", now)

@@ -10,7 +10,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, Final, TypeVar
@@ -46,7 +46,7 @@ from deploy.store.records import (
     WorkerRecord,
     WorkerStatus,
 )
-from deploy.store.rows import job_of, worker_of
+from deploy.store.rows import RowLike, job_of, worker_of
 from deploy.store.schema import jobs, meta, metadata, workers
 from env.errors import DaCircoError
 
@@ -269,7 +269,7 @@ class Store:
     def _mended(
         self,
         query: Select[Any],
-        read: Callable[[Mapping[str, Any], float], tuple[R, dict[str, Any]]],
+        read: Callable[[RowLike, float], tuple[R, dict[str, Any]]],
         change_of: Callable[[R], JobChange | WorkerChange],
     ) -> list[R]:
         now, records, changes = time.time(), [], []

@@ -6,17 +6,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import uvicorn
 from fastapi import FastAPI
 
 from deploy.listening import listen
+from deploy.system.http_server import HttpServer
 
 
 @contextmanager
 def serving(app: FastAPI, port: int = 0) -> Iterator[str]:
     """The base URL of the application; it is stopped at the end."""
     with listen("127.0.0.1", port, "end the other test") as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
+        server = HttpServer(app, patience_s=1)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

@@ -88,8 +88,13 @@ def test_other_fields_and_a_missing_content_type_are_no_hindrance(
         ({"bitrate": 499}, "bitrate"),
         ({"bitrate": 8001}, "bitrate"),
         ({"bitrate": 10**400}, "bitrate"),
-        ({"bitrate": "2000"}, "bitrate"),
-        ({"bitrate": 2000.0}, "bitrate"),
+        ({"bitrate": "499"}, "bitrate"),
+        ({"bitrate": "2000k"}, "bitrate"),
+        ({"bitrate": ""}, "bitrate"),
+        ({"bitrate": "0x7d0"}, "bitrate"),
+        ({"bitrate": "9" * 5000}, "bitrate"),
+        ({"bitrate": 2000.5}, "bitrate"),
+        ({"bitrate": [2000]}, "bitrate"),
         ({"bitrate": True}, "bitrate"),
         ({"bitrate": None}, "bitrate"),
         ({"bitrate": float("nan")}, "bitrate"),
@@ -120,6 +125,16 @@ def test_a_bad_value_is_422_with_the_field(
     assert problem["loc"] == ["body", field]
     assert len(problem["msg"]) > 10
     assert script.calls == []
+
+
+@pytest.mark.parametrize("bitrate", ["2000", " 2000 ", "2000.0", 2000.0])
+def test_a_number_may_be_written_as_the_existing_system_takes_it(
+    url: str, script: Script, bitrate: object
+) -> None:
+    reply = post(url, JOB | {"bitrate": bitrate})
+    assert reply.status_code == 201
+    assert script.jobs[reply.json()].bitrate == 2000
+    assert get(f"{url}/jobs/{reply.json()}") == (200, JOB)
 
 
 @pytest.mark.parametrize("field", JOB)
