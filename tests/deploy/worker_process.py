@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
-from scripted_controller import PATIENCE_S, wait_until
 
 from deploy.ffmpeg import find_ffmpeg
 from deploy.grpc_api import dacirco_pb2 as pb
+from tests.deploy.scripted_controller import PATIENCE_S, wait_until
 
 
 class WorkerProcess:
