@@ -16,14 +16,15 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
-from light_install import (
+from packaging.utils import canonicalize_name
+
+from tests.deploy.light_install import (
     PACKAGES,
     ROOT,
     base_distributions,
     light_environment,
     make_light_python,
 )
-from packaging.utils import canonicalize_name
 
 MODEL = ROOT / "models" / "dacirco"
 TRAINING_ONLY = {"agents.bound", "agents.bound_links", "agents.bound_prices"}

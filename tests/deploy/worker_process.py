@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
-from scripted_controller import PATIENCE_S, wait_until
 
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.managers.process import WORKER_VARIABLE
 from deploy.media.ffmpeg import find_ffmpeg
+from tests.deploy.scripted_controller import PATIENCE_S, wait_until
 
 
 class WorkerProcess:

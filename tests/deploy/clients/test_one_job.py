@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from job_api_server import job_api
 
 from deploy.clients.one_job import main
 from deploy.grpc_api import dacirco_pb2 as pb
+from tests.deploy.clients.job_api_server import job_api
 from tests.deploy.rest.rest_controller import Script
 
 
