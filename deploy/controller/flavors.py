@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from agents.parameters import OneFlavorParameters
-from agents.registry import NAIVE, is_rule, policy_class, split_spec
+from agents.parameters import OneFlavorParameters, describe_parameters
+from agents.registry import FURTHER, NAIVE, is_rule, policy_class, split_spec
 from deploy.controller.settings import Settings
 from env.config import FlavorConfig, Profile
 from env.errors import DaCircoError
@@ -20,7 +20,11 @@ POD_FLAVOR: Final = "pod"
 
 def offers_one_size(settings: Settings) -> bool:
     """Whether the options mean the existing system's one size."""
-    return not settings.flavors and split_spec(settings.scheduler)[0] in NAIVE
+    name = split_spec(settings.scheduler)[0]
+    if settings.flavors or not is_rule(name):
+        return False
+    kind = policy_class(name)
+    return kind.name in (*NAIVE, *FURTHER) and issubclass(kind.parameters_type, OneFlavorParameters)
 
 
 def vm_flavors(settings: Settings, profile: Profile) -> tuple[str, ...]:
@@ -60,8 +64,11 @@ def pod_flavors(settings: Settings, profile: Profile) -> tuple[FlavorConfig, ...
 def fitted_spec(spec: str, flavors: tuple[FlavorConfig, ...]) -> str:
     """The policy's text with the one flavor that there is, where it must name one and does not."""
     name, given = split_spec(spec)
-    if len(flavors) > 1 or "flavor" in given or not is_rule(name):
+    if len(flavors) > 1 or not is_rule(name):
         return spec
-    if not issubclass(policy_class(name).parameters_type, OneFlavorParameters):
+    keys = {info.name for info in describe_parameters(policy_class(name).parameters_type)}
+    missing = [key for key in ("flavor", "small", "large") if key in keys and key not in given]
+    if not missing:
         return spec
-    return f"{spec}{',' if given else ':'}flavor={flavors[0].name}"
+    added = ",".join(f"{key}={flavors[0].name}" for key in missing)
+    return f"{spec}{',' if given else ':'}{added}"

@@ -9,6 +9,8 @@ from typing import Final
 
 import grpc.aio
 
+from agents.parameters import describe_parameters
+from agents.registry import FURTHER, NAIVE, is_rule, policy_class
 from deploy.clock import Clock
 from deploy.controller.settings import Settings
 from deploy.eventlog.config_file import write_config
@@ -132,9 +134,13 @@ def with_limits(cluster: ClusterConfig, settings: Settings) -> ClusterConfig:
 
 
 def with_old_options(spec: str, settings: Settings) -> str:
-    """The existing system's option gives the default of grace-period's parameter."""
-    if spec.strip() in ("grace-period", "grace_period"):
-        return f"grace-period:max_idle_time={settings.max_idle_time_s:g}"
+    """The existing system's option gives the default of its algorithms' parameter."""
+    if not is_rule(spec):
+        return spec
+    kind = policy_class(spec)
+    keys = {info.name for info in describe_parameters(kind.parameters_type)}
+    if kind.name in (*NAIVE, *FURTHER) and "max_idle_time" in keys:
+        return f"{kind.name}:max_idle_time={settings.max_idle_time_s:g}"
     return spec
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from agents.loading import live_policy
+from agents.registry import FURTHER
 from deploy.controller.estimates import Estimates
 from deploy.controller.journal import lines_of
 from deploy.eventlog.restored import job_keys, worker_keys
@@ -287,6 +288,14 @@ def test_a_life_that_began_with_jobs_and_workers_is_reproduced(
     assert (history.inherited, history.doubts) == ((8, 7), [])
     assert report.skipped == []
     assert report.exact
+
+
+@pytest.mark.parametrize("rule", FURTHER)
+def test_the_existing_systems_further_algorithms_are_reproduced(tmp_path: Path, rule: str) -> None:
+    _, report = of_log(record(tmp_path, rule, seed=1, inherits=True))
+    assert report.skipped == []
+    assert report.exact
+    assert len({decision.recorded.action for decision in report.decisions}) > 1
 
 
 @pytest.mark.parametrize("seed", range(3))
