@@ -17,7 +17,6 @@ from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 from pydantic.fields import FieldInfo
 
-from env.dispatch import Discipline
 from env.errors import PolicyError, UnknownNameError
 
 STRICT: Final = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -57,7 +56,7 @@ class OneFlavorParameters(WorkerLimitParameters):
 
 
 ServedNext = Annotated[
-    Discipline,
+    Literal["fcfs", "sjf"],
     Field(description="who is served next: first come, or shortest expected job (with ageing)"),
 ]
 """The type of a parameter that chooses the queue discipline."""

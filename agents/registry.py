@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from agents.adaptive_flavor import AdaptiveFlavor
+from agents.adaptive_grace_period import AdaptiveGracePeriod
 from agents.break_even import BreakEven
 from agents.by_preference import ByPreference
 from agents.concurrency_windows import ConcurrencyWindows
@@ -15,8 +16,11 @@ from agents.hybrid_histogram import HybridHistogram
 from agents.minimize_workers import MinimizeWorkers
 from agents.parameters import parse_parameters
 from agents.policy import Policy
+from agents.priority_based_dynamic import PriorityBasedDynamic
 from agents.queue_scaling import QueueScaling
 from agents.reserve_k import ReserveK
+from agents.scheduler_with_queue import SchedulerWithQueue
+from agents.scheduler_with_reserve import SchedulerWithReserve
 from agents.square_root_staffing import SquareRootStaffing
 from agents.target_utilisation import TargetUtilisation
 from agents.tuned import TUNED, tuned_name, tuned_specs
@@ -24,6 +28,14 @@ from env.errors import PolicyError, UnknownNameError
 
 NAIVE: Final = ("minimize-workers", "grace-period")
 """The two algorithms of the existing system."""
+
+FURTHER: Final = (
+    "scheduler-with-queue",
+    "scheduler-with-reserve",
+    "adaptive-grace-period",
+    "priority-based-dynamic",
+)
+"""The four that its 2024 version has besides; they are what they are, and nobody tunes them."""
 
 MODELS: Final = Path("models")
 """Where frozen policies live, relative to the working directory."""
@@ -51,6 +63,11 @@ def register(kind: HeuristicType) -> HeuristicType:
 def policy_names() -> list[str]:
     """Names of all rules in the order in which they were registered, naive ones first."""
     return list(_by_name)
+
+
+def tunable_names() -> list[str]:
+    """Names of the rules whose settings are tuned: all but the existing system's further ones."""
+    return [name for name in _by_name if name not in FURTHER]
 
 
 def _key(name: str) -> str:
@@ -179,5 +196,9 @@ for _kind in (
     HybridHistogram,
     SquareRootStaffing,
     AdaptiveFlavor,
+    SchedulerWithQueue,
+    SchedulerWithReserve,
+    AdaptiveGracePeriod,
+    PriorityBasedDynamic,
 ):
     register(_kind)

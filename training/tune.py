@@ -15,7 +15,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from agents.registry import policy_class, policy_names
+from agents.registry import FURTHER, policy_class, tunable_names
 from env.command import CommandParser, check_output_file, run_command, whole_number
 from env.config import load_profile
 from env.cost import check_preference
@@ -190,6 +190,12 @@ def run(arguments: Sequence[str]) -> None:
     """
     options: argparse.Namespace = make_parser().parse_args(arguments)
     rules = list(dict.fromkeys(policy_class(name).name for name in options.rival))
+    as_it_is = next((rule for rule in rules if rule in FURTHER), None)
+    if as_it_is is not None:
+        raise DaCircoError(
+            f"{as_it_is} is compared as the existing system has it and is not tuned: "
+            f"name one of {', '.join(tunable_names())}"
+        )
     preferences = list(dict.fromkeys(check_preference(w) for w in options.preference))
     load_profile(options.profile)
     check_output_file(options.output)
@@ -198,7 +204,7 @@ def run(arguments: Sequence[str]) -> None:
     effort = Effort(options.trials, options.seed, options.random_episodes, options.profile)
     _quiet()
     tuned = tune_all(
-        rules or policy_names(), preferences or PREFERENCES, effort, options.storage, options.jobs
+        rules or tunable_names(), preferences or PREFERENCES, effort, options.storage, options.jobs
     )
     command = shlex.join([*COMMAND.split(), *arguments])
     write_tuned(options.output, tuned, effort, len(scenario_names("train")), command)

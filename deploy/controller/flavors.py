@@ -13,7 +13,7 @@ from math import ceil
 from typing import Final
 
 from agents.parameters import OneFlavorParameters, describe_parameters
-from agents.registry import NAIVE, is_rule, policy_class, split_spec
+from agents.registry import FURTHER, NAIVE, is_rule, policy_class, split_spec
 from deploy.controller.parameter_files import DEFAULT_TYPE
 from deploy.controller.settings import Settings
 from deploy.managers.pod.settings import PodType
@@ -22,12 +22,14 @@ from env.errors import DaCircoError, UnknownNameError
 
 POD_FLAVOR: Final = "pod"
 """Name of the one size that the ``--pod-...`` options make."""
-ONE_SIZE: Final = frozenset(
-    {*NAIVE, "scheduler-with-queue", "scheduler-with-reserve", "adaptive-grace-period"}
-)
-"""The existing system's algorithms that know one size of worker."""
-OWN_ALGORITHMS: Final = ONE_SIZE | {"priority-based-dynamic"}
+OWN_ALGORITHMS: Final = frozenset({*NAIVE, *FURTHER})
 """All algorithms of the existing system."""
+ONE_SIZE: Final = frozenset(
+    name
+    for name in OWN_ALGORITHMS
+    if issubclass(policy_class(name).parameters_type, OneFlavorParameters)
+)
+"""Those that know one size of worker."""
 _SMALL_AND_LARGE: Final = ("small", "large")
 _COUNTED_CPU: Final = "1"
 _COUNTED_MEMORY: Final = "1Gi"

@@ -10,15 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.parameters import describe_parameters
-from agents.registry import NAIVE, make_policy, policy_class, policy_names
+from agents.registry import FURTHER, NAIVE, make_policy, policy_class, policy_names
 from env.actions import kill, spawn
 from env.families import FAMILIES, draw_requests
 from env.metrics import measure
 from env.simulator import Simulator
 from env.worker import WorkerState
 
+STRANDS = "scheduler-with-queue"
+"""The one algorithm that leaves requests waiting for ever, unless it is told a patience."""
+
 SPECS = [
-    *policy_names(),
+    *(name for name in policy_names() if name != STRANDS),
+    f"{STRANDS}:patience=20",
+    f"{STRANDS}:queue_threshold=0,max_workers=2",
+    "scheduler-with-reserve:max_workers=1",
+    "adaptive-grace-period:max_idle_time=0",
+    "priority-based-dynamic:small=s10.tiny,max_workers=4,max_idle_time=7",
     "minimize-workers:max_workers=2,flavor=s10.medium",
     "grace-period:max_idle_time=0",
     "reserve-k:spares=3,max_idle_time=0",
@@ -159,4 +167,5 @@ class TestDescription:
                 assert info.maximum is None or info.default <= info.maximum
 
     def test_serves_in_the_default_discipline(self, name):
-        assert make_policy(name).discipline == ("fcfs" if name in NAIVE else "sjf")
+        own = dict.fromkeys((*NAIVE, *FURTHER), "fcfs") | {"priority-based-dynamic": "priority"}
+        assert make_policy(name).discipline == own.get(name, "sjf")

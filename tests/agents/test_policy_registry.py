@@ -28,6 +28,10 @@ def test_names_begin_with_the_naive_ones():
         "hybrid-histogram",
         "square-root-staffing",
         "adaptive-flavor",
+        "scheduler-with-queue",
+        "scheduler-with-reserve",
+        "adaptive-grace-period",
+        "priority-based-dynamic",
     ]
 
 

@@ -7,7 +7,7 @@ import pytest
 from agents import tuned
 from agents.by_preference import ByPreference
 from agents.heuristic import Heuristic
-from agents.registry import make_policy, policy_names, register
+from agents.registry import make_policy, register, tunable_names
 from env.catalog import load_catalog
 from env.config import load_profile
 from env.errors import PolicyError, UnknownNameError
@@ -19,7 +19,7 @@ HOME = load_profile("openstack")
 JOBS = load_scenario("train/bursts-calm").requests[:15]
 
 
-@pytest.mark.parametrize("rule", policy_names())
+@pytest.mark.parametrize("rule", tunable_names())
 def test_every_rule_was_tuned_over_the_whole_dial(rule: str) -> None:
     specs = tuned.tuned_specs()[rule]
     assert min(specs) == 0.1

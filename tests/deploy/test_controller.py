@@ -14,6 +14,7 @@ import grpc
 import pytest
 from live_controller import Running, TestCloud, controller_in, until
 
+from agents.registry import FURTHER
 from deploy.controller.settings import OpenStackSettings, Patience
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.grpc_api.servicer import REASON_KEY
@@ -356,6 +357,26 @@ def test_reports_of_the_cloud(tmp_path: Path) -> None:
             running.cloud.tell(WorkerGone(second, "evicted"))
             await running.logged("EV23", worker_id=second, reason="evicted")
             await running.logged("EV8", worker_id=second)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("rule", FURTHER)
+@pytest.mark.parametrize("as_fallback", [False, True])
+def test_the_existing_systems_further_algorithms_serve(
+    tmp_path: Path, rule: str, as_fallback: bool
+) -> None:
+    spec = f"{rule}:queue_threshold=0" if rule == "scheduler-with-queue" else rule
+    in_charge = {"scheduler": str(tmp_path / "models" / "missing"), "fallback": spec}
+    changes = in_charge if as_fallback else {"scheduler": spec}
+
+    async def story() -> None:
+        async with controller_in(tmp_path, **changes) as running:
+            job_id = await running.submit("bbb_1.mp4")
+            worker_id, task, _ = await assigned(running)
+            assert task.request_id == job_id
+            await running.finish(worker_id, task.task_id)
+            assert await running.job_state(job_id) == pb.REQUEST_STATUS_COMPLETED
 
     asyncio.run(story())
 

@@ -45,6 +45,26 @@ def test_one_size_for_the_algorithms_that_know_one(scheduler: str) -> None:
     assert vms(scheduler, vm_types=TYPES, flavors=("large",)) == ("large",)
 
 
+@pytest.mark.parametrize(
+    ("scheduler", "one"),
+    [
+        ("minimize-workers", True),
+        ("grace-period:max_idle_time=3", True),
+        ("Scheduler_With_Queue", True),
+        ("scheduler-with-reserve", True),
+        ("adaptive-grace-period", True),
+        ("priority-based-dynamic", False),  # it has two
+        ("reserve-k", False),
+        ("models/dacirco", False),
+    ],
+)
+def test_the_existing_systems_algorithms_of_one_size_have_its_one_size(
+    scheduler: str, one: bool
+) -> None:
+    names = vm_flavors(Settings(scheduler=scheduler), load_profile("openstack"))
+    assert names == (("m1.small",) if one else ("s10.tiny", "s10.small", "s10.medium"))
+
+
 def test_several_sizes_for_the_others() -> None:
     assert vms("reserve-k") == tuple(flavor.name for flavor in PROFILE.cluster.flavors)
     assert vms("models/dacirco", vm_types=TYPES) == ("small", "large")
@@ -121,6 +141,13 @@ ONE, TWO = (
         ("reserve-k", TWO, "reserve-k"),
         ("tuned:reserve-k", ONE, "tuned:reserve-k"),
         ("models/dacirco", ONE, "models/dacirco"),
+        ("adaptive-grace-period", ONE, "adaptive-grace-period:flavor=default"),
+        ("priority-based-dynamic", ONE, "priority-based-dynamic:small=default,large=default"),
+        (
+            "priority-based-dynamic:small=x,max_workers=3",
+            ONE,
+            "priority-based-dynamic:small=x,max_workers=3,large=default",
+        ),
     ],
 )
 def test_a_rule_is_told_of_the_one_flavor(

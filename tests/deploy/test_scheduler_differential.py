@@ -145,7 +145,8 @@ class VirtualWorld:
 
     def estimate(self, index: int) -> Estimate:
         service = tuple(self.timing.service_s[index].tolist())
-        return Estimate(service, (1.0,) * len(service), (1.0,) * len(service))
+        size_mb = float(self.timing.source_mb[index])
+        return Estimate(service, (1.0,) * len(service), (1.0,) * len(service), size_mb)
 
     def take(self, now: float, steps: list[Step]) -> None:
         for step in steps:
@@ -173,25 +174,41 @@ def compare(profile: Profile, requests: list[Request], spec: str) -> tuple[Watch
     world = VirtualWorld(profile, requests, live)
     world.run()
     # At the end of the last job the simulator asks no more; a controller does.
-    asked = len(simulated.decisions)
-    assert rounded(live.decisions[:asked]) == rounded(simulated.decisions)
-    assert all(now == max(world.ended.values()) for now, _, _ in live.decisions[asked:])
+    ours, theirs = rounded(live.decisions), rounded(simulated.decisions)
+    asked = len(theirs)
+    assert ours[:asked] == theirs
+    assert all(now == round(max(world.ended.values()), 6) for now, _, _ in ours[asked:])
     for i in range(len(requests)):
         assert world.assigned[str(i)] == pytest.approx(simulator.assigned_s[i], abs=1e-6)
         assert world.ended[str(i)] == pytest.approx(simulator.ended_s[i], abs=1e-6)
-    ours, theirs = world.scheduler.cluster, simulator.cluster
-    assert ours.jobs_integral() == pytest.approx(theirs.jobs_integral())
-    assert ours.reserved_cores_integral() == pytest.approx(theirs.reserved_cores_integral())
+    here, there = world.scheduler.cluster, simulator.cluster
+    assert here.jobs_integral() == pytest.approx(there.jobs_integral())
+    assert here.reserved_cores_integral() == pytest.approx(there.reserved_cores_integral())
     return live, world
 
 
 def rounded(decisions: list[DECISIONS]) -> list[DECISIONS]:
-    return [(round(now, 6), kind, flavor) for now, kind, flavor in decisions]
+    """To microseconds; a wake-up at the moment of a tick makes one epoch here, two there."""
+    found: list[DECISIONS] = []
+    for now, kind, flavor in decisions:
+        decision = (round(now, 6), kind, flavor)
+        if kind is not ActionKind.KEEP or decision not in found[-1:]:
+            found.append(decision)
+    return found
 
 
 @pytest.mark.parametrize(
     "spec",
-    ["minimize-workers", "grace-period:max_idle_time=20", "reserve-k:spares=2", SHIPPED.as_posix()],
+    [
+        "minimize-workers",
+        "grace-period:max_idle_time=20",
+        "reserve-k:spares=2",
+        "scheduler-with-queue:queue_threshold=1,patience=40",
+        "scheduler-with-reserve:max_workers=4",
+        "adaptive-grace-period",
+        "priority-based-dynamic:max_workers=3",
+        SHIPPED.as_posix(),
+    ],
 )
 def test_the_scheduler_decides_as_the_simulator_does(spec: str) -> None:
     profile = quiet(load_profile("openstack"))

@@ -16,7 +16,7 @@ import pytest
 from evaluation_world import ROOT, ROWS, run_module, write_frozen, write_rows
 
 from agents.frozen import CARD_FILE, NETWORK_FILE
-from agents.registry import NAIVE, policy_names
+from agents.registry import NAIVE, policy_names, tunable_names
 from training.evaluate import main
 from training.evaluation.summary import MEANS
 
@@ -191,7 +191,7 @@ def test_in_a_fresh_clone_every_rule_takes_part(
 ) -> None:
     assert main(["--scenario", "busy.csv", "--seeds", "1", "--json", "x.json"]) == 0
     results = json.loads((here / "x.json").read_text(encoding="utf-8"))["results"]
-    tuned = [f"tuned:{rule}" for rule in policy_names()]
+    tuned = [f"tuned:{rule}" for rule in tunable_names()]
     assert [result["policy"] for result in results] == [*tuned, *NAIVE]
     assert "tuned:adaptive-flavor" in capsys.readouterr().out
     assert main(["--scenario", "busy.csv", "--untuned", "--seeds", "1", "--json", "x.json"]) == 0

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from evaluation_world import ROWS, small_plan, write_frozen, write_rows
 
-from agents.registry import NAIVE, policy_names
+from agents.registry import NAIVE, policy_names, tunable_names
 from env.errors import DaCircoError
 from env.scenario import scenario_names
 from training.evaluation.plan import default_policies, make_plan
@@ -20,7 +20,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-TUNED = [f"tuned:{rule}" for rule in policy_names()]
+TUNED = [f"tuned:{rule}" for rule in tunable_names()]
 
 
 def test_by_default_every_rule_as_tuned_on_the_test_scenarios() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from agents.heuristic import Heuristic
 from agents.parameters import describe_parameters
-from agents.registry import make_policy, policy_class, policy_names
+from agents.registry import make_policy, policy_class, tunable_names
 from env.config import load_profile
 from env.episodes import Episode
 from training import tune as command
@@ -33,7 +33,7 @@ def few_jobs(monkeypatch: pytest.MonkeyPatch) -> list[Episode]:
     return episodes
 
 
-@pytest.mark.parametrize("rule", policy_names())
+@pytest.mark.parametrize("rule", tunable_names())
 def test_every_parameter_of_every_rule_is_tuned_or_fixed(rule: str) -> None:
     space = Space(rule, HOME)
     infos = describe_parameters(policy_class(rule).parameters_type)
@@ -62,7 +62,7 @@ def test_a_rule_without_ranges_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         Space("grace-period", HOME)
 
 
-@pytest.mark.parametrize("rule", sorted(set(policy_names()) - RELATIVE_TO_PREFERENCE))
+@pytest.mark.parametrize("rule", sorted(set(tunable_names()) - RELATIVE_TO_PREFERENCE))
 def test_one_run_tells_the_costs_at_all_preferences(rule: str, few_jobs: list[Episode]) -> None:
     vectors = {cost_vector(few_jobs[0], w, rule) for w in (0.1, 0.5, 0.9)}
     assert len(vectors) == 1

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from agents.frozen import CARD_FILE, NETWORK_FILE
-from agents.registry import NAIVE, is_model, policy_class, policy_names, split_spec
+from agents.registry import FURTHER, NAIVE, is_model, policy_class, policy_names, split_spec
 from agents.tuned import tuned_specs
 from env.errors import DaCircoError
 from training.evaluation.plan import SHIPPED_POLICY
@@ -48,6 +48,9 @@ class Rival:
 def rivals(rules: Sequence[str] | None = None) -> list[Rival]:
     """Every rule at its defaults and at each of its tuned settings.
 
+    The existing system's further algorithms compete at their defaults alone: they are what they
+    are.
+
     Unless rules are named, the teacher is among them, which has no defaults: what the policy
     began as must not be what beats it.
 
@@ -57,9 +60,11 @@ def rivals(rules: Sequence[str] | None = None) -> list[Rival]:
     found: list[Rival] = []
     for rule in rules or policy_names():
         name = policy_class(rule).name
+        found.append(Rival(name, name, None))
+        if name in FURTHER:
+            continue
         if name not in tuned_specs():
             raise DaCircoError(f"{name} was not tuned: run python -m training.tune")
-        found.append(Rival(name, name, None))
         found += [Rival(name, spec, w) for w, spec in sorted(tuned_specs()[name].items())]
     if rules is None:
         found += [Rival(TEACHER, spec, w) for w, spec in sorted(teacher_specs().items())]
@@ -72,6 +77,11 @@ def shipped_seeds(policy: str) -> list[str]:
         return []
     found = SHIPPED_POLICY.parent.glob("seed[0-9]*")
     return sorted(path.as_posix() for path in found if (path / CARD_FILE).is_file())
+
+
+def tuned_rules(everybody: Sequence[Rival]) -> list[str]:
+    """Names of the rules that compete with tuned settings."""
+    return list(dict.fromkeys(r.rule for r in everybody if r.tuned_for is not None))
 
 
 def tuned_at(everybody: Sequence[Rival], preference: float) -> list[Rival]:

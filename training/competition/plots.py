@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter
 
+from training.competition.entrants import tuned_rules
 from training.competition.front import Point, pareto_front
 from training.competition.results import Away, Home
 from training.evaluation.plots import png
@@ -56,11 +57,12 @@ def preference_plot(home: Home) -> Figure:
             low = [m.ratio.value if m.ratio.low is None else m.ratio.low for m in matches]
             high = [m.ratio.value if m.ratio.high is None else m.ratio.high for m in matches]
             axes.fill_between(preferences, low, high, color=colour, alpha=0.18, linewidth=0)
-    for rule in dict.fromkeys(rival.rule for rival in home.entry.rivals):
+    named = False
+    for rule in tuned_rules(home.entry.rivals):
         tuned = home.of_tuned(rule)
         ratios = [home.match(tuned, best, w).ratio.value for w in range(len(preferences))]
-        first = rule == home.entry.rivals[0].rule
-        label = "every rule, tuned for each preference" if first else None
+        label = None if named else "every rule, tuned for each preference"
+        named = True
         axes.plot(preferences, ratios, "-", color=_RIVAL, linewidth=0.8, alpha=0.6, label=label)
     _ratio_axis(axes)
     axes.axhline(1, color="0.4", linewidth=0.8)

@@ -12,11 +12,12 @@ from typing import Any, Final
 import jinja2
 import numpy as np
 
+from agents.registry import FURTHER
 from agents.tuned import tuned_effort
 from env.errors import DaCircoError
 from env.textfile import write_atomically
 from training.competition import targets
-from training.competition.entrants import GRACE_PERIOD, MINIMIZE_WORKERS, Rival
+from training.competition.entrants import GRACE_PERIOD, MINIMIZE_WORKERS, Rival, tuned_rules
 from training.competition.plots import pictures
 from training.competition.results import DIAL, MET_ELSEWHERE, Away, Home
 from training.competition.runs import Floats
@@ -55,9 +56,8 @@ def all_targets(home: Home, worlds: Sequence[Away]) -> list[Target]:
 def board(home: Home, *, bounds: bool) -> list[BoardRow]:
     """Every learned policy, every tuned rule and every rule at its defaults, cheapest first."""
     entry = home.entry
-    rules = list(dict.fromkeys(rival.rule for rival in entry.rivals))
     everybody: dict[str, Floats] = {policy: home.costs(policy) for policy in entry.learned}
-    everybody |= {f"{rule}, tuned": home.of_tuned(rule) for rule in rules}
+    everybody |= {f"{rule}, tuned": home.of_tuned(rule) for rule in tuned_rules(entry.rivals)}
     at_defaults = [rival.rule for rival in entry.rivals if rival.tuned_for is None]
     everybody |= {f"{rule}, at its defaults": home.costs(rule) for rule in at_defaults}
     grace = home.costs(GRACE_PERIOD)
@@ -129,7 +129,7 @@ def _contents(
     after, whose = home.afterwards()
     checked = all_targets(home, worlds)
     first = home.outcome(entry.shipped, entry.preferences[0])
-    tuned: dict[str, dict[float, str]] = {rival.rule: {} for rival in entry.rivals}
+    tuned: dict[str, dict[float, str]] = {rule: {} for rule in tuned_rules(entry.rivals)}
     for rival in entry.rivals:
         if rival.tuned_for is not None:
             tuned[rival.rule][rival.tuned_for] = rival.spec
@@ -137,6 +137,7 @@ def _contents(
     return {
         "entry": entry,
         "rules": list(tuned),
+        "as_they_are": [rule for rule in FURTHER if rule in {r.rule for r in entry.rivals}],
         "images": IMAGES,
         "jobs": f"{int(first.jobs[:, 0].sum()):,}",
         "made": {

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agents.registry import FURTHER
 from deploy.eventlog.writer import EventLog
 from deploy.replay.__main__ import main
 from deploy.replay.compare import Report, replay
@@ -61,6 +62,14 @@ def test_a_life_that_began_with_jobs_and_workers_is_reproduced(
     assert (history.inherited, history.doubts) == ((8, 7), [])
     assert report.skipped == []
     assert report.exact
+
+
+@pytest.mark.parametrize("rule", FURTHER)
+def test_the_existing_systems_further_algorithms_are_reproduced(tmp_path: Path, rule: str) -> None:
+    _, report = of_log(record(tmp_path, rule, seed=1, inherits=True))
+    assert report.skipped == []
+    assert report.exact
+    assert len({decision.recorded.action for decision in report.decisions}) > 1
 
 
 @pytest.mark.parametrize("seed", [0, 1, 3])
