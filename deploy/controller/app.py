@@ -321,6 +321,8 @@ def _log_start(
         "preference": f"{preference:g}",
         "jobs": jobs,
         "workers": workers,
+        # What our workers take the asked bitrate for; those of the existing system take bit/s.
+        "bitrate_unit": "kbit",
         **world,
     }
     conductor.note((EventCode.CONTROLLER_STARTED, keys))
