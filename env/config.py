@@ -146,16 +146,35 @@ class TransferTiming:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class UploadTiming(TransferTiming):
+    """The transfer of a result, whose size is the bitrate that was written times the duration.
+
+    The encoder writes the asked bitrate, but no less than its coarsest picture takes:
+    ``least_kbps * (megapixels / 2.0736)**least_pixels_exponent``, times `least_fast_factor`
+    if the speed is fast (kbit/s; 0 where it is not known).
+    """
+
+    least_kbps: NonNegative = 0.0
+    least_pixels_exponent: NonNegative = 1.0
+    least_fast_factor: Positive = 1.0
+
+
+@dataclass(frozen=True, config=_STRICT)
 class TranscodeTiming:
     """Transcoding time alone on a node: log-linear in the video's properties.
 
     On one vCPU: ``exp(intercept) * duration_s**duration_exponent *
     (megapixels / 2.0736)**pixels_exponent * source_mbps**source_mbps_exponent``, times
-    `fast_factor` if the speed is fast; on v vCPUs that divided by ``v**alpha`` with
+    `fast_factor` if the speed is fast, times ``max(1, kbps / floor)**bitrate_exponent`` for
+    the asked bitrate of ``kbps`` kbit/s; on v vCPUs that divided by ``v**alpha`` with
     ``alpha = parallel_exponent + parallel_slope * ln(megapixels / 2.0736)`` clipped to
     [0.1, 0.9] (2.0736 megapixels is 1920x1080). The measured time scatters around it
     lognormally with `sigma`. `typical_source_mbps` stands in for the source's bitrate
     (Mbit/s) where the catalog gives no file size.
+
+    The floor, in kbit/s, is ``floor_kbps * (megapixels / 2.0736)**floor_pixels_exponent``,
+    times `floor_fast_factor` if the speed is fast: below it the encoder spends next to all
+    its time on finding coarse pictures, and what it writes no longer counts.
     """
 
     intercept: Finite
@@ -167,6 +186,10 @@ class TranscodeTiming:
     sigma: NonNegative = 0.0
     parallel_exponent: Probability = 0.5
     parallel_slope: Finite = 0.0
+    bitrate_exponent: Probability = 0.0
+    floor_kbps: Positive = 1000.0
+    floor_pixels_exponent: NonNegative = 1.0
+    floor_fast_factor: Positive = 1.0
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -223,7 +246,7 @@ class TimingConfig:
     transcode: TranscodeTiming
     stop: StopTiming = field(default_factory=StopTiming)
     download: TransferTiming = field(default_factory=TransferTiming)
-    upload: TransferTiming = field(default_factory=TransferTiming)
+    upload: UploadTiming = field(default_factory=UploadTiming)
     contention: ContentionTiming = field(default_factory=ContentionTiming)
     usage: UsageConfig = field(default_factory=UsageConfig)
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from env.catalog import Catalog
-from env.config import Profile, TransferTiming
+from env.config import Profile, TranscodeTiming, TransferTiming, UploadTiming
 from env.jobs import Request
 
 FULL_HD_MEGAPIXELS: Final = 1920 * 1080 / 1e6
@@ -64,10 +64,10 @@ class TimingModel:
         result: Floats = self._vcpus[None, :] ** np.clip(alpha, 0.1, 0.9)[:, None]
         return result
 
-    def transcode_one_vcpu_s(
+    def transcode_at_floor_s(
         self, durations_s: Floats, megapixels: Floats, source_mbps: Floats, fast: Floats
     ) -> Floats:
-        """Median transcoding time alone on a node on one vCPU, seconds.
+        """Median time alone on a node on one vCPU at the floor's bitrate or below, seconds.
 
         Args:
             durations_s: length of each video, seconds.
@@ -85,6 +85,19 @@ class TimingModel:
         )
         return result
 
+    def bitrate_factor(self, asked_kbps: Floats, megapixels: Floats, fast: Floats) -> Floats:
+        """How many times longer than at the floor a transcode takes for the asked bitrate.
+
+        Args:
+            asked_kbps: asked bitrate of the picture, kbit/s.
+            megapixels: frame size.
+            fast: 1 where the speed is ``fast``, 0 where it is ``ultrafast``.
+
+        Returns:
+            1 or more, in the common shape of the arguments.
+        """
+        return bitrate_factor(self.profile.timing.transcode, asked_kbps, megapixels, fast)
+
     def describe(self, requests: Sequence[Request], catalog: Catalog) -> RequestTiming:
         """The timing of each request, without scatter.
 
@@ -101,18 +114,58 @@ class TimingModel:
         typical = timing.transcode.typical_source_mbps
         mbps = np.array([movie.source_mbps or typical for movie in movies], dtype=float)[which]
         fast = np.array([request.speed == "fast" for request in requests], dtype=float)
-        target_mbps = np.array([request.bitrate_kbps for request in requests], dtype=float) / 1e3
+        asked = np.array([request.bitrate_kbps for request in requests], dtype=float)
 
         speedup = self.speedup(megapixels)
-        one_vcpu = self.transcode_one_vcpu_s(durations, megapixels, mbps, fast)
+        one_vcpu = self.transcode_at_floor_s(durations, megapixels, mbps, fast)
+        one_vcpu *= self.bitrate_factor(asked, megapixels, fast)
         transcode = one_vcpu[:, None] / speedup
         source_mb = durations * mbps / _BITS_PER_BYTE
         download = _transfer_s(timing.download, source_mb)
-        upload = _transfer_s(timing.upload, durations * target_mbps / _BITS_PER_BYTE)
+        written_mbps = written_kbps(timing.upload, asked, megapixels, fast) / 1e3
+        upload = _transfer_s(timing.upload, durations * written_mbps / _BITS_PER_BYTE)
         transfer = lognormal_mean(1.0, timing.download.sigma) * download
         transfer += lognormal_mean(1.0, timing.upload.sigma) * upload
         service = lognormal_mean(1.0, timing.transcode.sigma) * transcode + transfer[:, None]
         return RequestTiming(transcode, speedup, download, upload, service, megapixels, source_mb)
+
+
+def bitrate_factor(
+    law: TranscodeTiming, asked_kbps: Floats, megapixels: Floats, fast: Floats
+) -> Floats:
+    """See `TimingModel.bitrate_factor`."""
+    if law.bitrate_exponent == 0.0:
+        return np.ones(np.broadcast(asked_kbps, megapixels, fast).shape)
+    above = np.maximum(asked_kbps / floor_kbps(law, megapixels, fast), 1.0)
+    result: Floats = above**law.bitrate_exponent
+    return result
+
+
+def floor_kbps(law: TranscodeTiming, megapixels: Floats, fast: Floats) -> Floats:
+    """The asked bitrate below which it does not change the transcoding time, kbit/s.
+
+    Args:
+        law: of the profile.
+        megapixels: frame size.
+        fast: 1 where the speed is ``fast``, 0 where it is ``ultrafast``.
+    """
+    pixels = (megapixels / FULL_HD_MEGAPIXELS) ** law.floor_pixels_exponent
+    result: Floats = law.floor_kbps * pixels * law.floor_fast_factor**fast
+    return result
+
+
+def written_kbps(law: UploadTiming, asked_kbps: Floats, megapixels: Floats, fast: Floats) -> Floats:
+    """The bitrate that the encoder writes: the asked one, or the least that it can, kbit/s.
+
+    Args:
+        law: of the profile.
+        asked_kbps: asked bitrate, kbit/s.
+        megapixels: frame size.
+        fast: 1 where the speed is ``fast``, 0 where it is ``ultrafast``.
+    """
+    pixels = (megapixels / FULL_HD_MEGAPIXELS) ** law.least_pixels_exponent
+    result: Floats = np.maximum(asked_kbps, law.least_kbps * pixels * law.least_fast_factor**fast)
+    return result
 
 
 def _transfer_s(law: TransferTiming, megabytes: Floats) -> Floats:

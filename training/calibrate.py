@@ -18,6 +18,7 @@ from env.catalog import DEFAULT_CATALOG, load_catalog
 from env.command import run_command
 from env.config import load_profile
 from env.textfile import write_atomically
+from training.calibration.bitrate_unit import BitrateUnit
 from training.calibration.fitting import Calibration, calibrate
 from training.calibration.plots import write_plots
 from training.calibration.profile_text import profile_text
@@ -42,6 +43,8 @@ class CalibrateOptions:
         one_vcpu_from: hold the law of one vCPU of this profile fixed, for runs that had no
             worker of one vCPU.
         vcpus: size of a flavor key of a folder, e.g. --vcpus large 4.
+        bitrate_unit: in which workers read the asked bitrate: those of the existing system
+            bit, ours kbit. By default as the run records it (our event logs do), else bit.
         plots: folder for plots.
     """
 
@@ -54,6 +57,7 @@ class CalibrateOptions:
     catalog: str = DEFAULT_CATALOG
     one_vcpu_from: str | None = None
     vcpus: dict[str, float] = field(default_factory=dict)
+    bitrate_unit: BitrateUnit = "auto"
     plots: Path | None = None
 
 
@@ -64,7 +68,9 @@ def run(options: CalibrateOptions) -> Calibration:
         DaCircoError: an input is not valid or too small, or a file cannot be written.
     """
     base = load_profile(options.base)
-    observations = read_observations(options.runs, load_catalog(options.catalog), options.vcpus)
+    observations = read_observations(
+        options.runs, load_catalog(options.catalog), options.vcpus, options.bitrate_unit
+    )
     if options.runner is not None:
         observations = observations.only(options.runner)
     if options.without:

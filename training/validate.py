@@ -33,8 +33,10 @@ from env.catalog import DEFAULT_CATALOG, load_catalog
 from env.command import CommandParser, UsageError, positive_seconds, run_command, whole_number
 from env.config import load_profile
 from env.textfile import write_atomically
+from training.calibration.bitrate_unit import BitrateUnit
 from training.calibration.observations import Observations
 from training.calibration.sources import read_observations
+from training.validation.bitrate_units import check_profile_units
 from training.validation.comparison import Comparison, compare
 from training.validation.drift import TOLERANCE, Verdict, find_drift, log_ratios
 from training.validation.drift_plot import write_drift_plot
@@ -96,6 +98,13 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         metavar=("KEY", "N"),
         help="vCPUs of a flavor key of a folder that is not known; may be repeated.",
+    )
+    result.add_argument(
+        "--bitrate-unit",
+        choices=get_args(BitrateUnit),
+        default="auto",
+        help="In which workers read the asked bitrate: those of the existing system bit, ours "
+        "kbit; auto: as the run records it (our event logs do), else bit (auto).",
     )
     result.add_argument(
         "--only", action="append", metavar="RUN", help="Take this run alone; may be repeated."
@@ -200,7 +209,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _read(options: argparse.Namespace) -> Observations:
     paths = options.runs if options.runs is not None else options.event_log
     sizes = {key: _vcpus(key, text) for key, text in options.vcpus}
-    observations = read_observations(paths, load_catalog(options.catalog), sizes)
+    observations = read_observations(
+        paths, load_catalog(options.catalog), sizes, options.bitrate_unit
+    )
     if options.runner is not None:
         observations = observations.only(options.runner)
     return observations.of(options.only) if options.only else observations
@@ -210,6 +221,7 @@ def _judge(observations: Observations, options: argparse.Namespace) -> int:
     if options.profile is None:
         raise UsageError("--event-log needs --profile: the profile to judge")
     profile = load_profile(options.profile)
+    check_profile_units(observations, profile)
     drift = find_drift(observations, profile, name=options.profile, tolerance=options.tolerance)
     figures = drift_json(drift)
     if options.report is not None:

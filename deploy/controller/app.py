@@ -358,6 +358,8 @@ def _log_start(
         "preference": f"{preference:g}",
         "jobs": jobs,
         "workers": workers,
+        # What our workers take the asked bitrate for; those of the existing system take bit/s.
+        "bitrate_unit": "kbit",
         **world,
         **({"tag": settings.tag} if settings.tag else {}),
     }

@@ -6,12 +6,16 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from worlds import make_profile
 
 from env.catalog import Catalog, Movie, load_catalog
 from env.config import load_profile
 from env.errors import UnknownNameError
+from env.generator import generate_requests
 from env.jobs import Request, Speed
+from env.load import mean_core_seconds
 from env.timing import FULL_HD_MEGAPIXELS, TimingModel, lognormal_mean
 
 FULL_HD, ULTRA_HD, SMALL = (1920, 1080), (3840, 2160), (640, 360)
@@ -101,7 +105,7 @@ def test_each_property_of_a_video_counts_by_its_exponent() -> None:
     assert found == pytest.approx([100.0, 400.0, 200.0, 200.0, 300.0])
 
 
-def test_the_asked_bitrate_changes_the_upload_only() -> None:
+def test_without_an_exponent_the_asked_bitrate_changes_the_upload_only() -> None:
     transfers = {"base_s": 1.0, "per_megabyte_s": 0.1}
     model = TimingModel(make_profile(timing={"download": transfers, "upload": transfers}))
     movies = catalog(Movie("m", 80.0, *FULL_HD, size_bytes=40_000_000))
@@ -110,6 +114,89 @@ def test_the_asked_bitrate_changes_the_upload_only() -> None:
     assert timing.transcode_s[0] == pytest.approx(timing.transcode_s[1])
     assert timing.download_s == pytest.approx([5.0, 5.0])  # 40 MB
     assert timing.upload_s == pytest.approx([1.5, 9.0])  # 5 MB, 80 MB
+
+
+BITRATE_LAW = {
+    "intercept": 0.0,
+    "duration_exponent": 1.0,
+    "pixels_exponent": 0.0,
+    "fast_factor": 2.0,
+    "bitrate_exponent": 0.5,
+    "floor_kbps": 1000.0,
+    "floor_pixels_exponent": 1.0,
+    "floor_fast_factor": 4.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("size", "speed", "kbps", "factor"),
+    [
+        (FULL_HD, "ultrafast", 500, 1.0),  # below the floor of 1000
+        (FULL_HD, "ultrafast", 1000, 1.0),
+        (FULL_HD, "ultrafast", 4000, 2.0),
+        (FULL_HD, "fast", 4000, 1.0),  # its floor
+        (FULL_HD, "fast", 8000, 2.0**0.5),
+        (ULTRA_HD, "ultrafast", 4000, 1.0),  # its floor
+        (ULTRA_HD, "ultrafast", 8000, 2.0**0.5),
+        (SMALL, "ultrafast", 1000, 3.0),  # its floor is a ninth of 1000
+        (SMALL, "fast", 1000, 1.5),
+    ],
+)
+def test_time_is_flat_below_the_floor_and_a_power_of_the_bitrate_above(
+    size: tuple[int, int], speed: Speed, kbps: int, factor: float
+) -> None:
+    model = TimingModel(make_profile(timing={"transcode": BITRATE_LAW}))
+    timing = model.describe([request("m", speed, kbps)], catalog(Movie("m", 10.0, *size)))
+    alone = 10.0 * (2.0 if speed == "fast" else 1.0)
+    assert timing.transcode_s[0, 0] == pytest.approx(alone * factor)
+    assert timing.service_s[0, 0] >= timing.transcode_s[0, 0]
+
+
+@given(
+    kbps=st.integers(1, 20_000),
+    more=st.integers(0, 20_000),
+    pixels=st.floats(0.01, 40.0),
+    fast=st.sampled_from([0.0, 1.0]),
+    exponent=st.floats(0.0, 1.0),
+)
+def test_a_higher_bitrate_never_takes_less_and_never_more_than_its_share(
+    kbps: int, more: int, pixels: float, fast: float, exponent: float
+) -> None:
+    law = {**BITRATE_LAW, "bitrate_exponent": exponent}
+    model = TimingModel(make_profile(timing={"transcode": law}))
+    asked = np.array([kbps, kbps + more], dtype=float)
+    low, high = model.bitrate_factor(asked, np.array(pixels), np.array(fast))
+    assert 1.0 <= low <= high <= low * (1 + more / kbps) * (1 + 1e-12)
+
+
+def test_what_is_uploaded_is_what_the_encoder_writes() -> None:
+    upload = {
+        "base_s": 1.0,
+        "per_megabyte_s": 0.1,
+        "least_kbps": 400.0,
+        "least_pixels_exponent": 0.5,
+        "least_fast_factor": 2.0,
+    }
+    model = TimingModel(make_profile(timing={"upload": upload}))
+    movies = catalog(Movie("m", 80.0, *FULL_HD), Movie("large", 80.0, *ULTRA_HD))
+    requests = [
+        request("m", "ultrafast", 100),  # 400 kbit/s are written: 4 MB
+        request("m", "ultrafast", 500),  # 5 MB
+        request("m", "fast", 500),  # 800 kbit/s: 8 MB
+        request("large", "ultrafast", 500),  # 800 kbit/s
+        request("large", "fast", 8000),  # 80 MB
+    ]
+    found = model.describe(requests, movies).upload_s
+    assert found == pytest.approx([1.4, 1.5, 1.8, 1.8, 9.0])
+
+
+def test_the_mean_work_of_a_request_is_the_mean_over_the_bitrates_too() -> None:
+    model = TimingModel(make_profile(timing={"transcode": BITRATE_LAW}))
+    movies = catalog(Movie("a", 10.0, *FULL_HD), Movie("b", 30.0, *SMALL))
+    rng = np.random.default_rng(0)
+    requests = generate_requests(40_000, rng, movies)
+    drawn = model.describe(requests, movies).transcode_s[:, 0]
+    assert mean_core_seconds(model, movies) == pytest.approx(drawn.mean(), rel=0.01)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from pathlib import Path
 import pandas as pd
 from synthetic_runs import VIDEOS
 
+from env.event_log import EVENT_KEYS, EventCode
+
 START = 1_760_000_000.0
 
 
@@ -30,8 +32,10 @@ def write_event_log(
     tasks: pd.DataFrame,
     workers: pd.DataFrame,
     write_time: Callable[[float], str] = repr,
+    *,
+    sizes: bool = False,
 ) -> Path:
-    """The events of one run, in order of time."""
+    """The events of one run, in order of time; with the sizes of the results if asked."""
     events: list[dict[str, str]] = []
 
     def add(moment: float, code: str, **keys: str) -> None:
@@ -39,6 +43,9 @@ def write_event_log(
             text = write_time(START + moment)
             events.append({"time": text, "code": code, "description": code, **keys})
 
+    if "bitrate_unit" in tasks:  # as our controller records it
+        started = dict.fromkeys(EVENT_KEYS[EventCode.CONTROLLER_STARTED], "")
+        add(-1.0, "EV26", **started, bitrate_unit=str(tasks["bitrate_unit"].iloc[0]))
     for row in workers.to_dict("records"):
         name = {"name": str(row["worker"]), "worker_id": str(row["worker"])}
         add(row["t_created"], "EV2", **name)
@@ -57,7 +64,8 @@ def write_event_log(
             ("EV6", "t_upld_start"),
             ("EV7", "t_completed"),
         ):
-            add(row[column], code, **request, **task)
+            size = {"output_size": str(row["written_bytes"])} if code == "EV7" and sizes else {}
+            add(row[column], code, **request, **task, **size)
         add(row.get("t_failed", float("nan")), "EV9", **task, error_message="no space left")
     events.sort(key=lambda event: event["time"])
     path.write_text("".join(json.dumps(event) + "\n" for event in events), encoding="utf-8")

@@ -87,6 +87,7 @@ def simulated_tables(
                 "height": movie.height,
                 "size_bytes": movie.size_bytes,
                 "bitrate": request.bitrate_kbps,
+                "bitrate_unit": "kbit",
                 "speed": request.speed,
                 "status": "error" if failed else "completed",
                 "node": node,

@@ -35,6 +35,8 @@ class Truth:
     pixels_exponent: float = 0.9
     fast_factor: float = 2.3
     source_mbps_exponent: float = 0.12
+    bitrate_exponent: float = 0.0
+    floor_kbps: float = 1000.0
     parallel_exponent: float = 0.5
     parallel_slope: float = 0.06
     sigma: float = 0.05
@@ -108,6 +110,7 @@ def _draw_job(
         + truth.pixels_exponent * pixels
         + truth.source_mbps_exponent * log(size * 8e-6 / duration)
         + log(truth.fast_factor) * (speed == "fast")
+        + truth.bitrate_exponent * max(0.0, log(bitrate / truth.floor_kbps) - pixels)
         - alpha * log(vcpus)
         + truth.sigma * rng.standard_normal()
     )
@@ -130,6 +133,7 @@ def _draw_job(
         "load": vcpus**alpha,
         "download_s": transfer(truth.download, size / 1e6),
         "upload_s": transfer(truth.upload, bitrate * duration / 8000),
+        "written_bytes": bitrate * duration * 125,
     }
 
 

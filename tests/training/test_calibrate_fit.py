@@ -12,6 +12,7 @@ import pytest
 from synthetic_runs import Truth, synthetic_tables
 
 from env.config import Profile, load_profile
+from training.calibration.bitrate_unit import to_kbps
 from training.calibration.errors import CalibrationError
 from training.calibration.fitting import Calibration, calibrate
 from training.calibration.observations import Observations, combine, tidy
@@ -23,12 +24,16 @@ ONE_VCPU = ("intercept", "duration_exponent", "pixels_exponent", "source_mbps_ex
 
 
 def observe(truth: Truth = TRUTH, **options: object) -> Observations:
-    return tidy(*synthetic_tables(truth, **options))  # type: ignore[arg-type]
+    return to_kbps(tidy(*synthetic_tables(truth, **options)), "kbit")  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
 def base() -> Profile:
-    return load_profile("openstack")
+    """The shipped profile, but for a bitrate that costs nothing, as in the synthetic runs."""
+    shipped = load_profile("openstack")
+    law = replace(shipped.timing.transcode, bitrate_exponent=0.0)
+    upload = replace(shipped.timing.upload, least_kbps=0.0)
+    return replace(shipped, timing=replace(shipped.timing, transcode=law, upload=upload))
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +148,7 @@ def test_one_speed_keeps_the_prior_of_the_other(base: Profile) -> None:
 def test_unknown_file_sizes_keep_the_prior_of_their_effect(base: Profile) -> None:
     flat = replace(TRUTH, source_mbps_exponent=0.0)
     tasks, workers = synthetic_tables(flat)
-    result = calibrate(tidy(tasks.drop(columns="size_bytes"), workers), base)
+    result = calibrate(to_kbps(tidy(tasks.drop(columns="size_bytes"), workers), "kbit"), base)
     prior = base.timing.transcode
     for key in ("source_mbps_exponent", "typical_source_mbps"):
         estimate = result.section("timing.transcode").estimates[key]
@@ -189,7 +194,7 @@ def test_a_stray_job_hardly_moves_the_law(small: Calibration, base: Profile) -> 
     tasks, workers = synthetic_tables(TRUTH)
     last = tasks.groupby(["run", "worker"])["t_upld_start"].idxmax().iloc[:3]
     tasks.loc[last, ["t_upld_start", "t_completed"]] += 300.0
-    result = calibrate(tidy(tasks, workers), base)
+    result = calibrate(to_kbps(tidy(tasks, workers), "kbit"), base)
     assert result.transcode.law.sigma > 2 * small.transcode.law.sigma
     for key in ONE_VCPU:
         assert within(result, "timing.transcode", key, getattr(TRUTH, key), 4)
@@ -222,9 +227,9 @@ def test_faults_are_counted(base: Profile) -> None:
         }
     )
     tasks = pd.concat([tasks, lost.assign(t_assigned=1.0)], ignore_index=True)
-    faults = calibrate(tidy(tasks, pd.concat([workers, extra], ignore_index=True)), base).section(
-        "faults"
-    )
+    faults = calibrate(
+        to_kbps(tidy(tasks, pd.concat([workers, extra], ignore_index=True)), "kbit"), base
+    ).section("faults")
     assert faults.value("transcode_error") == pytest.approx(3 / 240)
     assert faults.value("spawn_failure") == pytest.approx(1 / 62)
     hours = faults.quality["worker_hours"]

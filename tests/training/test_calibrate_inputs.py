@@ -35,8 +35,9 @@ def check_same(observations: Observations, run: str) -> None:
     got = observations.tasks.set_index("request").loc[tasks["request"]].reset_index()
     for column in ("video", "speed", "worker", "node", "status"):
         assert got[column].tolist() == tasks[column].tolist()
-    for column in ("duration_s", "width", "height", "size_bytes", "bitrate", "vcpus"):
+    for column in ("duration_s", "width", "height", "size_bytes", "vcpus"):
         assert got[column].tolist() == tasks[column].tolist()
+    assert got["bitrate"].tolist() == (tasks["bitrate"] / 1000).tolist()  # asked in bit/s
     for column in MOMENTS:
         np.testing.assert_allclose(got[column] - START, tasks[column], atol=1e-5)
     got = observations.workers.set_index("worker").loc[workers["worker"]].reset_index()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 Origin = Literal["fitted", "prior", "bound"]
+
+FROM_THE_BENCH: Final = "the encoder bench shows it, these runs do not"
 
 
 @dataclass(frozen=True)

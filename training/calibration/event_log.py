@@ -12,6 +12,7 @@ import pandas as pd
 from env.catalog import Catalog
 from env.errors import EventLogError
 from env.event_log import Event, EventCode, event_moment, place_of, read_events
+from training.calibration.bitrate_unit import KBIT
 from training.calibration.errors import CalibrationError
 from training.calibration.facts import add_video_facts
 from training.calibration.observations import (
@@ -73,6 +74,7 @@ class _Run:
     requests: dict[str, Row] = field(default_factory=dict)
     tasks: dict[str, Row] = field(default_factory=dict)
     workers: dict[str, Row] = field(default_factory=dict)
+    bitrate_unit: str = ""
 
     def take(self, event: Event) -> None:
         """Record one event; codes that say nothing about timing are passed over."""
@@ -84,6 +86,7 @@ class _Run:
             EventCode.TRANSCODING_ERROR: self._failed,
             EventCode.STORAGE_ERROR: self._failed,
             EventCode.WORKER_REGISTERED: self._registered,
+            EventCode.CONTROLLER_STARTED: self._started,
         }
         if code in steps:
             steps[code](event, moment)
@@ -104,7 +107,12 @@ class _Run:
         begun = {task["request"] for task in self.tasks.values()}
         rows += [row for key, row in self.requests.items() if key not in begun]
         tasks = pd.DataFrame(rows, columns=None if rows else ["video"])
-        return tasks.fillna({"video": ""}), pd.DataFrame(list(self.workers.values()))
+        tasks = tasks.fillna({"video": ""}).assign(bitrate_unit=self.bitrate_unit)
+        return tasks, pd.DataFrame(list(self.workers.values()))
+
+    def _started(self, event: Event, moment: float) -> None:
+        # Only our controller writes this line, and our workers read kbit/s unless it says other.
+        self.bitrate_unit = event.get("bitrate_unit", KBIT)
 
     def _received(self, event: Event, moment: float) -> None:
         self.requests[event["request_id"]] = {
@@ -142,6 +150,8 @@ class _Run:
         task[STEP_OF_CODE[event["code"]]] = moment
         if event["code"] == EventCode.FILE_UPLOADED:
             task["status"] = COMPLETED
+            if "output_size" in event:
+                task["output_bytes"] = float(event["output_size"])
 
     def _failed(self, event: Event, moment: float) -> None:
         task = self.tasks.get(event["task_id"])

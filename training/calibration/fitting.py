@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from env.config import Profile, TranscodeTiming
+from training.calibration.bitrate_unit import check_units
 from training.calibration.boot_law import BootFit, BootSample, boot_sample, fit_boot
 from training.calibration.cross_validation import CrossValidation, cross_validate
 from training.calibration.estimates import SectionFit
@@ -20,6 +21,7 @@ from training.calibration.sections import (
     transcode_section,
 )
 from training.calibration.transcode_law import (
+    BITRATE_KEYS,
     ONE_VCPU_KEYS,
     TranscodeFit,
     TranscodeSample,
@@ -30,6 +32,7 @@ from training.calibration.transfer_law import (
     TransferSample,
     download_sample,
     fit_transfer,
+    fit_upload,
     upload_sample,
 )
 
@@ -82,7 +85,8 @@ def calibrate(
             vCPU: what several vCPUs gain is then measured against it.
 
     Raises:
-        CalibrationError: there are too few observations.
+        CalibrationError: there are too few observations, or they deny the unit in which
+            their bitrates are read.
     """
     cores = float(np.median([node.cores for node in base.cluster.nodes]))
     law, contention = base.timing.transcode, base.timing.contention
@@ -92,7 +96,7 @@ def calibrate(
         law = replace(
             law,
             typical_source_mbps=one_vcpu.typical_source_mbps,
-            **{key: getattr(one_vcpu, key) for key in ONE_VCPU_KEYS},
+            **{key: getattr(one_vcpu, key) for key in (*ONE_VCPU_KEYS, *BITRATE_KEYS)},
         )
     for _ in range(_ROUNDS):  # the load of several vCPUs depends on what is being fitted
         sample = transcode_sample(observations, law, contention)
@@ -106,12 +110,14 @@ def calibrate(
         )
         if change < 1e-3:
             break
+    check_units(sample, fit.regression.residuals, fit.law, law.bitrate_exponent)
     no_boots = transcode_sample(observations, law, replace(contention, boot_load=0.0))
     without_boots = fit_transcode(no_boots, law, contention, cores, fixed=fixed)
     validation = cross_validate(sample, law, contention, cores, fixed=fixed)
     boots = boot_sample(observations, fit.law, contention)
     boot = fit_boot(boots, base.timing.boot, cores)
-    download, upload = download_sample(observations), upload_sample(observations)
+    download = download_sample(observations)
+    upload = upload_sample(observations, base.timing.upload)
     return Calibration(
         base=base,
         observations=observations,
@@ -119,7 +125,7 @@ def calibrate(
             boot_section(boot, boots, base.timing.boot),
             fit_transfer("timing.download", download, base.timing.download),
             transcode_section(fit, sample, validation, fixed),
-            fit_transfer("timing.upload", upload, base.timing.upload),
+            fit_upload(upload, base.timing.upload),
             contention_section(fit, sample, without_boots),
             kept_section("timing.stop", base.timing.stop, UNSEEN_STOP),
             kept_section("timing.usage", base.timing.usage, UNSEEN_USAGE),

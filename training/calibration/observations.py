@@ -29,6 +29,7 @@ _TASK_TEXTS: Final = (
     "node",
     "worker",
     "request",
+    "bitrate_unit",
 )
 _TASK_FIGURES: Final = (
     "max_workers",
@@ -37,6 +38,7 @@ _TASK_FIGURES: Final = (
     "height",
     "size_bytes",
     "bitrate",
+    "output_bytes",
     "vcpus",
     "t_received",
     "t_assigned",
@@ -57,9 +59,11 @@ class Observations:
     Attributes:
         tasks: one row for each task, and for each request that never became one. Texts
             ``run, runner, algorithm, flavor_key, video, speed, status, node, worker,
-            request`` (status is `COMPLETED`, `ERROR` or `UNFINISHED`; empty where unknown);
-            figures ``max_workers, duration_s, width, height, size_bytes, bitrate`` (kbit/s)
-            ``, vcpus`` and the moments ``t_received, t_assigned, t_dwnld_start, t_tc_start,
+            request, bitrate_unit`` (status is `COMPLETED`, `ERROR` or `UNFINISHED`; empty
+            where unknown; the unit is that in which workers read the asked bitrate, see
+            `training.calibration.bitrate_unit`); figures ``max_workers, duration_s, width,
+            height, size_bytes, bitrate`` (asked, kbit/s) ``, output_bytes, vcpus`` and the
+            moments ``t_received, t_assigned, t_dwnld_start, t_tc_start,
             t_upld_start, t_completed, t_failed`` (NaN: did not happen, or was not recorded).
         workers: one row for each worker: texts ``run, runner, worker, node``; figures
             ``vcpus, t_created, t_available, t_stopped``.

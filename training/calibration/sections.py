@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from env.config import BootTiming, StopTiming, UsageConfig
+from training.calibration.bitrate_unit import BIT, trend
 from training.calibration.boot_law import MIN_BOOTS, BootFit, BootSample
 from training.calibration.cross_validation import CrossValidation
-from training.calibration.estimates import Estimate, SectionFit
-from training.calibration.regression import Coefficient, Term, regress
+from training.calibration.estimates import FROM_THE_BENCH, Estimate, SectionFit
+from training.calibration.regression import Coefficient
 from training.calibration.transcode_law import (
+    FLOOR_KEYS,
     ONE_VCPU_KEYS,
     TranscodeFit,
     TranscodeSample,
@@ -74,6 +76,12 @@ def transcode_section(
         ("parallel_exponent", "parallel_slope"),
         f"every transcode ran on {vcpus:g} vCPU" if one_size else "too few sizes of worker",
     )
+    notes["bitrate_exponent"] = (
+        "workers read the asked bitrate as bit/s, so all wrote the encoder's minimum; "
+        + FROM_THE_BENCH
+        if set(sample.unit) == {BIT}
+        else "asked bitrates do not vary enough above the floor"
+    )
     for key, coefficient in fit.regression.coefficients.items():
         if key in notes:
             value = fit.law.fast_factor if key == "fast_factor" else None
@@ -87,6 +95,8 @@ def transcode_section(
         n,
         "fitted" if source == "fitted" else "prior",
     )
+    for key in FLOOR_KEYS:
+        section.estimates[key] = Estimate(getattr(fit.law, key), None, 0, "prior", FROM_THE_BENCH)
     residuals = fit.regression.residuals
     section.estimates["sigma"] = Estimate(fit.law.sigma, fit.law.sigma / sqrt(2 * n), n)
     logs = np.log(sample.seconds)
@@ -94,6 +104,7 @@ def transcode_section(
     section.quality |= {
         "n": n,
         "runs": len(set(sample.run)),
+        "bitrates_read_as": " and ".join(f"{unit}/s" for unit in sorted(set(sample.unit))),
         "r_squared_log": 1 - float((residuals**2).sum() / ((logs - logs.mean()) ** 2).sum()),
         "mape_of_the_fit": float(errors_percent(predicted, sample.seconds).mean()),
         "sigma_of_the_core": float(1.4826 * np.median(np.abs(residuals - np.median(residuals)))),
@@ -119,19 +130,15 @@ def _between(group: NDArray[np.object_], residuals: Floats) -> float:
     return float(means.var()) / total if total > 0 else 0.0
 
 
-def _trend(residuals: Floats, column: Floats) -> Coefficient:
-    """How residuals change with something that is not part of the law."""
-    terms = [Term("level", np.ones(len(residuals)), 0.0), Term("trend", column, 0.0)]
-    return regress(residuals, terms, robust=True).coefficients["trend"]
-
-
 def _residual_notes(sample: TranscodeSample, residuals: Floats) -> list[str]:
     notes = []
-    bitrate = _trend(residuals, sample.bitrate)
-    if bitrate.origin == "fitted":
+    at_floor = np.array([unit == BIT for unit in sample.unit])
+    asked = trend(residuals[at_floor], sample.kbps[at_floor]) if at_floor.any() else None
+    if asked is not None and asked.origin == "fitted":
         notes.append(
-            f"asked bitrate: time grows as bitrate**{bitrate.value:.3f} "
-            f"(standard error {bitrate.standard_error:.3f}); not part of the law"
+            "where workers read the asked bitrate as bit/s, time grows as "
+            f"bitrate**{asked.value:.3f} (standard error {asked.standard_error:.3f}): "
+            "it cannot tell what a bitrate costs"
         )
     parts = []
     for what, chosen in (
@@ -184,9 +191,9 @@ def contention_section(
         gain = without_boots.regression.aic - fit.regression.aic
         section.quality["aic_gain_of_counting_boots"] = gain
     elif crowded:
-        trend = _trend(fit.regression.residuals, sample.busy)
+        busy = trend(fit.regression.residuals, sample.busy)
         section.notes.append(
-            f"log time changes by {trend.value:.2f} (standard error {trend.standard_error:.2f}) "
+            f"log time changes by {busy.value:.2f} (standard error {busy.standard_error:.2f}) "
             "for each busy vCPU on the node; not part of the law"
         )
     return section

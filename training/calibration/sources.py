@@ -7,6 +7,7 @@ from pathlib import Path
 
 from env.catalog import Catalog
 from env.log_parts import first_of
+from training.calibration.bitrate_unit import BitrateUnit, to_kbps
 from training.calibration.csv_export import is_export, read_csv_export
 from training.calibration.errors import CalibrationError
 from training.calibration.event_log import read_event_log
@@ -15,7 +16,10 @@ from training.calibration.two_tables import FLAVOR_VCPUS, REQUESTS_FILE, read_tw
 
 
 def read_observations(
-    paths: Iterable[Path], catalog: Catalog, vcpus: Mapping[str, float] | None = None
+    paths: Iterable[Path],
+    catalog: Catalog,
+    vcpus: Mapping[str, float] | None = None,
+    bitrate_unit: BitrateUnit = "auto",
 ) -> Observations:
     """Read runs of any known form.
 
@@ -24,6 +28,8 @@ def read_observations(
             (``...-ok-requests.csv``), or folders with ``requests.csv`` and ``workers.csv``.
         catalog: the videos, for the forms that do not describe them.
         vcpus: vCPUs by flavor key, over those known.
+        bitrate_unit: in which workers read the asked bitrate; ``auto``: as the runs record it,
+            else bit/s.
 
     Raises:
         CalibrationError: a path is of no known form, or cannot be read.
@@ -33,7 +39,7 @@ def read_observations(
     parts = [_read(path, catalog, vcpus or {}) for path in whole]
     if not parts:
         raise CalibrationError("no measured run was given")
-    return combine(parts)
+    return to_kbps(combine(parts), bitrate_unit)
 
 
 def _read(path: Path, catalog: Catalog, vcpus: Mapping[str, float]) -> Observations:

@@ -2,10 +2,12 @@
 
 ``log t = intercept + duration_exponent * log duration + pixels_exponent * log pixels
 + log(fast_factor) * fast + source_mbps_exponent * log(source Mbit/s)
++ bitrate_exponent * max(0, log(asked bitrate / floor))
 - (parallel_exponent + parallel_slope * log pixels) * log vcpus + slow-down(load)``,
-pixels in units of 1920x1080. The slow-down follows the node's measured load piece by
-piece (see `training.calibration.crowding`). Tukey's biweight keeps stray jobs (a host
-hiccup during a short job) from bending the law; `sigma` is the spread of all jobs.
+pixels in units of 1920x1080; the floor is that of the law that is given. The slow-down
+follows the node's measured load piece by piece (see `training.calibration.crowding`).
+Tukey's biweight keeps stray jobs (a host hiccup during a short job) from bending the law;
+`sigma` is the spread of all jobs.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from env.config import ContentionTiming, TranscodeTiming
+from env.timing import FULL_HD_MEGAPIXELS, floor_kbps
 from training.calibration.crowding import Crowding, knees
 from training.calibration.errors import CalibrationError
 from training.calibration.knee import Knee, choose_knee
@@ -41,6 +44,8 @@ from training.calibration.regression import (
 Floats = NDArray[np.float64]
 MIN_TRANSCODES: Final = 12
 MIN_CROWDED: Final = 5
+TYPICAL_KBPS: Final = 3500.0
+"""Stands in for an asked bitrate that is not recorded, kbit/s."""
 ONE_VCPU_KEYS: Final = (
     "intercept",
     "duration_exponent",
@@ -48,7 +53,9 @@ ONE_VCPU_KEYS: Final = (
     "fast_factor",
     "source_mbps_exponent",
 )
-"""The keys that describe one vCPU; the others describe several and the crowd."""
+"""The keys that describe one vCPU; the others describe several, the bitrate and the crowd."""
+FLOOR_KEYS: Final = ("floor_kbps", "floor_pixels_exponent", "floor_fast_factor")
+BITRATE_KEYS: Final = ("bitrate_exponent", *FLOOR_KEYS)
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,9 @@ class TranscodeSample:
         pixels: log of the frame size in units of 1920x1080.
         fast: 1 for the speed ``fast``, 0 for ``ultrafast``.
         source: log of the source's bitrate in Mbit/s.
-        bitrate: log of the asked bitrate in Mbit/s (0 where unknown).
+        kbps: log of the asked bitrate in kbit/s.
+        unit: in which its worker read the asked bitrate, ``bit`` or ``kbit``.
+        written_kbps: bitrate of the result, kbit/s; NaN where its size is not recorded.
         vcpus: log of the worker's vCPUs.
         load: load of the node while the job ran.
         busy: its time average.
@@ -74,7 +83,9 @@ class TranscodeSample:
     pixels: Floats
     fast: Floats
     source: Floats
-    bitrate: Floats
+    kbps: Floats
+    unit: NDArray[np.object_]
+    written_kbps: Floats
     vcpus: Floats
     load: Sequence[Pieces]
 
@@ -95,7 +106,9 @@ class TranscodeSample:
             pixels=self.pixels[chosen],
             fast=self.fast[chosen],
             source=self.source[chosen],
-            bitrate=self.bitrate[chosen],
+            kbps=self.kbps[chosen],
+            unit=self.unit[chosen],
+            written_kbps=self.written_kbps[chosen],
             vcpus=self.vcpus[chosen],
             load=[piece for piece, keep in zip(self.load, chosen, strict=True) if keep],
         )
@@ -141,11 +154,18 @@ def expected_s(
         + law.pixels_exponent * sample.pixels
         + log(law.fast_factor) * sample.fast
         + law.source_mbps_exponent * sample.source
+        + law.bitrate_exponent * log_above_floor(sample, law)
         - parallel_alpha(np.exp(sample.pixels), law) * sample.vcpus
     )
     crowding = Crowding(contention.knee_share * cores, cores)
     slowdown, _ = crowding.log_slowdown(sample.load, contention.slope_per_core)
     return np.exp(log_alone + slowdown)
+
+
+def log_above_floor(sample: TranscodeSample, law: TranscodeTiming) -> Floats:
+    """Log of each asked bitrate over the law's floor, 0 below it, shape (n,)."""
+    floor = floor_kbps(law, np.exp(sample.pixels) * FULL_HD_MEGAPIXELS, sample.fast)
+    return np.asarray(np.maximum(0.0, sample.kbps - np.log(floor)))
 
 
 def transcode_sample(
@@ -200,7 +220,7 @@ def describe_transcodes(
         contention: likewise.
     """
     histories = node_histories(observations, law, contention.boot_load)
-    source, bitrate = source_mbps(tasks), figures(tasks, "bitrate")
+    source, asked = source_mbps(tasks), figures(tasks, "bitrate")
     return TranscodeSample(
         run=np.array(texts(tasks, "run"), dtype=object),
         seconds=figures(tasks, "t_upld_start") - figures(tasks, "t_tc_start"),
@@ -208,7 +228,9 @@ def describe_transcodes(
         pixels=np.log(relative_pixels(tasks)),
         fast=np.array([speed == "fast" for speed in texts(tasks, "speed")], dtype=np.float64),
         source=np.log(np.where(np.isnan(source), law.typical_source_mbps, source)),
-        bitrate=np.log(np.where(np.isnan(bitrate), 1000.0, bitrate) / 1000.0),
+        kbps=np.log(np.where(asked > 0, asked, TYPICAL_KBPS)),
+        unit=np.array(texts(tasks, "bitrate_unit"), dtype=object),
+        written_kbps=figures(tasks, "output_bytes") * 8e-3 / figures(tasks, "duration_s"),
         vcpus=np.log(figures(tasks, "vcpus")),
         load=loads(histories, tasks, "t_tc_start", "t_upld_start"),
     )
@@ -273,6 +295,8 @@ def _terms(sample: TranscodeSample, law: TranscodeTiming, fixed: Collection[str]
         "source_mbps_exponent": (sample.source, law.source_mbps_exponent, 0.0, np.inf),
         "parallel_exponent": (-sample.vcpus, law.parallel_exponent, 0.0, 1.0),
         "parallel_slope": (-sample.vcpus * sample.pixels, law.parallel_slope, -np.inf, np.inf),
+        # Last: with the law of one vCPU held, the exponent of the vCPUs takes the constant.
+        "bitrate_exponent": (log_above_floor(sample, law), law.bitrate_exponent, 0.0, 1.0),
     }
     return [
         Term(name, column, prior, low, high, fixed=name in fixed)
@@ -282,7 +306,8 @@ def _terms(sample: TranscodeSample, law: TranscodeTiming, fixed: Collection[str]
 
 def _law(fit: Regression, prior: TranscodeTiming, sample: TranscodeSample) -> TranscodeTiming:
     known = fit.coefficients["source_mbps_exponent"].origin == "fitted"
-    return TranscodeTiming(
+    return replace(
+        prior,
         intercept=fit["intercept"],
         duration_exponent=fit["duration_exponent"],
         pixels_exponent=fit["pixels_exponent"],
@@ -294,6 +319,7 @@ def _law(fit: Regression, prior: TranscodeTiming, sample: TranscodeSample) -> Tr
         sigma=fit.sigma,
         parallel_exponent=fit["parallel_exponent"],
         parallel_slope=fit["parallel_slope"],
+        bitrate_exponent=fit["bitrate_exponent"],
     )
 
 

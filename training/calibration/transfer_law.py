@@ -9,9 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import curve_fit
 
-from env.config import TransferTiming
-from training.calibration.estimates import Estimate, SectionFit
-from training.calibration.observations import Observations
+from env.config import TransferTiming, UploadTiming
+from env.timing import FULL_HD_MEGAPIXELS, written_kbps
+from training.calibration.estimates import FROM_THE_BENCH, Estimate, SectionFit
+from training.calibration.observations import Observations, figures, relative_pixels, texts
 
 Floats = NDArray[np.float64]
 MIN_TRANSFERS = 8
@@ -32,11 +33,32 @@ def download_sample(observations: Observations) -> TransferSample:
     return _sample(tasks["size_bytes"] / 1e6, tasks["t_tc_start"] - tasks["t_dwnld_start"])
 
 
-def upload_sample(observations: Observations) -> TransferSample:
-    """Uploads of the results; the size is the asked bitrate times the duration."""
+def upload_sample(observations: Observations, law: UploadTiming) -> TransferSample:
+    """Uploads of the results.
+
+    Where a result's size is not recorded, it is the duration times the asked bitrate, or
+    times the least that the encoder can write.
+
+    Args:
+        observations: measured runs.
+        law: tells the least that the encoder can write.
+    """
     tasks = observations.tasks
-    size = tasks["bitrate"] * tasks["duration_s"] / 8000
-    return _sample(size, tasks["t_completed"] - tasks["t_upld_start"])
+    fast = np.array([speed == "fast" for speed in texts(tasks, "speed")], dtype=np.float64)
+    megapixels = relative_pixels(tasks) * FULL_HD_MEGAPIXELS
+    kbps = written_kbps(law, figures(tasks, "bitrate"), megapixels, fast)
+    size = tasks["output_bytes"].fillna(
+        pd.Series(kbps * figures(tasks, "duration_s") * 125, index=tasks.index)
+    )
+    return _sample(size / 1e6, tasks["t_completed"] - tasks["t_upld_start"])
+
+
+def fit_upload(sample: TransferSample, prior: UploadTiming) -> SectionFit:
+    """Fit the upload's law; what the encoder writes at least is the prior's."""
+    fit = fit_transfer("timing.upload", sample, prior)
+    for key in ("least_kbps", "least_pixels_exponent", "least_fast_factor"):
+        fit.estimates[key] = Estimate(getattr(prior, key), None, 0, "prior", FROM_THE_BENCH)
+    return fit
 
 
 def fit_transfer(section: str, sample: TransferSample, prior: TransferTiming) -> SectionFit:

@@ -2,7 +2,8 @@
 
 Columns of ``requests.csv``: run, runner, video, duration_s, width, height, speed, status,
 node, worker and the times t_received, t_assigned, t_dwnld_start, t_tc_start, t_upld_start,
-t_completed in seconds (empty: did not happen); size_bytes and bitrate help. Columns of
+t_completed in seconds (empty: did not happen); size_bytes, bitrate, bitrate_unit (``bit`` or
+``kbit``, see `training.calibration.bitrate_unit`) and output_bytes help. Columns of
 ``workers.csv``: run, runner, worker, node, t_created, t_available, t_stopped. Both name
 the flavor (flavor_key) or give the size (vcpus). Further columns are ignored.
 """

@@ -205,7 +205,7 @@ def log_ratios(observations: Observations, profile: Profile) -> dict[str, Floats
         "boot": _boot_ratios(observations, profile, cores),
         "download": _transfer_ratios(download_sample(observations), timing.download),
         "transcode": np.log(transcodes.seconds / expected),
-        "upload": _transfer_ratios(upload_sample(observations), timing.upload),
+        "upload": _transfer_ratios(upload_sample(observations, timing.upload), timing.upload),
     }
 
 

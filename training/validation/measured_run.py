@@ -19,7 +19,7 @@ from training.validation.run_trace import RunTrace
 
 Floats = NDArray[np.float64]
 TYPICAL_BITRATE_KBPS: Final = 3500
-"""Stands in where a table does not give the asked bitrate (it hardly matters)."""
+"""Stands in where a table of workers that read kbit/s does not give the asked bitrate."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def _requests(name: str, tasks: pd.DataFrame, received: Floats) -> list[Request]
         texts(tasks, "speed"),
         strict=True,
     ):
-        kbps = round(bitrate) if isfinite(bitrate) else TYPICAL_BITRATE_KBPS
+        kbps = max(1, round(bitrate)) if isfinite(bitrate) else TYPICAL_BITRATE_KBPS
         requests.append(Request(float(arrival), video, kbps, _speed(name, speed)))
     return requests
 

@@ -1,0 +1,1 @@
+"""The encoder bench: how long this machine transcodes, by picture, speed, bitrate and threads."""
