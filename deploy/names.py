@@ -1,7 +1,8 @@
-"""The names of videos: they come from clients and become keys of the storage."""
+"""The names of videos and results: they come from clients and become keys of the storage."""
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Final
 
@@ -11,11 +12,18 @@ OUTPUT_PREFIX: Final = "out-"
 """What the REST front end puts before the input's name."""
 MAX_NAME_BYTES: Final = 200
 """In UTF-8. A file system takes 255; the rest is for prefixes."""
+RESULTS_PREFIX: Final = "job-results"
+"""Where each job's own result stays in the storage, under its id."""
+_SAFE_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 _UNPRINTABLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 class VideoNameError(DaCircoError):
     """A name that could leave the video's folder, or that people cannot read."""
+
+
+class JobIdError(DaCircoError):
+    """A job's id that cannot be part of a storage key."""
 
 
 def check_video_name(name: str) -> str:
@@ -39,6 +47,30 @@ def check_output_name(name: str) -> str:
 def output_name(video: str) -> str:
     """What the transcoded form of a video is called."""
     return OUTPUT_PREFIX + video
+
+
+def is_safe_job_id(job_id: str) -> bool:
+    """Whether a job's id can be part of a storage key: our own ids can, others' may not."""
+    return _SAFE_ID.fullmatch(job_id) is not None
+
+
+def result_key(job_id: str, output_name: str) -> str:
+    """Where a job's own result is in the storage, beside those of other jobs for the same video.
+
+    Args:
+        job_id: not trusted.
+        output_name: as for `check_output_name`; not trusted.
+
+    Raises:
+        JobIdError: the id could lead to another key.
+        VideoNameError: the name could.
+    """
+    if not is_safe_job_id(job_id):
+        raise JobIdError(
+            f"job id {job_id[:80]!a} cannot be part of a storage key: it must be up to 100 "
+            "letters, digits, dots, hyphens and underscores, and begin with a letter or digit"
+        )
+    return f"{RESULTS_PREFIX}/{job_id}/{check_output_name(output_name)}"
 
 
 def _check(what: str, name: str, limit: int) -> str:

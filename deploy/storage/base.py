@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +31,22 @@ class ObjectMissingError(StorageError):
 
 class StorageUnavailableError(StorageError):
     """The storage cannot be reached or is overloaded: the same call may succeed later."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """What a storage tells of an object.
+
+    Attributes:
+        size: bytes.
+        modified: when its content was stored, seconds since the epoch, by the storage's clock.
+        sha256: of its content, hexadecimal. A bucket knows it of what was uploaded through
+            `ObjectStorage.upload`; none for objects that others have put there.
+    """
+
+    size: int
+    modified: float
+    sha256: str | None
 
 
 class ObjectStorage(ABC):
@@ -61,6 +78,14 @@ class ObjectStorage(ABC):
         """
 
     @abstractmethod
+    def stat(self, key: str) -> StoredObject:
+        """Size, age and checksum of an object; a folder reads the whole of it for the checksum.
+
+        Raises:
+            ObjectMissingError: there is none.
+        """
+
+    @abstractmethod
     def download(self, key: str, path: Path) -> None:
         """Copy an object to a local file, which appears whole or not at all.
 
@@ -69,8 +94,23 @@ class ObjectStorage(ABC):
         """
 
     @abstractmethod
-    def upload(self, path: Path, key: str) -> None:
-        """Copy a local file to an object; readers see the old one or the new one, never a part."""
+    def upload(self, path: Path, key: str) -> StoredObject:
+        """Copy a local file to an object; readers see the old one or the new one, never a part.
+
+        Returns:
+            What was stored, with its checksum.
+        """
+
+    @abstractmethod
+    def copy(self, source_key: str, target_key: str) -> None:
+        """Give an object's content and checksum to another key, within the storage.
+
+        Readers of the target see the old object or the new one. Later uploads to either key leave
+        the other as it is.
+
+        Raises:
+            ObjectMissingError: there is no source.
+        """
 
     @abstractmethod
     def list(self, prefix: str = "") -> Iterator[str]:

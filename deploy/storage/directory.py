@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from deploy.liveness import hold, take_abandoned
 from deploy.storage.base import (
@@ -17,12 +18,15 @@ from deploy.storage.base import (
     ObjectStorage,
     StorageError,
     StorageKeyError,
+    StoredObject,
     check_key,
 )
 
 _INCOMING: Final = ".incoming"
 """Uploads that are not whole yet: in the root, so that a rename puts them in place. No key
 begins with a dot."""
+_CHUNK_BYTES: Final = 1024 * 1024
+_LINK_TRIES: Final = 3
 
 
 class DirectoryStorage(ObjectStorage):
@@ -41,6 +45,16 @@ class DirectoryStorage(ObjectStorage):
         with self._errors(f"read {key}"), self._open(key) as descriptor:
             return os.fstat(descriptor).st_size
 
+    def stat(self, key: str) -> StoredObject:
+        with (
+            self._errors(f"read {key}"),
+            self._open(key) as descriptor,
+            open(descriptor, "rb", closefd=False) as content,
+        ):
+            found = os.fstat(descriptor)
+            digest = hashlib.file_digest(content, "sha256")
+            return StoredObject(found.st_size, found.st_mtime, digest.hexdigest())
+
     def download(self, key: str, path: Path) -> None:
         partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
         with self._errors(f"download {key} to {path}"):
@@ -55,7 +69,7 @@ class DirectoryStorage(ObjectStorage):
             finally:
                 partial.unlink(missing_ok=True)
 
-    def upload(self, path: Path, key: str) -> None:
+    def upload(self, path: Path, key: str) -> StoredObject:
         target = self._path(key)
         with self._errors(f"upload {path} to {key}"):
             self._check_there()
@@ -63,11 +77,53 @@ class DirectoryStorage(ObjectStorage):
             target.parent.mkdir(parents=True, exist_ok=True)
             with self._incoming() as partial:
                 with path.open("rb") as source, partial.open("wb") as copy:
-                    shutil.copyfileobj(source, copy)
+                    sha256 = _copy_hashed(source, copy)
                     copy.flush()
                     os.fsync(copy.fileno())
+                    stored = os.fstat(copy.fileno())
                 partial.replace(target)
             _sync_folder(target.parent)
+        return StoredObject(stored.st_size, stored.st_mtime, sha256)
+
+    def copy(self, source_key: str, target_key: str) -> None:
+        target = self._path(target_key)
+        with self._errors(f"copy {source_key} to {target_key}"):
+            with self._open(source_key) as source:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                # A second name costs nothing, and an upload to one key leaves the other's content
+                # alone: it puts a new file in place.
+                if not self._linked(source, target):
+                    self._copied(source, target)
+            _sync_folder(target.parent)
+
+    def _linked(self, source: int, target: Path) -> bool:
+        """Whether the target has become another name of the source; some systems have none."""
+        folder = self.root / _INCOMING
+        folder.mkdir(exist_ok=True)
+        for _ in range(_LINK_TRIES):
+            link = folder / uuid.uuid4().hex
+            try:
+                # Python follows the link to the file only where a descriptor is given, too.
+                os.link(f"/proc/self/fd/{source}", link, src_dir_fd=source, follow_symlinks=True)
+            except OSError:
+                return False
+            try:
+                link.replace(target)
+            except FileNotFoundError:
+                continue  # another process tidied up: nobody holds a lock on such a link
+            finally:
+                # The rename of one name of a file to another name of it leaves both.
+                link.unlink(missing_ok=True)
+            return True
+        return False
+
+    def _copied(self, source: int, target: Path) -> None:
+        with self._incoming() as partial:
+            with open(source, "rb", closefd=False) as content, partial.open("wb") as copy:
+                shutil.copyfileobj(content, copy)
+                copy.flush()
+                os.fsync(copy.fileno())
+            partial.replace(target)
 
     def list(self, prefix: str = "") -> Iterator[str]:
         self._check_there()
@@ -164,6 +220,15 @@ class DirectoryStorage(ObjectStorage):
             yield
         except OSError as error:
             raise StorageError(f"cannot {action} ({self.url}): {error.strerror}") from error
+
+
+def _copy_hashed(source: BinaryIO, target: BinaryIO) -> str:
+    """Copy to the end; the SHA-256 of what was copied."""
+    digest = hashlib.sha256()
+    while chunk := source.read(_CHUNK_BYTES):
+        digest.update(chunk)
+        target.write(chunk)
+    return digest.hexdigest()
 
 
 def _sync_folder(folder: Path) -> None:

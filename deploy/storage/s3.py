@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from xml.etree.ElementTree import ParseError
 import certifi
 import urllib3
 from minio import Minio
+from minio.commonconfig import CopySource
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 from urllib3.exceptions import HTTPError, SSLError
 
@@ -21,6 +24,7 @@ from deploy.storage.base import (
     ObjectStorage,
     StorageError,
     StorageUnavailableError,
+    StoredObject,
     check_key,
 )
 
@@ -31,6 +35,8 @@ RETRIES: Final = 2
 """Of one HTTP request, within a second; patience beyond that is the caller's."""
 PART_BYTES: Final = 16 * 1024 * 1024
 """Of a larger upload. Three parts are in memory at once, so a small worker can do it."""
+_SHA256: Final = "sha256"
+"""Name of the user metadata that holds an object's checksum."""
 _OVERLOADED: Final = frozenset(
     {
         "InternalError",
@@ -86,9 +92,18 @@ class S3Storage(ObjectStorage):
         )
 
     def size(self, key: str) -> int:
+        return self.stat(key).size
+
+    def stat(self, key: str) -> StoredObject:
         check_key(key)
         with self._errors(key):
-            return self._client.stat_object(self._bucket, key).size or 0
+            found = self._client.stat_object(self._bucket, key)
+        modified = found.last_modified
+        return StoredObject(
+            size=found.size or 0,
+            modified=modified.timestamp() if modified is not None else 0.0,
+            sha256=(found.metadata or {}).get(f"x-amz-meta-{_SHA256}"),
+        )
 
     def download(self, key: str, path: Path) -> None:
         check_key(key)
@@ -99,11 +114,34 @@ class S3Storage(ObjectStorage):
         finally:
             partial.unlink(missing_ok=True)
 
-    def upload(self, path: Path, key: str) -> None:
+    def upload(self, path: Path, key: str) -> StoredObject:
         check_key(key)
         with self._errors(key):
-            part_size = PART_BYTES if path.stat().st_size > PART_BYTES else 0
-            self._client.fput_object(self._bucket, key, str(path), part_size=part_size)
+            size = path.stat().st_size
+            with path.open("rb") as content:
+                sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+            self._client.fput_object(
+                self._bucket,
+                key,
+                str(path),
+                part_size=PART_BYTES if size > PART_BYTES else 0,
+                metadata={_SHA256: sha256},
+            )
+        return StoredObject(size, time.time(), sha256)
+
+    def copy(self, source_key: str, target_key: str) -> None:
+        check_key(target_key)
+        sha256 = self.stat(source_key).sha256
+        if source_key == target_key:
+            return  # S3 refuses a copy that changes nothing
+        with self._errors(source_key):
+            # The server keeps the metadata by itself, but for objects of more than 5 GiB.
+            self._client.copy_object(
+                self._bucket,
+                target_key,
+                CopySource(self._bucket, source_key),
+                metadata={_SHA256: sha256} if sha256 else None,
+            )
 
     def list(self, prefix: str = "") -> Iterator[str]:
         with self._errors(prefix):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -117,6 +119,63 @@ class StorageContract:
         assert list(storage.list("b/1")) == ["b/1/deep", "b/10"]
         assert list(storage.list("none/")) == []
 
+    def test_an_object_tells_size_age_and_checksum(
+        self, storage: ObjectStorage, clip: Path
+    ) -> None:
+        before = time.time()
+        stored = storage.upload(clip, "a/clip")
+        digest = hashlib.sha256(clip.read_bytes()).hexdigest()
+        assert (stored.size, stored.sha256) == (6000, digest)
+        found = storage.stat("a/clip")
+        assert (found.size, found.sha256) == (6000, digest)
+        # Whole seconds, and the storage's clock may differ a little.
+        assert found.modified == pytest.approx(before, abs=300)
+        with pytest.raises(ObjectMissingError, match="a/none"):
+            storage.stat("a/none")
+
+    def test_a_large_object_tells_its_checksum(
+        self, storage: ObjectStorage, tmp_path: Path
+    ) -> None:
+        large = tmp_path / "large"
+        large.write_bytes(bytes(range(251)) * 70_000)
+        digest = hashlib.sha256(large.read_bytes()).hexdigest()
+        assert storage.upload(large, "large").sha256 == digest
+        assert storage.stat("large").sha256 == digest
+
+    @pytest.mark.parametrize("target", ["b/c/copy", "a/ü +%20.mp4", "a/clip"])
+    def test_a_copy_has_content_and_checksum(
+        self, storage: ObjectStorage, clip: Path, tmp_path: Path, target: str
+    ) -> None:
+        stored = storage.upload(clip, "a/clip")
+        storage.copy("a/clip", target)
+        storage.download(target, tmp_path / "copy")
+        assert (tmp_path / "copy").read_bytes() == clip.read_bytes()
+        assert storage.stat(target).sha256 == stored.sha256
+        assert sorted({"a/clip", target}) == list(storage.list())
+
+    def test_a_copy_replaces_and_then_lives_by_itself(
+        self, storage: ObjectStorage, clip: Path
+    ) -> None:
+        storage.upload(clip, "first")
+        clip.write_bytes(b"other")
+        storage.upload(clip, "latest")
+        for _ in range(2):
+            storage.copy("first", "latest")
+            assert storage.size("latest") == 6000
+        storage.upload(clip, "latest")
+        assert storage.size("first") == 6000
+        storage.copy("first", "latest")
+        storage.delete("first")
+        assert storage.size("latest") == 6000
+        assert list(storage.list()) == ["latest"]
+
+    def test_a_copy_of_nothing(self, storage: ObjectStorage, clip: Path) -> None:
+        storage.upload(clip, "clip")
+        with pytest.raises(ObjectMissingError, match="none"):
+            storage.copy("none", "clip")
+        assert storage.size("clip") == 6000
+        assert list(storage.list()) == ["clip"]
+
     def test_deleting_twice_is_no_error(self, storage: ObjectStorage, clip: Path) -> None:
         storage.upload(clip, "a/clip")
         storage.delete("a/clip")
@@ -135,7 +194,14 @@ class StorageContract:
             storage.upload(clip, key)
         with pytest.raises(StorageKeyError):
             storage.delete(key)
-        assert list(storage.list()) == []
+        with pytest.raises(StorageKeyError):
+            storage.stat(key)
+        storage.upload(clip, "clip")
+        with pytest.raises(StorageKeyError):
+            storage.copy("clip", key)
+        with pytest.raises(StorageKeyError):
+            storage.copy(key, "clip")
+        assert list(storage.list()) == ["clip"]
 
     def test_readers_see_one_version_or_the_other(
         self, storage: ObjectStorage, tmp_path: Path

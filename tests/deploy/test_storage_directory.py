@@ -111,3 +111,44 @@ def test_a_folder_that_cannot_be_written_is_named(storage: DirectoryStorage, cli
     (storage.root / "taken").write_text("a file")
     with pytest.raises(StorageError, match="cannot upload"):
         storage.upload(clip, "taken/clip")
+
+
+def test_a_copy_takes_no_space_where_the_system_has_links(
+    storage: DirectoryStorage, clip: Path
+) -> None:
+    storage.upload(clip, "a/clip")
+    storage.copy("a/clip", "b/clip")
+    assert (storage.root / "a/clip").samefile(storage.root / "b/clip")
+    assert list((storage.root / ".incoming").iterdir()) == []
+
+
+def test_a_copy_where_the_system_has_no_links(
+    storage: DirectoryStorage, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    storage.upload(clip, "a/clip")
+    monkeypatch.setattr(os, "link", refuse)
+    storage.copy("a/clip", "b/clip")
+    assert not (storage.root / "a/clip").samefile(storage.root / "b/clip")
+    assert (storage.root / "b/clip").read_bytes() == b"frames"
+    assert list((storage.root / ".incoming").iterdir()) == []
+
+
+def test_a_link_that_another_process_tidies_away_is_made_again(
+    storage: DirectoryStorage, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.upload(clip, "a/clip")
+    link, tidied = os.link, []
+
+    def link_and_tidy(source: str, target: Path, *, src_dir_fd: int, **options: bool) -> None:
+        link(source, target, src_dir_fd=src_dir_fd, **options)
+        if not tidied:
+            tidied.append(target)
+            storage.check()
+
+    monkeypatch.setattr(os, "link", link_and_tidy)
+    storage.copy("a/clip", "b/clip")
+    assert tidied
+    assert (storage.root / "b/clip").samefile(storage.root / "a/clip")

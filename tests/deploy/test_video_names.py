@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.names import VideoNameError, check_output_name, check_video_name, output_name
+from deploy.names import (
+    JobIdError,
+    VideoNameError,
+    check_output_name,
+    check_video_name,
+    is_safe_job_id,
+    output_name,
+    result_key,
+)
 from deploy.storage.base import check_key
 
 
@@ -49,3 +57,28 @@ def test_an_accepted_name_is_one_part_of_a_key(name: str) -> None:
     key = f"output-videos/{output_name(name)}"
     assert check_key(key) == ("output-videos", f"out-{name}")
     assert unicodedata.normalize("NFC", name) == name
+
+
+def test_each_job_has_its_own_result() -> None:
+    job_id = "0c0a1f3c-3f4a-4f0e-9d0e-0a9f6c0c9f11"
+    key = result_key(job_id, "out-ü b.mp4")
+    assert key == f"job-results/{job_id}/out-ü b.mp4"
+    check_key(key)
+
+
+@pytest.mark.parametrize(
+    "job_id", ["", ".", "..", "../x", "a/b", "a\\b", ".a", "a b", "a\n", "ü", "-a", "x" * 101]
+)
+def test_ids_that_lead_elsewhere_have_no_result(job_id: str) -> None:
+    assert not is_safe_job_id(job_id)
+    with pytest.raises(JobIdError, match="cannot be part of a storage key"):
+        result_key(job_id, "out-a.mp4")
+
+
+@given(st.text(), st.text())
+def test_no_id_and_name_lead_out_of_the_results(job_id: str, name: str) -> None:
+    try:
+        key = result_key(job_id, name)
+    except (JobIdError, VideoNameError):
+        return
+    assert check_key(key) == ("job-results", job_id, name)
