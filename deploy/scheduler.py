@@ -149,7 +149,7 @@ class Scheduler:
 
     def submit(self, now: float, job_id: str, request: Request, estimate: Estimate) -> list[Step]:
         """A job that is in the store arrives."""
-        self.cluster.job_arrived(self._time(now), Job(job_id, request, estimate.service_s))
+        self.cluster.job_arrived(self._time(now), estimate.job(job_id, request))
         self._estimates[job_id] = estimate
         return self._epoch([])
 
@@ -385,7 +385,7 @@ class Scheduler:
 
     def _restored(self, job: RestoredJob) -> Job:
         arrival = min(job.request.arrival_s, self.cluster.now)
-        return Job(job.job_id, job.request, job.estimate.service_s, arrival, job.attempts)
+        return job.estimate.job(job.job_id, job.request, arrival, job.attempts)
 
     def _end_attempt(self, now: float, worker: Worker, reason: str) -> list[Step]:
         """The worker that is about to leave has a job: end it if it has had its last attempt."""

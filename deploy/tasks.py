@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from env.jobs import Request
+from env.jobs import Job, Request
 
 
 class Progress(IntEnum):
@@ -32,11 +32,17 @@ class Estimate:
         service_s: sojourn on a worker, seconds.
         used_cores: cores that the transcode keeps busy.
         used_ram_gib: RAM of the worker while it transcodes, GiB.
+        size_mb: of the source file, 10^6 bytes.
     """
 
     service_s: tuple[float, ...]
     used_cores: tuple[float, ...]
     used_ram_gib: tuple[float, ...]
+    size_mb: float = 0.0
+
+    def job(self, job_id: str, request: Request, arrival_s: float = 0.0, attempts: int = 0) -> Job:
+        """The job that this is expected of, for the cluster."""
+        return Job(job_id, request, self.service_s, arrival_s, attempts, self.size_mb)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from typing import Final
 from env.actions import Action, ActionKind
 from env.arrivals import ArrivalStatistics
 from env.config import FlavorConfig, Profile
-from env.dispatch import queue_key
+from env.dispatch import waiting_jobs
 from env.errors import IllegalEventError
 from env.fleets import Fleet, FleetHindsight
 from env.jobs import Job
@@ -156,9 +156,8 @@ class Cluster:
         self._ends: list[tuple[float, int, Worker]] = []
 
         self.jobs: dict[Hashable, Job] = {}
-        self._queue_key = queue_key(discipline)
+        self._queue = waiting_jobs(discipline)
         self._waiting_jobs: set[Job] = set()
-        self._queue: list[tuple[float, int, Job]] = []
         self._by_arrival: list[tuple[float, int, Job]] = []
         self._order = count()
         self.waiting = 0
@@ -415,7 +414,7 @@ class Cluster:
     @property
     def head_job(self) -> Job | None:
         """The job that the discipline serves next."""
-        return self._queue[0][2] if self._queue else None
+        return self._queue.head(self.now)
 
     @property
     def next_expected_end(self) -> float | None:
@@ -452,11 +451,12 @@ class Cluster:
 
         The last to become idle is taken so that the longest-idle can be killed.
         """
-        if not self._queue or not self.n_idle:
+        job = self.head_job if self.n_idle else None
+        if job is None:
             return None
         for workers in reversed(self._idle_workers):
             if workers:
-                return self._queue[0][2], workers[next(reversed(workers))]
+                return job, workers[next(reversed(workers))]
         raise AssertionError("an idle worker is counted but not listed")
 
     # -- events: jobs -----------------------------------------------------------------
@@ -484,11 +484,12 @@ class Cluster:
                 discipline.
         """
         worker = self._worker_in(worker_id, WorkerState.IDLE, "task_assigned")
-        if not self._queue or self._queue[0][2].job_id != job_id:
+        head = self._queue.head(now)
+        if head is None or head.job_id != job_id:
             state = "is not at the head of the queue" if job_id in self.jobs else "is unknown"
             raise IllegalEventError("task_assigned", job_id, f"the job {state}")
         self._pass(now, "task_assigned", job_id)
-        job = heappop(self._queue)[2]
+        job = self._queue.take(now)
         self._waiting_jobs.discard(job)
         self.waiting -= 1
         queued = self.queued_service_s
@@ -793,8 +794,7 @@ class Cluster:
         return worker
 
     def _enqueue(self, job: Job) -> None:
-        job.queue_key = self._queue_key(job)
-        heappush(self._queue, (job.queue_key, next(self._order), job))
+        self._queue.add(job)
         self._drop_served()
         heappush(self._by_arrival, (job.arrival_s, next(self._order), job))
         self._waiting_jobs.add(job)

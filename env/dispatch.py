@@ -1,20 +1,30 @@
 """Queue disciplines: in which order waiting jobs are served.
 
-Each is a key that is fixed when the job arrives, so that a heap serves it in O(log n).
+Most are a key that is fixed when the job arrives, so that a heap serves them in O(log n). The
+existing system's priority changes with time at another moment for each job, so that it is found
+anew for all that wait, in O(n), whenever somebody asks who is next.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, Literal
+from heapq import heappop, heappush
+from itertools import count
+from typing import Final, Literal, Protocol
 
 from env.errors import UnknownNameError
 from env.jobs import Job
 
-Discipline = Literal["fcfs", "sjf"]
+Discipline = Literal["fcfs", "sjf", "priority"]
 
 AGEING: Final = 0.1
 """Seconds of expected service that a second of waiting makes up for (shortest job first)."""
+
+PRIORITY_STEP_S: Final = 10.0
+"""A job's priority rises by one each time that it has waited so long (existing system)."""
+
+_ROUNDING_S: Final = 1e-6
+"""A wait that falls short of a step by so little has reached it."""
 
 
 def fcfs(job: Job) -> float:
@@ -31,16 +41,95 @@ def sjf(job: Job) -> float:
     return job.service_s[0] + AGEING * job.arrival_s
 
 
-DISCIPLINES: Final[Mapping[str, Callable[[Job], float]]] = {"fcfs": fcfs, "sjf": sjf}
+def priority(job: Job, now: float) -> int:
+    """How urgent a job is by ``priority-based-dynamic`` of the existing system: most goes first.
+
+    ``int(0.5 MB of the file + 0.3 bitrate / 1000 + 0.2 (2 if ultrafast else 1) + seconds waited
+    // 10)``, with 10^6 bytes a MB and the bitrate in kbit/s. Large files go first.
+    """
+    request = job.request
+    return int(
+        0.5 * job.size_mb
+        + 0.3 * request.bitrate_kbps / 1000
+        + 0.2 * (2 if request.speed == "ultrafast" else 1)
+        + (now - job.arrival_s + _ROUNDING_S) // PRIORITY_STEP_S
+    )
 
 
-def queue_key(discipline: str) -> Callable[[Job], float]:
-    """The key function of a discipline by name.
+class WaitingJobs(Protocol):
+    """The jobs that wait, and which of them is next."""
+
+    def add(self, job: Job) -> None:
+        """A job begins to wait."""
+
+    def head(self, now: float) -> Job | None:
+        """The job that is served next if that is now."""
+
+    def take(self, now: float) -> Job:
+        """Remove the head, of which there is one."""
+
+
+class KeyedJobs:
+    """Served by a key that is fixed when the job begins to wait, the least first.
+
+    Args:
+        key: of a job; of two alike, the first to wait goes first.
+    """
+
+    def __init__(self, key: Callable[[Job], float]) -> None:
+        self.key = key
+        self._heap: list[tuple[float, int, Job]] = []
+        self._order = count()
+
+    def add(self, job: Job) -> None:
+        """See `WaitingJobs`."""
+        heappush(self._heap, (self.key(job), next(self._order), job))
+
+    def head(self, now: float) -> Job | None:
+        """See `WaitingJobs`; O(1)."""
+        return self._heap[0][2] if self._heap else None
+
+    def take(self, now: float) -> Job:
+        """See `WaitingJobs`; O(log n)."""
+        return heappop(self._heap)[2]
+
+
+class PrioritisedJobs:
+    """Served by `priority`, the highest first; of two alike, the one that came first."""
+
+    def __init__(self) -> None:
+        self._jobs: list[Job] = []
+
+    def add(self, job: Job) -> None:
+        """See `WaitingJobs`."""
+        self._jobs.append(job)
+
+    def head(self, now: float) -> Job | None:
+        """See `WaitingJobs`; O(n)."""
+        return max(self._jobs, key=lambda job: (priority(job, now), -job.arrival_s), default=None)
+
+    def take(self, now: float) -> Job:
+        """See `WaitingJobs`; O(n)."""
+        job = self.head(now)
+        assert job is not None
+        self._jobs.remove(job)
+        return job
+
+
+DISCIPLINES: Final[Mapping[str, Callable[[], WaitingJobs]]] = {
+    "fcfs": lambda: KeyedJobs(fcfs),
+    "sjf": lambda: KeyedJobs(sjf),
+    "priority": PrioritisedJobs,
+}
+
+
+def waiting_jobs(discipline: str) -> WaitingJobs:
+    """An empty queue of a discipline by name.
 
     Raises:
         UnknownNameError: there is no such discipline.
     """
     try:
-        return DISCIPLINES[discipline]
+        return DISCIPLINES[discipline]()
     except KeyError:
         raise UnknownNameError("queue discipline", discipline, DISCIPLINES) from None

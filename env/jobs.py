@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 Speed = Literal["ultrafast", "fast"]
@@ -40,6 +40,7 @@ class Job:
             its node, upload) in seconds, one figure for each flavor.
         arrival_s: when the cluster learned of the job, seconds.
         attempts: how many workers have been given the job so far.
+        size_mb: of the source file, 10^6 bytes; 0 where nobody knows.
     """
 
     job_id: Hashable
@@ -47,4 +48,4 @@ class Job:
     service_s: tuple[float, ...]
     arrival_s: float = 0.0
     attempts: int = 0
-    queue_key: float = field(default=0.0, repr=False)
+    size_mb: float = 0.0

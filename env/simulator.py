@@ -216,6 +216,7 @@ class Simulator:
         self._service = timing.service_s.ravel().tolist()
         self._speedup = timing.speedup.ravel().tolist()
         self._megapixels = timing.megapixels.tolist()
+        self._source_mb = timing.source_mb.tolist()
         self._boot_rng = np.random.default_rng(boots)
         self._fault_rng = np.random.default_rng(faults)
 
@@ -321,6 +322,7 @@ class Simulator:
             self._service,
             self._speedup,
             self._megapixels,
+            self._source_mb,
         )
 
     # -- SimPy events -----------------------------------------------------------------
@@ -336,7 +338,7 @@ class Simulator:
         now = self.env.now
         first, flavors = index * self.cluster.n_flavors, self.cluster.n_flavors
         service = tuple(self._service[first : first + flavors])
-        job = Job(index, self.requests[index], service)
+        job = Job(index, self.requests[index], service, size_mb=self._source_mb[index])
         self.cluster.job_arrived(now, job)
         self._arrived = index + 1
         if self._arrived < len(self.requests):

@@ -36,6 +36,7 @@ class RequestTiming:
         upload_s: median upload time.
         service_s: mean sojourn on a worker (download, transcode, upload).
         megapixels: frame size.
+        source_mb: size of the source file, 10^6 bytes.
     """
 
     transcode_s: Floats
@@ -44,6 +45,7 @@ class RequestTiming:
     upload_s: Floats
     service_s: Floats
     megapixels: Floats
+    source_mb: Floats
 
 
 class TimingModel:
@@ -104,12 +106,13 @@ class TimingModel:
         speedup = self.speedup(megapixels)
         one_vcpu = self.transcode_one_vcpu_s(durations, megapixels, mbps, fast)
         transcode = one_vcpu[:, None] / speedup
-        download = _transfer_s(timing.download, durations * mbps / _BITS_PER_BYTE)
+        source_mb = durations * mbps / _BITS_PER_BYTE
+        download = _transfer_s(timing.download, source_mb)
         upload = _transfer_s(timing.upload, durations * target_mbps / _BITS_PER_BYTE)
         transfer = lognormal_mean(1.0, timing.download.sigma) * download
         transfer += lognormal_mean(1.0, timing.upload.sigma) * upload
         service = lognormal_mean(1.0, timing.transcode.sigma) * transcode + transfer[:, None]
-        return RequestTiming(transcode, speedup, download, upload, service, megapixels)
+        return RequestTiming(transcode, speedup, download, upload, service, megapixels, source_mb)
 
 
 def _transfer_s(law: TransferTiming, megabytes: Floats) -> Floats:

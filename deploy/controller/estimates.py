@@ -40,4 +40,5 @@ class Estimates:
             service_s=tuple(timing.service_s.mean(axis=0).tolist()),
             used_cores=tuple((usage.transcode_cores * timing.speedup).mean(axis=0).tolist()),
             used_ram_gib=tuple(np.minimum(ram[:, None], self._ram_gib).mean(axis=0).tolist()),
+            size_mb=float(timing.source_mb.mean()),
         )

@@ -75,7 +75,7 @@ class Rebuilder:
             case EventCode.REQUEST_RECEIVED:
                 request = request_of(entry)
                 estimate = self._estimates.of(request.movie, request.bitrate_kbps, request.speed)
-                cluster.job_arrived(at, Job(keys["request_id"], request, estimate.service_s))
+                cluster.job_arrived(at, estimate.job(keys["request_id"], request))
             case EventCode.WORKER_CREATED:
                 worker_id = keys["worker_id"]
                 flavor = self._flavors.get(keys.get("flavor", ""))
@@ -154,7 +154,7 @@ class Rebuilder:
 
     def _restored(self, job: RestoredJob) -> Job:
         arrival = min(job.request.arrival_s, self.cluster.now)
-        return Job(job.job_id, job.request, job.estimate.service_s, arrival, job.attempts)
+        return job.estimate.job(job.job_id, job.request, arrival, job.attempts)
 
     def _restore(self, worker: RestoredWorker) -> None:
         """As `Scheduler.restore_worker` does."""

@@ -91,7 +91,7 @@ def test_the_queue_discipline_is_the_policys(tmp_path: Path) -> None:
     plan = small_plan(tmp_path, policies=["reserve-k:discipline=sjf", "reserve-k:discipline=fcfs"])
     runner = Runner(plan)
     keys = [
-        runner.simulate(Task(policy, 0.5, 0, 0)).cluster._queue_key.__name__ for policy in (0, 1)
+        runner.simulate(Task(policy, 0.5, 0, 0)).cluster._queue.key.__name__ for policy in (0, 1)
     ]
     assert keys == ["sjf", "fcfs"]
 
