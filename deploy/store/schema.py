@@ -1,12 +1,13 @@
-"""The store's tables. `number` counts the rows in the order of their arrival."""
+"""The store's tables. `number` counts the rows in the order of their arrival.
+
+A change here needs a step in `deploy.store.migrations`, for the stores that exist.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
 from sqlalchemy import BigInteger, Column, Float, Integer, MetaData, String, Table, Text
-
-SCHEMA_VERSION: Final = "1"
 
 # SQLite counts up only in a column that is declared as INTEGER.
 _NUMBER: Final = BigInteger().with_variant(Integer, "sqlite")
@@ -57,4 +58,14 @@ meta = Table(
     metadata,
     Column("key", String(64), primary_key=True),
     Column("value", Text, nullable=False),
+)
+
+# One row: who may write. See `deploy.store.fence`.
+fence = Table(
+    "fence",
+    metadata,
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("since", Float(53), nullable=False),
 )

@@ -5,6 +5,7 @@ Every method blocks; `deploy.store.writer` and `asyncio.to_thread` keep that off
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -26,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from deploy.store.lock import Lock, lock_store
+from deploy.store.migrations import SCHEMA_VERSION, migrate
 from deploy.store.records import (
     Change,
     JobChange,
@@ -36,7 +38,7 @@ from deploy.store.records import (
     WorkerRecord,
     WorkerStatus,
 )
-from deploy.store.schema import SCHEMA_VERSION, jobs, meta, metadata, workers
+from deploy.store.schema import jobs, meta, metadata, workers
 from env.errors import DaCircoError
 
 CONTROLLER_ID: Final = "controller_id"
@@ -45,6 +47,8 @@ IMAGE: Final = "image"
 _SCHEMA: Final = "schema_version"
 _BUSY_TIMEOUT_MS: Final = 10_000
 _UNFINISHED: Final = (JobState.WAITING, JobState.STARTED)
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class StoreError(DaCircoError):
@@ -73,8 +77,7 @@ class Store:
             raise StoreError(f"store {self.name}: {_reason(error)}") from None
         try:
             with self._engine.begin() as connection:
-                metadata.create_all(connection)
-                self._check_version(connection)
+                self._bring_up_to_date(connection)
                 self.controller_id = _setting(connection, CONTROLLER_ID) or str(uuid.uuid4())
                 _set(connection, CONTROLLER_ID, self.controller_id)
         except (OSError, SQLAlchemyError) as error:
@@ -84,17 +87,38 @@ class Store:
             self.close()
             raise
 
-    def _check_version(self, connection: Connection) -> None:
-        version = _setting(connection, _SCHEMA)
-        if version is None:
-            _set(connection, _SCHEMA, SCHEMA_VERSION)
-        elif version != SCHEMA_VERSION:
+    def _bring_up_to_date(self, connection: Connection) -> None:
+        if not inspect(connection).has_table(meta.name):
+            metadata.create_all(connection)  # a table that is there and not ours is told below
+            _set(connection, _SCHEMA, str(SCHEMA_VERSION))
+        else:
+            version = self._version(connection)
+            for what in migrate(connection, version):
+                _LOGGER.info(
+                    "store %s of version %d, brought up to date: %s", self.name, version, what
+                )
+            _set(connection, _SCHEMA, str(SCHEMA_VERSION))
+        self._check_tables(connection)
+
+    def _version(self, connection: Connection) -> int:
+        text = _setting(connection, _SCHEMA) or "none"
+        if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0):
             raise StoreError(
-                f"store {self.name} has schema version {version}, this controller needs "
-                f"{SCHEMA_VERSION}: use the controller that made it, or another store"
+                f"store {self.name} is not one of ours: its schema version is {text[:40]!r}; "
+                "use another store"
             )
+        if int(text) > SCHEMA_VERSION:
+            raise StoreError(
+                f"store {self.name} has schema version {text}, this controller knows them up to "
+                f"{SCHEMA_VERSION}: use the newer controller that made it, or another store"
+            )
+        return int(text)
+
+    def _check_tables(self, connection: Connection) -> None:
         for table in metadata.sorted_tables:
-            here = {column["name"] for column in inspect(connection).get_columns(table.name)}
+            found = inspect(connection)
+            known = found.get_columns(table.name) if found.has_table(table.name) else []
+            here = {column["name"] for column in known}
             missing = sorted({column.name for column in table.columns} - here)
             if missing:
                 raise StoreError(
@@ -182,15 +206,22 @@ def _engine(url: str) -> Engine:
         ) from None
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _make_durable)
+        event.listen(engine, "begin", _begin)
     return engine
 
 
 def _make_durable(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # the driver begins no transactions: `_begin` does
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    """So that changes of the schema are part of the transaction, too."""
+    connection.exec_driver_sql("BEGIN")
 
 
 def _hidden(url: str) -> str:

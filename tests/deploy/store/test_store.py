@@ -1,9 +1,8 @@
-"""The store: durable, in order, one controller at a time (PostgreSQL only where there is one)."""
+"""The store: durable, in order, one controller at a time."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import subprocess
 import sys
@@ -12,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 
 from deploy.store.lock import StoreInUseError
@@ -26,13 +24,11 @@ from deploy.store.records import (
     WorkerRecord,
     WorkerStatus,
 )
-from deploy.store.schema import metadata
 from deploy.store.store import PREFERENCE, Store, StoreError
 from deploy.store.writer import StoreUnavailableError, Writer
 from env.errors import DaCircoError
 
-ROOT = Path(__file__).parents[2]
-POSTGRES = os.environ.get("DACIRCO_TEST_POSTGRES")
+ROOT = Path(__file__).parents[3]
 
 
 def job(name: str = "j", **changes: object) -> JobRecord:
@@ -46,26 +42,13 @@ def worker(name: str = "w", **changes: object) -> WorkerRecord:
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'store.db'}"
+def url(sqlite_url: str) -> str:
+    return sqlite_url
 
 
-@pytest.fixture(
-    params=[
-        "sqlite",
-        pytest.param(
-            "postgres",
-            marks=pytest.mark.skipif(not POSTGRES, reason="no DACIRCO_TEST_POSTGRES"),
-        ),
-    ]
-)
-def store(request: pytest.FixtureRequest, url: str) -> Iterator[Store]:
-    if request.param == "postgres":
-        url = POSTGRES or ""
-        engine = create_engine(url)
-        metadata.drop_all(engine)
-        engine.dispose()
-    opened = Store(url)
+@pytest.fixture
+def store(any_url: str) -> Iterator[Store]:
+    opened = Store(any_url)
     yield opened
     opened.close()
 
@@ -146,17 +129,6 @@ def test_sqlite_is_durable(url: str, tmp_path: Path) -> None:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
     store.close()
-
-
-def test_a_store_of_another_version(url: str, tmp_path: Path) -> None:
-    Store(url).close()
-    with sqlite3.connect(tmp_path / "store.db") as connection:
-        connection.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
-    connection.close()
-    with pytest.raises(StoreError, match="has schema version 99, this controller needs 1"):
-        Store(url)
-    Path(tmp_path / "store.db").unlink()
-    Store(url).close()  # the lock was let go
 
 
 def test_a_database_that_is_not_ours(url: str, tmp_path: Path) -> None:

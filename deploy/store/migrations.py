@@ -1,0 +1,100 @@
+"""How a store that an older controller made is brought up to date, one small step at a time.
+
+To change the schema: change `deploy.store.schema`, and append one `Step` to `STEPS` that makes the
+same change in a store that has rows. A store's version counts the steps that it has seen, so that
+steps are only ever appended. A step uses no table of `deploy.store.schema`: those change later,
+and the step must still do what it does today. All steps of a start are one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.schema import CreateColumn
+
+_FIRST_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change of the schema.
+
+    Attributes:
+        what: for the log, as "jobs tell their priority".
+        do: makes it, within the transaction of the connection.
+    """
+
+    what: str
+    do: Callable[[Connection], None]
+
+
+def add_column(connection: Connection, table: str, column: Column[Any]) -> None:
+    """Add a column to a table that has rows.
+
+    Args:
+        connection: to the store.
+        table: its name.
+        column: nullable or with a server default: what is in the old rows. It must be neither
+            unique nor indexed: see `add_index`.
+    """
+    if column.unique or column.index or column.primary_key:
+        raise ValueError(f"column {column.name}: add its index with add_index")
+    Table(table, MetaData(), column)  # a column is only spelled out as part of a table
+    how = CreateColumn(column).compile(dialect=connection.dialect)
+    name = connection.dialect.identifier_preparer.quote(table)
+    connection.execute(text(f"ALTER TABLE {name} ADD COLUMN {how}"))
+
+
+def add_index(
+    connection: Connection, name: str, table: str, columns: Iterable[str], *, unique: bool = False
+) -> None:
+    """Add an index; in the schema it is an `Index` of the same name."""
+    here = Table(table, MetaData(), autoload_with=connection)
+    Index(name, *(here.c[column] for column in columns), unique=unique).create(connection)
+
+
+def _fence(connection: Connection) -> None:
+    Table(
+        "fence",
+        MetaData(),
+        Column("one", Integer, primary_key=True, autoincrement=False),
+        Column("epoch", BigInteger, nullable=False),
+        Column("holder", Text, nullable=False),
+        Column("since", Float(53), nullable=False),
+    ).create(connection)
+
+
+STEPS: Final = (Step("only the latest controller writes", _fence),)
+"""In the order in which they were invented: only append."""
+
+SCHEMA_VERSION: Final = _FIRST_VERSION + len(STEPS)
+
+
+def migrate(connection: Connection, version: int) -> list[str]:
+    """Bring a store from its version to `SCHEMA_VERSION`.
+
+    Args:
+        connection: in a transaction that is rolled back when a step fails.
+        version: from 1 to `SCHEMA_VERSION`.
+
+    Returns:
+        What was done, one line a step.
+    """
+    missing = STEPS[version - _FIRST_VERSION :]
+    for step in missing:
+        step.do(connection)
+    return [step.what for step in missing]
