@@ -46,8 +46,8 @@ class EventCode(StrEnum):
     SHADOW_DECISION = "EV21"  # as EV20: what the policy in the shadow would have done
     SPAWN_FAILED = "EV22"  # worker_id, reason
     WORKER_LOST = "EV23"  # worker_id, reason
-    TASK_REQUEUED = "EV24"  # request_id, worker_id, task_id, attempts, reason
-    REQUEST_FAILED = "EV25"  # request_id, attempts, error_message
+    TASK_REQUEUED = "EV24"  # request_id, worker_id, task_id, attempts, reason, fault
+    REQUEST_FAILED = "EV25"  # request_id, attempts, reason (refused: it was stored as Error only)
     CONTROLLER_STARTED = "EV26"  # controller_id, policy, fallback, mode, preference, jobs, workers
     WORKER_ADOPTED = "EV27"  # name, worker_id, flavor, node, request_id, task_id
     ORPHAN_REMOVED = "EV28"  # name, worker_id
@@ -60,6 +60,12 @@ class EventCode(StrEnum):
     JOB_RESTORED = "EV35"  # request_id, input_video, bitrate, speed, arrival, attempts
     WORKER_RESTORED = "EV36"  # name, worker_id, flavor, node, spawned_at, registered, draining
     WORKER_RETIRING = "EV37"  # worker_id (busy, ordered to end after its job; EV33 follows)
+    STORAGE_AWAY = "EV38"  # reason (no job is handed out until EV39)
+    STORAGE_BACK = "EV39"
+    JOB_HELD = "EV40"  # request_id, pause (seconds, empty until its input was looked for)
+    JOB_RELEASED = "EV41"  # request_id
+    WORKER_QUARANTINED = "EV42"  # worker_id, failures (in a row), reason (EV33 follows)
+    WORKERS_FAILING = "EV43"  # state ("all fail" or "over"), reason
 
 
 _TASK: Final = ("request_id", "worker_id", "task_id")
@@ -82,7 +88,7 @@ EVENT_KEYS: Final[Mapping[EventCode, tuple[str, ...]]] = {
     EventCode.SPAWN_FAILED: ("worker_id", "reason"),
     EventCode.WORKER_LOST: ("worker_id", "reason"),
     EventCode.TASK_REQUEUED: (*_TASK, "attempts", "reason"),
-    EventCode.REQUEST_FAILED: ("request_id", "attempts", "error_message"),
+    EventCode.REQUEST_FAILED: ("request_id", "attempts", "reason"),
     EventCode.CONTROLLER_STARTED: (
         "controller_id",
         "policy",
@@ -118,6 +124,12 @@ EVENT_KEYS: Final[Mapping[EventCode, tuple[str, ...]]] = {
         "draining",
     ),
     EventCode.SHADOW_COST: ("policy", "against", "ratio", "low", "high", "requests"),
+    EventCode.STORAGE_AWAY: ("reason",),
+    EventCode.STORAGE_BACK: (),
+    EventCode.JOB_HELD: ("request_id", "pause"),
+    EventCode.JOB_RELEASED: ("request_id",),
+    EventCode.WORKER_QUARANTINED: ("worker_id", "failures", "reason"),
+    EventCode.WORKERS_FAILING: ("state", "reason"),
 }
 """The keys that a line of each code has, in their order; other keys may follow on our codes."""
 

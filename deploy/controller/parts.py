@@ -34,11 +34,11 @@ OLD_LIMIT: Final = 2
 DEFAULT_PREFERENCE: Final = 0.5
 
 
-async def open_storage(settings: Settings) -> ObjectStorage | None:
-    """Where the input videos are, checked; none for simulated workers that need none.
+def open_storage(settings: Settings) -> ObjectStorage | None:
+    """Where the videos are, be it there or not; none for simulated workers that need none.
 
     Raises:
-        DaCircoError: it is not told, or cannot be used.
+        DaCircoError: it is not told, or what is told is no storage.
     """
     minio = settings.minio
     if settings.storage is not None:
@@ -52,7 +52,6 @@ async def open_storage(settings: Settings) -> ObjectStorage | None:
         storage = make_storage("storage")
     else:
         raise DaCircoError(f"runner type {settings.runner_type} needs --minio-server HOST")
-    await asyncio.to_thread(storage.check)
     return storage
 
 

@@ -13,13 +13,14 @@ from typing import Any, Final, TypeVar
 import grpc
 import grpc.aio
 
+from deploy.controller.results import Told
 from deploy.controller.service import RejectedError, Service
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.grpc_api import dacirco_pb2_grpc as rpc
-from deploy.grpc_api.reasons import REASON_KEY
+from deploy.grpc_api.reasons import FRONT_END_KEY, REASON_KEY, STRICT
 from deploy.grpc_api.unreadable import Unreadable
 from deploy.store.records import JobState, WorkerStatus
-from deploy.tasks import Progress, TaskError
+from deploy.tasks import Fault, Progress, TaskError
 from env.errors import IllegalEventError
 
 MOST_ID: Final = 64
@@ -55,6 +56,13 @@ _ERRORS: Final = {
     pb.ERROR_STORAGE_ERROR: TaskError.STORAGE_ERROR,
 }
 
+_FAULTS: Final = {
+    pb.FAULT_JOB: Fault.JOB,
+    pb.FAULT_WORKER: Fault.WORKER,
+    pb.FAULT_STORAGE: Fault.STORAGE,
+    pb.FAULT_NONE: Fault.NONE,
+}
+
 T = TypeVar("T")
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -68,11 +76,18 @@ class Servicer(rpc.DaCircogRPCServiceServicer):
     # -- the REST front end -----------------------------------------------------------
 
     async def submit_request(self, request: pb.TCRequest, context: Context) -> pb.TCRequestReply:
-        """See the contract; the reason of a refusal goes into the trailing metadata too."""
+        """See the contract; the reason of a refusal goes into the trailing metadata too.
+
+        Only a front end that asks for it is refused what cannot be done: see `STRICT`.
+        """
         service = self._service
         try:
             job_id = await service.submit(
-                request.input_video, request.output_video, request.bitrate, request.speed
+                request.input_video,
+                request.output_video,
+                request.bitrate,
+                request.speed,
+                strict=_is_strict(context),
             )
         except RejectedError as error:
             service.rejected(error.reason)
@@ -183,7 +198,8 @@ class Servicer(rpc.DaCircogRPCServiceServicer):
             return self._refused("submit_event", worker_id, task_id, "there is no such event type")
         if not _is_id(task_id):
             return self._refused("submit_event", worker_id, task_id, "the task's id is not one")
-        return await _reply(self._service.progress(worker_id, task_id, progress), context)
+        told = Told(max(0, request.output_size), request.output_sha256)
+        return await _reply(self._service.progress(worker_id, task_id, progress, told), context)
 
     async def submit_error(
         self, request: pb.GrpcErrorEvent, context: Context
@@ -195,12 +211,17 @@ class Servicer(rpc.DaCircogRPCServiceServicer):
             return self._refused("submit_error", worker_id, task_id, "an id is not one")
         if error is None:
             return self._refused("submit_error", worker_id, task_id, "there is no such error type")
-        failure = self._service.failure(worker_id, task_id, error, request.error_message)
+        fault = _FAULTS.get(request.fault, Fault.UNKNOWN)
+        failure = self._service.failure(worker_id, task_id, error, request.error_message, fault)
         return await _reply(failure, context)
 
     def _refused(self, event: str, worker_id: str, task_id: str, why: str) -> pb.gRPCServiceReply:
         self._service.refuse(event, worker_id, task_id, why)
         return _failure(why)
+
+
+def _is_strict(context: Context) -> bool:
+    return (FRONT_END_KEY, STRICT) in tuple(context.invocation_metadata() or ())
 
 
 def _is_id(text: str) -> bool:

@@ -11,7 +11,7 @@ import grpc.aio
 
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.grpc_api.dacirco_pb2_grpc import DaCircogRPCServiceStub
-from deploy.grpc_api.reasons import REASON_KEY
+from deploy.grpc_api.reasons import FRONT_END_KEY, REASON_KEY, STRICT
 from deploy.names import output_name
 from deploy.rest.models import JobDescription, JobState, WorkerDescription, WorkerState
 
@@ -138,7 +138,8 @@ class ControllerClient:
         request = pb.TCRequest(
             input_video=video, output_video=output_name(video), bitrate=bitrate, speed=speed
         )
-        call = self._stub.submit_request(request, timeout=self._timeout_s)
+        strict = ((FRONT_END_KEY, STRICT),)
+        call = self._stub.submit_request(request, timeout=self._timeout_s, metadata=strict)
         reply: pb.TCRequestReply = await self._answer(call)
         if not reply.success:
             trailer = await call.trailing_metadata()

@@ -14,12 +14,14 @@ from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Connection,
     Float,
     Index,
     Integer,
     MetaData,
+    String,
     Table,
     Text,
     text,
@@ -78,7 +80,26 @@ def _fence(connection: Connection) -> None:
     ).create(connection)
 
 
-STEPS: Final = (Step("only the latest controller writes", _fence),)
+def _failures(connection: Connection) -> None:
+    number = BigInteger().with_variant(Integer, "sqlite")
+    Table(
+        "failures",
+        MetaData(),
+        Column("number", number, primary_key=True, autoincrement=True),
+        Column("request_id", String(64), nullable=False, index=True),
+        Column("worker_id", String(64), nullable=False),
+        Column("task_id", String(64), nullable=False),
+        Column("fault", String(20), nullable=False),
+        Column("counted", Boolean, nullable=False),
+        Column("reason", Text, nullable=False),
+        Column("time", Float(53), nullable=False),
+    ).create(connection)
+
+
+STEPS: Final = (
+    Step("only the latest controller writes", _fence),
+    Step("attempts that failed are remembered", _failures),
+)
 """In the order in which they were invented: only append."""
 
 SCHEMA_VERSION: Final = _FIRST_VERSION + len(STEPS)

@@ -30,6 +30,7 @@ from deploy.store.lock import Lock, lock_store
 from deploy.store.migrations import SCHEMA_VERSION, migrate
 from deploy.store.records import (
     Change,
+    FailureRecord,
     JobChange,
     JobRecord,
     JobState,
@@ -38,7 +39,7 @@ from deploy.store.records import (
     WorkerRecord,
     WorkerStatus,
 )
-from deploy.store.schema import jobs, meta, metadata, workers
+from deploy.store.schema import failures, jobs, meta, metadata, workers
 from env.errors import DaCircoError
 
 CONTROLLER_ID: Final = "controller_id"
@@ -169,6 +170,14 @@ class Store:
             query = select(jobs).where(jobs.c.state.in_(_UNFINISHED)).order_by(jobs.c.number)
             return [_job(row) for row in connection.execute(query).mappings()]
 
+    def unfinished_failures(self) -> list[FailureRecord]:
+        """The failed attempts of the jobs that wait or are in process, in order."""
+        mine = select(jobs.c.request_id).where(jobs.c.state.in_(_UNFINISHED))
+        query = select(failures).where(failures.c.request_id.in_(mine)).order_by(failures.c.number)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).mappings()
+            return [FailureRecord(**{name: row[name] for name in _FAILURE_FIELDS}) for row in rows]
+
     def living_workers(self) -> list[WorkerRecord]:
         """The workers that were not known to be gone, in the order of their spawns."""
         with self._engine.connect() as connection:
@@ -236,6 +245,7 @@ def _reason(error: BaseException) -> str:
 
 _INSERT_JOB: Final = insert(jobs)
 _INSERT_WORKER: Final = insert(workers)
+_INSERT_FAILURE: Final = insert(failures)
 
 
 def _apply(connection: Connection, change: Change) -> None:
@@ -244,6 +254,8 @@ def _apply(connection: Connection, change: Change) -> None:
             connection.execute(_INSERT_JOB, asdict(change))
         case WorkerRecord():
             connection.execute(_INSERT_WORKER, asdict(change))
+        case FailureRecord():
+            connection.execute(_INSERT_FAILURE, asdict(change))
         case JobChange(key, values):
             where = jobs.c.request_id == bindparam("its_key")
             connection.execute(update(jobs).where(where), {"its_key": key, **values})
@@ -265,6 +277,7 @@ def _setting(connection: Connection, key: str) -> str | None:
 
 _JOB_FIELDS: Final = [field.name for field in fields(JobRecord)]
 _WORKER_FIELDS: Final = [field.name for field in fields(WorkerRecord)]
+_FAILURE_FIELDS: Final = [field.name for field in fields(FailureRecord)]
 
 
 def _job(row: Any) -> JobRecord:
