@@ -13,8 +13,25 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from agents.decision import Source
-from deploy.steps import Assign, Decided, Failed, Gone, Lost, Requeued, Spawn, SpawnFailed, Step
+from deploy.steps import (
+    AllFail,
+    AllFailOver,
+    Assign,
+    Decided,
+    Failed,
+    Gone,
+    Lost,
+    Quarantined,
+    Requeued,
+    Spawn,
+    SpawnFailed,
+    Step,
+    StorageAway,
+    StorageBack,
+    Withdrawn,
+)
 from deploy.steps import Uploaded as Completed
+from deploy.tasks import Fault
 from env.cluster import Cluster
 from env.node import MIB_PER_GIB, MILLI
 
@@ -30,9 +47,10 @@ class _Levels(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         c = self._cluster
-        oldest = c.oldest_waiting_since
+        oldest = c.oldest_unserved_since
         for name, text, value in (
-            ("queue_length", "jobs waiting", c.waiting),
+            ("queue_length", "jobs waiting", c.waiting + c.held),
+            ("jobs_held", "jobs of these that may not be handed out for the time being", c.held),
             ("jobs_in_service", "jobs on workers", c.in_service),
             (
                 "oldest_wait_seconds",
@@ -82,6 +100,9 @@ class Metrics:
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"dacirco_{name}", text, labels, registry=registry)
 
+        def gauge(name: str, text: str) -> Gauge:
+            return Gauge(f"dacirco_{name}", text, registry=registry)
+
         def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
             return Histogram(f"dacirco_{name}", text, buckets=buckets, registry=registry)
 
@@ -89,6 +110,13 @@ class Metrics:
         self._rejected = counter("jobs_rejected", "submissions refused", "reason")
         self._ended = counter("jobs", "jobs ended", "outcome")
         self._requeued = counter("jobs_requeued", "attempts that came to nothing")
+        self._faults = counter("task_failures", "attempts that failed, by whose fault", "fault")
+        for fault in Fault:
+            self._faults.labels(fault)
+        self._quarantined = counter("workers_quarantined", "workers ended for failing in a row")
+        self._unseen = counter("results_missing", "reported results that were not in the storage")
+        self._storage_away = gauge("storage_away", "1 while the object storage answers nobody")
+        self._all_fail = gauge("workers_failing", "1 while every worker fails with everything")
         self._spawned = counter("spawns", "workers ordered", "flavor")
         self._spawn_failures = counter("spawn_failures", "ordered workers that never came")
         self._lost = counter("workers_lost", "registered workers that vanished or fell silent")
@@ -136,6 +164,14 @@ class Metrics:
         """A call was turned away: its caller is not known, or not allowed to make it."""
         self._calls_refused.labels(reason).inc()
 
+    def stored_as_error(self) -> None:
+        """A job that cannot be done was stored, and has ended."""
+        self._ended.labels("error").inc()
+
+    def result_missing(self) -> None:
+        """A reported result was not in the storage."""
+        self._unseen.inc()
+
     def in_charge(self, source: Source) -> None:
         """Who decides from now on."""
         for each in (Source.POLICY, Source.FALLBACK):
@@ -166,10 +202,24 @@ class Metrics:
             case Completed(sojourn_s=sojourn_s):
                 self._sojourn.observe(sojourn_s)
                 self._ended.labels("completed").inc()
-            case Failed():
+            case Failed(fault=fault):
                 self._ended.labels("error").inc()
-            case Requeued():
+                self._faults.labels(fault).inc()
+            case Withdrawn():
+                self._ended.labels("error").inc()
+            case Requeued(fault=fault):
                 self._requeued.inc()
+                self._faults.labels(fault).inc()
+            case Quarantined():
+                self._quarantined.inc()
+            case StorageAway():
+                self._storage_away.set(1)
+            case StorageBack():
+                self._storage_away.set(0)
+            case AllFail():
+                self._all_fail.set(1)
+            case AllFailOver():
+                self._all_fail.set(0)
             case Spawn(flavor=flavor):
                 self._spawned.labels(flavor.name).inc()
             case SpawnFailed():

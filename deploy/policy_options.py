@@ -59,7 +59,8 @@ def add_policy_options(
         type=whole_number,
         default=max_attempts,
         metavar="N",
-        help="workers that a job may be given before it ends in Error (default: %(default)s)",
+        help="workers that may fail with a job before it ends in Error; a worker that fails with "
+        "every job is not counted (default: %(default)s)",
     )
 
 

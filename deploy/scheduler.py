@@ -10,29 +10,40 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import Final
 
+from deploy.blame import Blame, Retries, Verdict
 from deploy.deciding import Deciding, LivePolicy, Observer
 from deploy.steps import (
+    AllFail,
+    AllFailOver,
     Assign,
     Decided,
     Downloaded,
     Failed,
     Gone,
+    Held,
     Lost,
     Placed,
+    Quarantined,
     Registered,
+    Released,
     Requeued,
     Retire,
     Spawn,
     SpawnFailed,
     Step,
     Stop,
+    StorageAway,
+    StorageBack,
     Transcoded,
     Uploaded,
+    Withdrawn,
 )
 from deploy.tasks import (
     Estimate,
+    Fault,
     Progress,
     RestoredJob,
     RestoredWorker,
@@ -54,6 +65,7 @@ MOST_ORDERS: Final = 16
 class _Task:
     task_id: str
     estimate: Estimate
+    assigned_at: float
     progress: Progress = Progress.ASSIGNED
     started: bool = False
     error: TaskError | None = None
@@ -74,7 +86,10 @@ class Scheduler:
         profile: data centre, limits and timing.
         policy: decides; told to serve the cluster here.
         preference: w, 0.1 lean .. 0.9 fast.
-        max_attempts: how many workers a job may be given before it ends in error.
+        max_attempts: how many workers may fail with a job before it ends in error, see
+            `deploy.blame`.
+        retries: pauses after failures, and when a worker is quarantined.
+        seed: of the pauses' scatter.
         boot_s: expected boot time, seconds; by default as the profile says.
         observers: look on at each epoch.
         new_id: makes ids of workers and tasks.
@@ -95,6 +110,8 @@ class Scheduler:
         *,
         preference: float = 0.5,
         max_attempts: int = 3,
+        retries: Retries | None = None,
+        seed: int = 0,
         boot_s: float | None = None,
         observers: Sequence[Observer] = (),
         new_id: Callable[[], str] = _new_id,
@@ -102,8 +119,10 @@ class Scheduler:
         self.cluster = Cluster(
             profile, preference=preference, discipline=policy.discipline, boot_s=boot_s
         )
-        self.max_attempts = max_attempts
         self.paused = True
+        self._blame = Blame(max_attempts, retries or Retries(), seed)
+        self._pauses: list[tuple[float, str]] = []  # when each job that pauses is released
+        self._paused_until: dict[str, float] = {}
         self._deciding = Deciding(policy, self.cluster, observers)
         self._new_id = new_id
         self._names: dict[str, str] = {}
@@ -122,8 +141,23 @@ class Scheduler:
 
     @property
     def wake_at(self) -> float | None:
-        """When to call `tick` at the latest, seconds; none if the policy does not mind."""
-        return self._deciding.wake_at
+        """When to call `tick` at the latest, seconds; none if nobody minds."""
+        wishes = [self._deciding.wake_at]
+        if self._pauses:
+            wishes.append(self._pauses[0][0])
+        if self.cluster.waiting and self.cluster.n_idle:
+            wishes.append(self._blame.next_rest_end(self.cluster.now))
+        return min((wish for wish in wishes if wish is not None), default=None)
+
+    @property
+    def storage_is_away(self) -> bool:
+        """Whether nothing is handed out because the object storage does not answer."""
+        return not self.cluster.gate_open
+
+    @property
+    def all_fail(self) -> bool:
+        """Whether every worker fails with everything."""
+        return self._blame.alarmed
 
     def worker(self, worker_id: str) -> Worker | None:
         """A worker that holds resources."""
@@ -140,6 +174,10 @@ class Scheduler:
             return None
         return str(worker.job.job_id), self._tasks[worker_id].task_id
 
+    def assigned_at(self, worker_id: str) -> float:
+        """When a busy worker was given its task, seconds."""
+        return self._tasks[worker_id].assigned_at
+
     def is_running(self, worker_id: str, task_id: str) -> bool:
         """Whether a task is in process on this worker."""
         task = self._tasks.get(worker_id)
@@ -147,11 +185,45 @@ class Scheduler:
 
     # -- events: jobs -----------------------------------------------------------------
 
-    def submit(self, now: float, job_id: str, request: Request, estimate: Estimate) -> list[Step]:
-        """A job that is in the store arrives."""
-        self.cluster.job_arrived(self._time(now), estimate.job(job_id, request))
+    def submit(
+        self, now: float, job_id: str, request: Request, estimate: Estimate, *, held: bool = False
+    ) -> list[Step]:
+        """A job that is in the store arrives.
+
+        Args:
+            now: seconds.
+            job_id: its id.
+            request: what is asked.
+            estimate: what the profile expects of it.
+            held: it may not be handed out before `release`.
+        """
+        now, cluster = self._time(now), self.cluster
+        cluster.job_arrived(now, estimate.job(job_id, request))
         self._estimates[job_id] = estimate
-        return self._epoch([])
+        steps: list[Step] = []
+        if held:
+            cluster.job_held(now, job_id)
+            steps.append(Held(job_id))
+        return self._epoch(steps)
+
+    def release(self, now: float, job_id: str) -> list[Step]:
+        """A job that was held at its arrival may be handed out.
+
+        Raises:
+            IllegalEventError: it is not held.
+        """
+        self.cluster.job_released(self._time(now), job_id)
+        return self._epoch([Released(job_id)])
+
+    def withdraw(self, now: float, job_id: str, reason: str) -> list[Step]:
+        """A waiting job cannot be done: it ends in error.
+
+        Raises:
+            IllegalEventError: it does not wait.
+        """
+        job = self.cluster.job_withdrawn(self._time(now), job_id)
+        self._job_ended(job_id)
+        return self._epoch([Withdrawn(job_id, job.attempts, reason)])
 
     def progressed(
         self, now: float, worker_id: str, task_id: str, progress: Progress
@@ -188,14 +260,51 @@ class Scheduler:
         job = cluster.file_uploaded(now, worker_id)
         task.progress = progress
         self._ended[worker_id] = self._tasks.pop(worker_id)
-        del self._estimates[job_id]
         uploaded = Uploaded(job_id, worker_id, task_id, now - job.arrival_s)
-        return self._epoch([uploaded, *self._retired(worker)])
+        over = [AllFailOver()] if self._blame.succeeded(job_id, worker_id) else []
+        self._job_ended(job_id)
+        return self._epoch([uploaded, *over, *self._retired(worker)])
+
+    def check_result_of(self, worker_id: str, task_id: str) -> bool:
+        """Whether the result of a task has to be looked at before it is taken for uploaded.
+
+        Returns:
+            False if it was taken before.
+
+        Raises:
+            IllegalEventError: the event cannot be, see `progressed`.
+        """
+        event = Progress.UPLOADED.name.lower()
+        task = self._task(event, worker_id, task_id)
+        if task.error is not None:
+            raise IllegalEventError(event, task_id, "the task has ended in an error")
+        if task.progress < Progress.TRANSCODED:
+            raise IllegalEventError(
+                event, task_id, f"the task is {task.progress.name.lower()}: a step is missing"
+            )
+        return task.progress is Progress.TRANSCODED
 
     def failed(
-        self, now: float, worker_id: str, task_id: str, error: TaskError, message: str
+        self,
+        now: float,
+        worker_id: str,
+        task_id: str,
+        error: TaskError,
+        message: str,
+        fault: Fault = Fault.UNKNOWN,
+        *,
+        seen: bool = False,
     ) -> list[Step]:
-        """A worker gives its task up. After a storage error the job is tried again.
+        """A worker gives its task up, or has not done what it says.
+
+        Args:
+            now: seconds.
+            worker_id: the worker.
+            task_id: its task.
+            error: what failed.
+            message: why.
+            fault: whose it is taken for; what follows from that, see `deploy.blame`.
+            seen: the controller has seen itself that it is the job's.
 
         Raises:
             IllegalEventError: it is not this worker's task, or the task is complete.
@@ -210,14 +319,25 @@ class Scheduler:
         job_id, attempts = str(worker.job.job_id), worker.job.attempts
         task.error = error
         self._ended[worker_id] = self._tasks.pop(worker_id)
-        if error is TaskError.STORAGE_ERROR and attempts < self.max_attempts:
+        verdict = self._blame.failed(now, job_id, worker_id, fault, message, seen=seen)
+        fault = verdict.fault
+        steps: list[Step] = []
+        if verdict.ends:
+            self.cluster.task_failed(now, worker_id)
+            self._job_ended(job_id)
+            steps.append(Failed(job_id, worker_id, task_id, attempts, message, fault))
+        else:
             self.cluster.task_requeued(now, worker_id)
-            requeued = Requeued(job_id, worker_id, task_id, attempts, message)
-            return self._epoch([requeued, *self._retired(worker)])
-        self.cluster.task_failed(now, worker_id)
-        del self._estimates[job_id]
-        failed = Failed(job_id, worker_id, task_id, attempts, message)
-        return self._epoch([failed, *self._retired(worker)])
+            counted = verdict.counted
+            steps.append(Requeued(job_id, worker_id, task_id, attempts, message, fault, counted))
+            self._pause(now, job_id, verdict, steps)
+        if verdict.alarm:
+            steps.append(AllFail(verdict.alarm))
+        if verdict.quarantine:
+            steps.append(Quarantined(worker_id, verdict.quarantine, message))
+            if not _drains(worker):
+                self.cluster.worker_abandoned(now, worker_id)
+        return self._epoch([*steps, *self._retired(worker)])
 
     # -- events: workers --------------------------------------------------------------
 
@@ -254,8 +374,16 @@ class Scheduler:
             raise IllegalEventError("placed", worker_id, "the worker is unknown")
         return [Placed(worker_id, node)]
 
-    def give_up(self, now: float, worker_id: str, reason: str) -> list[Step]:
+    def give_up(
+        self, now: float, worker_id: str, reason: str, *, blameless: bool = False
+    ) -> list[Step]:
         """A worker never came, fell silent or does not get on: it must end, its job is retried.
+
+        Args:
+            now: seconds.
+            worker_id: the worker.
+            reason: why.
+            blameless: this says nothing about its job.
 
         Raises:
             IllegalEventError: the worker is unknown, or it was ordered to end before.
@@ -264,15 +392,25 @@ class Scheduler:
         if worker.state is WorkerState.DRAINING:
             raise IllegalEventError("give_up", worker_id, "the worker is draining already")
         now, booting = self._time(now), worker.state is WorkerState.BOOTING
-        steps = self._end_attempt(now, worker, reason)
+        steps, pause = self._end_attempt(now, worker, reason, blameless)
         if not _drains(worker):  # as one that was to retire does when its job has ended in error
             self.cluster.worker_abandoned(now, worker_id)
         steps.append((SpawnFailed if booting else Lost)(worker_id, reason))
         steps.append(Stop(worker_id, self._names[worker_id]))
+        if pause is not None:
+            self._pause(now, *pause, steps)
         return self._epoch(steps)
 
-    def gone(self, now: float, worker_id: str, reason: str) -> list[Step]:
+    def gone(
+        self, now: float, worker_id: str, reason: str, *, blameless: bool = False
+    ) -> list[Step]:
         """Nothing is left of a worker: it was stopped, its spawn failed, or it vanished.
+
+        Args:
+            now: seconds.
+            worker_id: the worker.
+            reason: why.
+            blameless: this says nothing about its job.
 
         Raises:
             IllegalEventError: the worker is unknown.
@@ -280,18 +418,38 @@ class Scheduler:
         worker = self._known("gone", worker_id)
         now, cluster = self._time(now), self.cluster
         steps: list[Step] = []
+        pause = None
         if worker.state is WorkerState.BOOTING:
             cluster.spawn_failed(now, worker_id)
             steps.append(SpawnFailed(worker_id, reason))
         elif worker.state is WorkerState.DRAINING:
             cluster.worker_stopped(now, worker_id)
         else:
-            steps = self._end_attempt(now, worker, reason)
+            steps, pause = self._end_attempt(now, worker, reason, blameless)
             cluster.worker_lost(now, worker_id)
             steps.append(Lost(worker_id, reason))
         self._ended.pop(worker_id, None)
+        self._blame.forget_worker(worker_id)
         steps.append(Gone(worker_id, self._names.pop(worker_id), reason))
+        if pause is not None:
+            self._pause(now, *pause, steps)
         return self._epoch(steps)
+
+    # -- events: the object storage ---------------------------------------------------
+
+    def storage_away(self, now: float, reason: str) -> list[Step]:
+        """The object storage answers nobody: nothing is handed out; what is in process goes on."""
+        if self.storage_is_away:
+            return []
+        self.cluster.gate_closed(self._time(now))
+        return self._epoch([StorageAway(reason)])
+
+    def storage_back(self, now: float) -> list[Step]:
+        """It answers again."""
+        if not self.storage_is_away:
+            return []
+        self.cluster.gate_opened(self._time(now))
+        return self._epoch([StorageBack()])
 
     # -- events: time, and the operator -----------------------------------------------
 
@@ -320,6 +478,7 @@ class Scheduler:
         """
         self.cluster.restore_job(self._time(now), self._restored(job))
         self._estimates[job.job_id] = job.estimate
+        self._blame.restore(job.job_id, job.failures)
 
     def restore_worker(self, now: float, worker: RestoredWorker) -> None:
         """A worker of an earlier life may be there, with its task; `gone` follows if it is not.
@@ -344,7 +503,10 @@ class Scheduler:
                 now, worker_id, self._restored(task.job), min(now, task.assigned_at)
             )
             self._estimates[task.job.job_id] = task.job.estimate
-            self._tasks[worker_id] = _Task(task.task_id, task.job.estimate, started=task.started)
+            self._blame.restore(task.job.job_id, task.job.failures)
+            self._tasks[worker_id] = _Task(
+                task.task_id, task.job.estimate, task.assigned_at, started=task.started
+            )
             for progress in range(Progress.DOWNLOADED, task.progress + 1):
                 self.progressed(now, worker_id, task.task_id, Progress(progress))
 
@@ -387,17 +549,68 @@ class Scheduler:
         arrival = min(job.request.arrival_s, self.cluster.now)
         return job.estimate.job(job.job_id, job.request, arrival, job.attempts)
 
-    def _end_attempt(self, now: float, worker: Worker, reason: str) -> list[Step]:
-        """The worker that is about to leave has a job: end it if it has had its last attempt."""
+    def _end_attempt(
+        self, now: float, worker: Worker, reason: str, blameless: bool
+    ) -> tuple[list[Step], tuple[str, Verdict] | None]:
+        """The worker that is about to leave has a job: end it if it has had its last attempt.
+
+        Returns:
+            What has happened; and the job that waits again, with what follows for it.
+        """
         if worker.job is None:
-            return []
+            return [], None
         worker_id, job_id = str(worker.worker_id), str(worker.job.job_id)
         attempts, task_id = worker.job.attempts, self._tasks.pop(worker_id).task_id
-        if attempts < self.max_attempts:
-            return [Requeued(job_id, worker_id, task_id, attempts, reason)]
+        verdict = Verdict(ends=False, fault=Fault.NONE)
+        if not blameless:
+            verdict = self._blame.lost(job_id, worker_id)
+        fault, counted = verdict.fault, verdict.counted
+        if not verdict.ends:
+            requeued = Requeued(job_id, worker_id, task_id, attempts, reason, fault, counted)
+            return [requeued], (job_id, verdict)
         self.cluster.task_failed(now, worker_id)
+        self._job_ended(job_id)
+        return [Failed(job_id, worker_id, task_id, attempts, reason, fault)], None
+
+    def _job_ended(self, job_id: str) -> None:
         del self._estimates[job_id]
-        return [Failed(job_id, worker_id, task_id, attempts, reason)]
+        self._paused_until.pop(job_id, None)
+        self._blame.forget_job(job_id)
+
+    def _pause(self, now: float, job_id: str, verdict: Verdict, steps: list[Step]) -> None:
+        """A job that waits again is held as long as the verdict says."""
+        if verdict.pause_s <= 0:
+            return
+        self.cluster.job_held(now, job_id)
+        until = now + verdict.pause_s
+        self._paused_until[job_id] = until
+        heappush(self._pauses, (until, job_id))
+        steps.append(Held(job_id, verdict.pause_s))
+
+    def _end_pauses(self, steps: list[Step]) -> None:
+        cluster = self.cluster
+        while self._pauses and self._pauses[0][0] <= cluster.now:
+            until, job_id = heappop(self._pauses)
+            if self._paused_until.get(job_id) == until:  # it has not ended meanwhile
+                del self._paused_until[job_id]
+                cluster.job_released(cluster.now, job_id)
+                steps.append(Released(job_id))
+
+    def _may_do(self, job: Job, worker: Worker) -> bool:
+        """Whether an idle worker may be given a job.
+
+        Not while it rests, and not one that it has failed with as long as there is another worker
+        to wait for.
+        """
+        if self._blame.rests(str(worker.worker_id), self.cluster.now):
+            return False
+        failed_on = self._blame.failed_on(str(job.job_id))
+        return worker.worker_id not in failed_on or not any(
+            other.state is not WorkerState.DRAINING
+            and not other.retiring
+            and other.worker_id not in failed_on
+            for other in self.cluster.workers.values()
+        )
 
     def _epoch(self, steps: list[Step], *, of_tick: bool = False) -> list[Step]:
         """Dispatch, then ask the policy until it keeps."""
@@ -405,6 +618,7 @@ class Scheduler:
             return steps
         cluster = self.cluster
         asleep = of_tick and not cluster.jobs_in_system and not cluster.n_workers
+        self._end_pauses(steps)
         self._dispatch(steps)
         for order in range(MOST_ORDERS):
             decision = self._deciding.decide()
@@ -427,11 +641,12 @@ class Scheduler:
 
     def _dispatch(self, steps: list[Step]) -> None:
         cluster = self.cluster
-        while (pair := cluster.next_assignment()) is not None:
+        may_do = self._may_do if self._blame.has_doubts(cluster.now) else None
+        while (pair := cluster.next_assignment(may_do)) is not None:
             job, worker = pair
             job_id, worker_id, task_id = str(job.job_id), str(worker.worker_id), self._new_id()
-            cluster.task_assigned(cluster.now, job_id, worker_id)
-            self._tasks[worker_id] = _Task(task_id, self._estimates[job_id])
+            cluster.task_assigned(cluster.now, job_id, worker_id, out_of_turn=may_do is not None)
+            self._tasks[worker_id] = _Task(task_id, self._estimates[job_id], cluster.now)
             waited = cluster.now - job.arrival_s
             steps.append(Assign(job_id, worker_id, task_id, job.attempts, waited))
 
@@ -454,7 +669,7 @@ class Scheduler:
         return Stop(worker_id, self._names[worker_id])
 
     def _retired(self, worker: Worker) -> list[Step]:
-        """The order to end a worker that has no job any more, if it was to retire."""
+        """The order to end a worker that has no job any more, if it was to retire or must go."""
         if not _drains(worker):
             return []
         worker_id = str(worker.worker_id)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agents.decision import Decision
+from deploy.tasks import Fault
 from env.config import FlavorConfig
 
 
@@ -100,24 +101,105 @@ class Uploaded:
 
 @dataclass(frozen=True, slots=True)
 class Requeued:
-    """An attempt came to nothing; the job waits again."""
+    """An attempt came to nothing; the job waits again.
+
+    Attributes:
+        job_id: the job.
+        worker_id: who had it.
+        task_id: the attempt.
+        attempts: how many attempts there have been.
+        reason: why.
+        fault: whose fault it is taken for.
+        counted: it is one of those that ``--max-attempts`` allows.
+    """
 
     job_id: str
     worker_id: str
     task_id: str
+    attempts: int
+    reason: str
+    fault: Fault = Fault.NONE
+    counted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A job has ended in error; there will be no further attempt. Attributes: see `Requeued`."""
+
+    job_id: str
+    worker_id: str
+    task_id: str
+    attempts: int
+    reason: str
+    fault: Fault = Fault.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A waiting job may not be handed out for a while.
+
+    Attributes:
+        job_id: the job.
+        pause_s: for how long, seconds; none until its input was looked for.
+    """
+
+    job_id: str
+    pause_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A job that was held may be handed out."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """A waiting job has ended in error: it cannot be done."""
+
+    job_id: str
     attempts: int
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
-    """A job has ended in error; there will be no further attempt."""
+class StorageAway:
+    """The object storage answers nobody: no job is handed out."""
 
-    job_id: str
-    worker_id: str
-    task_id: str
-    attempts: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StorageBack:
+    """The object storage answers: jobs are handed out again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A worker has failed too often in a row: its `Stop` follows.
+
+    Attributes:
+        worker_id: the worker.
+        failures: how often.
+        reason: of the latest.
+    """
+
+    worker_id: str
+    failures: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AllFail:
+    """Every worker fails with everything: the fault is one that they share."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AllFailOver:
+    """A worker has had a success again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +263,14 @@ Step = (
     | Uploaded
     | Requeued
     | Failed
+    | Held
+    | Released
+    | Withdrawn
+    | StorageAway
+    | StorageBack
+    | Quarantined
+    | AllFail
+    | AllFailOver
     | Placed
     | SpawnFailed
     | Lost

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 from env.jobs import Job, Request
 
@@ -22,6 +22,36 @@ class TaskError(IntEnum):
 
     TRANSCODING_FAILED = 1
     STORAGE_ERROR = 2
+
+
+class Fault(StrEnum):
+    """Whose a failure is."""
+
+    UNKNOWN = "unknown"
+    """A worker of the existing system, which does not say."""
+    JOB = "job"
+    """Unreadable, no picture, refused by the encoder."""
+    WORKER = "worker"
+    """No space, a broken ffmpeg, its way to the storage."""
+    STORAGE = "storage"
+    """The storage answers nobody."""
+    NONE = "none"
+    """The task is handed back by a worker in good health."""
+
+
+@dataclass(frozen=True, slots=True)
+class PastFailure:
+    """An attempt of an unfinished job that came to nothing.
+
+    Attributes:
+        worker_id: who had it.
+        fault: whose fault it was taken for.
+        counted: it is one of the attempts that ``--max-attempts`` allows.
+    """
+
+    worker_id: str
+    fault: Fault
+    counted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +84,14 @@ class RestoredJob:
         request: what was asked; its `arrival_s` is in this life's time, below 0.
         estimate: what the profile expects of it.
         attempts: how many workers have been given it, the present one included.
+        failures: what has become of them, as far as it was their or the job's fault.
     """
 
     job_id: str
     request: Request
     estimate: Estimate
     attempts: int
+    failures: tuple[PastFailure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ capacity in all, and all books stay true.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
@@ -75,7 +75,10 @@ class Cluster:
 
     Attributes:
         now: time of the latest event, seconds.
-        waiting: jobs in the queue.
+        waiting: jobs in the queue, that may be handed out now.
+        held: jobs that wait too, but may not be handed out for the time being. Policies do not
+            see them: a worker would have nothing to do for them.
+        gate_open: false while no job at all may be handed out.
         in_service: jobs on workers.
         booting, idle, busy, draining: workers in each state, one figure for each flavor.
         n_retiring: busy workers that will end after their job.
@@ -160,7 +163,10 @@ class Cluster:
         self._waiting_jobs: set[Job] = set()
         self._by_arrival: list[tuple[float, int, Job]] = []
         self._order = count()
-        self.waiting = 0
+        self._held: dict[Hashable, Job] = {}  # each until it is released
+        self._gated: dict[Hashable, Job] = {}  # until the gate opens
+        self.gate_open = True
+        self.waiting = self.held = 0
         self.in_service = 0
         self.queued_service_s = [0.0] * self.n_flavors
         self.mean_service_s = [0.0] * self.n_flavors
@@ -187,8 +193,8 @@ class Cluster:
 
     @property
     def jobs_in_system(self) -> int:
-        """Jobs waiting or in process: N(t)."""
-        return self.waiting + self.in_service
+        """Jobs waiting, those that are held included, or in process: N(t)."""
+        return self.waiting + self.held + self.in_service
 
     @property
     def n_workers(self) -> int:
@@ -407,9 +413,16 @@ class Cluster:
 
     @property
     def oldest_waiting_since(self) -> float | None:
-        """Arrival time of the oldest waiting job."""
+        """Arrival time of the oldest job in the queue."""
         self._drop_served()
         return self._by_arrival[0][0] if self._by_arrival else None
+
+    @property
+    def oldest_unserved_since(self) -> float | None:
+        """Arrival time of the oldest job that waits, be it held or not; O(jobs held)."""
+        since = [job.arrival_s for jobs in (self._held, self._gated) for job in jobs.values()]
+        in_queue = self.oldest_waiting_since
+        return min(since if in_queue is None else [*since, in_queue], default=None)
 
     @property
     def head_job(self) -> Job | None:
@@ -442,17 +455,36 @@ class Cluster:
         )
 
     def is_waiting(self, job_id: Hashable) -> bool:
-        """Whether a job is in the queue."""
+        """Whether a job is in the queue or held."""
         job = self.jobs.get(job_id)
-        return job is not None and job in self._waiting_jobs
+        return job is not None and (
+            job in self._waiting_jobs or job_id in self._held or job_id in self._gated
+        )
 
-    def next_assignment(self) -> tuple[Job, Worker] | None:
+    def next_assignment(
+        self, may_do: Callable[[Job, Worker], bool] | None = None
+    ) -> tuple[Job, Worker] | None:
         """The next job to dispatch and its worker: the largest idle, last to become idle.
 
         The last to become idle is taken so that the longest-idle can be killed.
+
+        Args:
+            may_do: whether an idle worker may be given a job. A job that none of them may be given
+                now is passed over, and a worker that may be given none. Any may, by default.
         """
         job = self.head_job if self.n_idle else None
         if job is None:
+            return None
+        if may_do is not None:
+            idle = [
+                worker
+                for each in reversed(self._idle_workers)
+                for worker in reversed(each.values())
+            ]
+            for job in self._queue.in_order(self.now):
+                for worker in idle:
+                    if may_do(job, worker):
+                        return job, worker
             return None
         for workers in reversed(self._idle_workers):
             if workers:
@@ -476,29 +508,90 @@ class Cluster:
         self.arrivals.observe(now, job.service_s[0])
         self.hindsight.observe(job, self.jobs_in_system)
 
-    def task_assigned(self, now: float, job_id: Hashable, worker_id: Hashable) -> None:
+    def task_assigned(
+        self, now: float, job_id: Hashable, worker_id: Hashable, *, out_of_turn: bool = False
+    ) -> None:
         """The job at the head of the queue goes to an idle worker, which downloads it.
 
+        Args:
+            now: seconds.
+            job_id: the job.
+            worker_id: an idle worker.
+            out_of_turn: the job need not be at the head: those before it may not be given to
+                this worker.
+
         Raises:
-            IllegalEventError: also when the job is not at the head: dispatch follows the
-                discipline.
+            IllegalEventError: also when the job is not at the head otherwise: dispatch follows
+                the discipline.
         """
         worker = self._worker_in(worker_id, WorkerState.IDLE, "task_assigned")
-        head = self._queue.head(now)
-        if head is None or head.job_id != job_id:
+        job = self._queue.head(now)
+        at_head = job is not None and job.job_id == job_id
+        if not at_head and out_of_turn:
+            job = self.jobs.get(job_id)
+        if job is None or job.job_id != job_id or job not in self._waiting_jobs:
             state = "is not at the head of the queue" if job_id in self.jobs else "is unknown"
             raise IllegalEventError("task_assigned", job_id, f"the job {state}")
         self._pass(now, "task_assigned", job_id)
-        job = self._queue.take(now)
-        self._waiting_jobs.discard(job)
-        self.waiting -= 1
-        queued = self.queued_service_s
-        for i, service in enumerate(job.service_s):
-            queued[i] -= service
-        if not self.waiting:  # do not let rounding errors stay
-            self.queued_service_s = [0.0] * self.n_flavors
+        if at_head:
+            self._queue.take(now)
+        else:
+            self._queue.remove((job,))
+        self._no_longer_queued(job)
         job.attempts += 1
         self._begin(now, worker, job, now)
+
+    def job_held(self, now: float, job_id: Hashable) -> None:
+        """A waiting job may not be handed out until it is released; it keeps its arrival."""
+        job = self._waiting_job(job_id, "job_held")
+        if job_id in self._held:
+            raise IllegalEventError("job_held", job_id, "the job is held already")
+        self._pass(now, "job_held", job_id)
+        self._take_out(job)
+        self._held[job_id] = job
+        self.held += 1
+
+    def job_released(self, now: float, job_id: Hashable) -> None:
+        """A job that was held may be handed out, as soon as the gate is open."""
+        job = self._held.get(job_id)
+        if job is None:
+            raise IllegalEventError("job_released", job_id, "the job is not held")
+        self._pass(now, "job_released", job_id)
+        self._take_out(job)
+        self._enqueue(job)
+
+    def gate_closed(self, now: float) -> None:
+        """No job may be handed out until the gate opens; what is in process goes on."""
+        if not self.gate_open:
+            raise IllegalEventError("gate_closed", "gate", "it is closed already")
+        self._pass(now, "gate_closed", "gate")
+        self.gate_open = False
+        jobs = list(self._queue.in_order(now))
+        self._queue.remove(self._waiting_jobs)
+        for job in jobs:
+            self._no_longer_queued(job)
+            self._enqueue(job)
+
+    def gate_opened(self, now: float) -> None:
+        """Jobs may be handed out again."""
+        if self.gate_open:
+            raise IllegalEventError("gate_opened", "gate", "it is open already")
+        self._pass(now, "gate_opened", "gate")
+        self.gate_open = True
+        jobs = list(self._gated.values())
+        self._gated.clear()
+        self.held -= len(jobs)
+        for job in jobs:
+            self._enqueue(job)
+
+    def job_withdrawn(self, now: float, job_id: Hashable) -> Job:
+        """A job that waits, held or not, ends in error: it cannot be done."""
+        job = self._waiting_job(job_id, "job_withdrawn")
+        self._pass(now, "job_withdrawn", job_id)
+        self._take_out(job)
+        self.failed += 1
+        self._leave(now, job)
+        return job
 
     def file_downloaded(
         self, now: float, worker_id: Hashable, used_cores: float = 0.0, used_ram_gib: float = 0.0
@@ -793,7 +886,36 @@ class Cluster:
             )
         return worker
 
+    def _waiting_job(self, job_id: Hashable, event: str) -> Job:
+        if not self.is_waiting(job_id):
+            state = "is in process" if job_id in self.jobs else "is unknown"
+            raise IllegalEventError(event, job_id, f"the job {state}")
+        return self.jobs[job_id]
+
+    def _take_out(self, job: Job) -> None:
+        """Of the queue, or from among those that are held."""
+        if job in self._waiting_jobs:
+            self._queue.remove((job,))
+            self._no_longer_queued(job)
+            return
+        for jobs in (self._held, self._gated):
+            if jobs.pop(job.job_id, None) is not None:
+                self.held -= 1
+
+    def _no_longer_queued(self, job: Job) -> None:
+        self._waiting_jobs.discard(job)
+        self.waiting -= 1
+        queued = self.queued_service_s
+        for i, service in enumerate(job.service_s):
+            queued[i] -= service
+        if not self.waiting:  # do not let rounding errors stay
+            self.queued_service_s = [0.0] * self.n_flavors
+
     def _enqueue(self, job: Job) -> None:
+        if not self.gate_open:
+            self._gated[job.job_id] = job
+            self.held += 1
+            return
         self._queue.add(job)
         self._drop_served()
         heappush(self._by_arrival, (job.arrival_s, next(self._order), job))

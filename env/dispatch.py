@@ -7,8 +7,8 @@ anew for all that wait, in O(n), whenever somebody asks who is next.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from heapq import heappop, heappush
+from collections.abc import Callable, Collection, Iterator, Mapping
+from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Final, Literal, Protocol
 
@@ -68,6 +68,12 @@ class WaitingJobs(Protocol):
     def take(self, now: float) -> Job:
         """Remove the head, of which there is one."""
 
+    def remove(self, jobs: Collection[Job]) -> None:
+        """Remove these, wherever they are."""
+
+    def in_order(self, now: float) -> Iterator[Job]:
+        """All of them as they would be served if all were served now, the head first."""
+
 
 class KeyedJobs:
     """Served by a key that is fixed when the job begins to wait, the least first.
@@ -93,6 +99,15 @@ class KeyedJobs:
         """See `WaitingJobs`; O(log n)."""
         return heappop(self._heap)[2]
 
+    def remove(self, jobs: Collection[Job]) -> None:
+        """See `WaitingJobs`; O(n)."""
+        self._heap = [entry for entry in self._heap if entry[2] not in jobs]
+        heapify(self._heap)
+
+    def in_order(self, now: float) -> Iterator[Job]:
+        """See `WaitingJobs`; O(n log n) for all of it."""
+        return (entry[2] for entry in sorted(self._heap))
+
 
 class PrioritisedJobs:
     """Served by `priority`, the highest first; of two alike, the one that came first."""
@@ -114,6 +129,14 @@ class PrioritisedJobs:
         assert job is not None
         self._jobs.remove(job)
         return job
+
+    def remove(self, jobs: Collection[Job]) -> None:
+        """See `WaitingJobs`; O(n)."""
+        self._jobs = [job for job in self._jobs if job not in jobs]
+
+    def in_order(self, now: float) -> Iterator[Job]:
+        """See `WaitingJobs`; O(n log n)."""
+        return iter(sorted(self._jobs, key=lambda job: (-priority(job, now), job.arrival_s)))
 
 
 DISCIPLINES: Final[Mapping[str, Callable[[], WaitingJobs]]] = {

@@ -55,7 +55,7 @@ class EventCode(StrEnum):
     SHADOW_DECISION = "EV21"  # as EV20, of the policy in the shadow; repeated: the line before
     SPAWN_FAILED = "EV22"  # worker_id, reason
     WORKER_LOST = "EV23"  # worker_id, reason
-    TASK_REQUEUED = "EV24"  # request_id, worker_id, task_id, attempts, reason, error_message
+    TASK_REQUEUED = "EV24"  # request_id, worker_id, task_id, attempts, reason, error_message, fault
     REQUEST_FAILED = "EV25"  # request_id, attempts, reason (of an attempt: its ids, error_message)
     CONTROLLER_STARTED = "EV26"  # controller_id, policy, fallback, mode, preference, jobs, workers
     WORKER_ADOPTED = "EV27"  # name, worker_id, flavor, node, request_id, task_id
@@ -69,6 +69,12 @@ class EventCode(StrEnum):
     JOB_RESTORED = "EV35"  # request_id, input_video, bitrate, speed, arrival, attempts
     WORKER_RESTORED = "EV36"  # name, worker_id, flavor, node, spawned_at, registered, draining
     WORKER_RETIRING = "EV37"  # worker_id (busy, ordered to end after its job; EV33 follows)
+    STORAGE_AWAY = "EV38"  # reason (no job is handed out until EV39)
+    STORAGE_BACK = "EV39"
+    JOB_HELD = "EV40"  # request_id, pause (seconds, empty until its input was looked for)
+    JOB_RELEASED = "EV41"  # request_id
+    WORKER_QUARANTINED = "EV42"  # worker_id, failures (in a row), reason (EV33 follows)
+    WORKERS_FAILING = "EV43"  # state ("all fail" or "over"), reason
     DECISIONS_REPEATED = "EV45"  # repeated, source, reason, epochs, observations
     LINES_LOST = "EV46"  # lines, since (that could not be written before this one)
     LOG_CONTINUED = "EV47"  # log, part (the first line of a part)
@@ -139,6 +145,12 @@ EVENT_KEYS: Final[Mapping[EventCode, tuple[str, ...]]] = {
     EventCode.LOG_CONTINUED: ("log", "part"),
     EventCode.LINE_REPEATED: ("repeats",),
     EventCode.ATTEMPT_SUPERSEDED: (*_TASK, "error_message"),
+    EventCode.STORAGE_AWAY: ("reason",),
+    EventCode.STORAGE_BACK: (),
+    EventCode.JOB_HELD: ("request_id", "pause"),
+    EventCode.JOB_RELEASED: ("request_id",),
+    EventCode.WORKER_QUARANTINED: ("worker_id", "failures", "reason"),
+    EventCode.WORKERS_FAILING: ("state", "reason"),
 }
 """The keys that a line of each code has, in their order; other keys may follow on our codes."""
 

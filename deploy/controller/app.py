@@ -17,6 +17,7 @@ import grpc.aio
 
 from agents.guard import Switch
 from agents.loading import LivePolicy, live_policy
+from deploy.blame import Retries
 from deploy.clock import Clock
 from deploy.controller.access import open_ports, read_access, workers_tls
 from deploy.controller.access import warnings as access_warnings
@@ -42,6 +43,7 @@ from deploy.controller.reconcile import reconcile, restore
 from deploy.controller.service import Service
 from deploy.controller.settings import Settings
 from deploy.controller.shadowing import Shadowing
+from deploy.controller.storage_door import StorageDoor
 from deploy.controller.timed_policy import TimedPolicy
 from deploy.eventlog.world import world_keys
 from deploy.grpc_api.dialect import DIALECTS
@@ -160,7 +162,7 @@ async def running_controller(
         profile = load_profile(settings.profile or PROFILES[settings.runner_type])
         catalog = load_catalog(catalog_name(settings))
         access = read_access(settings.access)
-        storage = await open_storage(settings)
+        storage = open_storage(settings)
         clock = Clock(settings.speed_up)
         host = settings.bind or (
             "0.0.0.0" if settings.runner_type in ("vm", "pod") else "127.0.0.1"
@@ -201,6 +203,12 @@ async def running_controller(
             TimedPolicy(policy, metrics),
             preference=preference,
             max_attempts=settings.max_attempts,
+            retries=Retries(
+                first_pause_s=settings.patience.retry_s,
+                longest_pause_s=settings.patience.longest_retry_s,
+                quarantine_after=settings.quarantine_after,
+            ),
+            seed=settings.seed,
             boot_s=estimates.boot_s,
             observers=() if in_shadow is None else (in_shadow.shadow,),
         )
@@ -219,15 +227,17 @@ async def running_controller(
         if in_shadow is not None:
             in_shadow.report_to(conductor)
             warnings = (*warnings, *in_shadow.warnings)
+        storage_door = None if storage is None else StorageDoor(storage, conductor, settings)
         service = Service(
             conductor,
             store,
             writer,
             estimates,
-            storage=storage,
+            door=storage_door,
             known_videos=frozenset(catalog) if settings.runner_type == "simulated" else None,
             max_queue=settings.max_queue,
         )
+        stack.push_async_callback(service.close)
         restored = await restore(conductor, store, estimates, settings.worker_image)
         world = world_keys(
             profile,
@@ -249,7 +259,7 @@ async def running_controller(
             service,
             metrics,
             health=lambda: "the store does not answer" if writer.failing else "",
-            state=lambda: READY if controller.ready.is_set() else "waiting for the cloud",
+            state=lambda: _state(controller, storage_door),
             hosts=HostNames(settings.allowed_hosts),
         )
         background = controller.background
@@ -266,7 +276,15 @@ async def running_controller(
             _serving(HttpServer(app, handle_signals=False), http_socket)
         )
 
+        if storage_door is not None:
+            storage_door.tell(found=service.input_found, missing=service.input_missing)
+            for name, work in storage_door.work():
+                await stack.enter_async_context(background.running(name, work))
+            stack.push_async_callback(storage_door.watch.close)
+
         async def resume_and_keep_time() -> None:
+            if storage_door is not None:  # what the first look finds goes before the first decision
+                await storage_door.watch.looked.wait()
             await reconcile(conductor, manager)
             controller.ready.set()
             await conductor.keep_time()
@@ -276,6 +294,14 @@ async def running_controller(
             estimates_of_cost = in_shadow.keep_estimating(log.path, policy.spec)
             await stack.enter_async_context(background.running("shadow", estimates_of_cost))
         yield controller
+
+
+def _state(controller: Controller, storage_door: StorageDoor | None) -> str:
+    if not controller.ready.is_set():
+        return "waiting for the cloud"
+    if storage_door is not None and storage_door.watch.reason:
+        return f"waiting for the object storage: {storage_door.watch.reason}"
+    return READY
 
 
 async def run_controller(settings: Settings, announce: Callable[[str], None]) -> None:

@@ -189,6 +189,14 @@ def _add_scheduling(group: argparse._ArgumentGroup) -> None:
         most_workers="2 for vm and pod, else as many as fit",
     )
     group.add_argument(
+        "--quarantine-after",
+        type=whole_number,
+        default=3,
+        metavar="N",
+        help="a worker that fails so often in a row, and not by the jobs' fault, is ended and "
+        "replaced (default: %(default)s)",
+    )
+    group.add_argument(
         "--mode",
         choices=get_args(Mode),
         default="active",
@@ -271,6 +279,28 @@ def _add_patience(group: argparse._ArgumentGroup) -> None:
         default=patience.task_s,
         metavar="S",
         help="a worker that takes longer for one job is given up (default: %(default)g)",
+    )
+    group.add_argument(
+        "--retry-pause",
+        type=positive_seconds,
+        default=patience.retry_s,
+        metavar="S",
+        help="a job that failed waits for up to so long before its next attempt; twice as long "
+        "each time (default: %(default)g)",
+    )
+    group.add_argument(
+        "--longest-retry-pause",
+        type=positive_seconds,
+        default=patience.longest_retry_s,
+        metavar="S",
+        help="the longest that this pause becomes (default: %(default)g)",
+    )
+    group.add_argument(
+        "--storage-look",
+        type=positive_seconds,
+        default=patience.storage_look_s,
+        metavar="S",
+        help="how often to look whether the object storage answers (default: %(default)g)",
     )
 
 
@@ -501,6 +531,7 @@ def settings_from(args: argparse.Namespace) -> Settings:
         max_idle_time_s=args.max_idle_time,
         max_workers=args.max_workers,
         max_attempts=args.max_attempts,
+        quarantine_after=args.quarantine_after,
         max_queue=args.max_queue,
         flavors=args.flavors,
         profile=args.profile,
@@ -520,6 +551,9 @@ def settings_from(args: argparse.Namespace) -> Settings:
             boot_s=args.boot_timeout,
             keepalive_s=args.keepalive_timeout,
             task_s=args.task_timeout,
+            retry_s=args.retry_pause,
+            longest_retry_s=args.longest_retry_pause,
+            storage_look_s=args.storage_look,
         ),
         dialect=args.dialect,
         tag=args.tag,

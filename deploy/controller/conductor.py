@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -17,7 +18,7 @@ from agents.guard import Switch
 from deploy.clock import Clock
 from deploy.controller.deadlines import Deadlines
 from deploy.controller.identities import Identities
-from deploy.controller.journal import Line, changes_of, lines_of
+from deploy.controller.journal import Line, changes_of, lines_of, warning_of
 from deploy.controller.refusals import Refusals
 from deploy.controller.settings import Patience
 from deploy.controller.streams import Streams
@@ -46,6 +47,7 @@ from deploy.steps import (
     Step,
     Stop,
     Uploaded,
+    Withdrawn,
 )
 from deploy.store.records import Change, JobChange, JobRecord, WorkerChange, WorkerRecord
 from deploy.store.writer import Writer
@@ -201,6 +203,17 @@ class Conductor:
         """A worker has given a sign of life."""
         self._silence.renew(worker_id, self.now)
 
+    @contextmanager
+    def working(self, worker_id: str) -> Iterator[None]:
+        """A worker has done its part of a task: how long ours takes is not held against it."""
+        self._tasks.drop(worker_id)
+        try:
+            yield
+        finally:
+            worker = self.scheduler.worker(worker_id)
+            if worker is not None and worker.state is WorkerState.BUSY:
+                self._tasks.sign(worker_id, self.now)
+
     def of_manager(self, event: ManagerEvent) -> None:
         """The cloud tells something; it may cross with what we know already."""
         try:
@@ -218,10 +231,16 @@ class Conductor:
         """Nothing is left of a worker."""
         self.of_manager(WorkerGone(worker_id, reason))
 
-    def _give_up(self, worker_id: str, reason: str) -> None:
+    def gone_meanwhile(self, worker_id: str, reason: str) -> None:
+        """Nothing is left of a worker of an earlier life: nobody knows what it died of."""
+        self.handle(lambda now: self.scheduler.gone(now, worker_id, reason, blameless=True))
+
+    def _give_up(self, worker_id: str, reason: str, *, blameless: bool = False) -> None:
         reason = clean(reason, MOST_REASON)
         try:
-            self.handle(lambda now: self.scheduler.give_up(now, worker_id, reason))
+            self.handle(
+                lambda now: self.scheduler.give_up(now, worker_id, reason, blameless=blameless)
+            )
         except IllegalEventError as error:
             _LOGGER.info("not given up: %s", error)
 
@@ -229,7 +248,7 @@ class Conductor:
         """End all workers, without spawning others in their place."""
         self.scheduler.paused = True
         for worker_id, _ in list(self.scheduler.workers()):
-            self._give_up(worker_id, reason)
+            self._give_up(worker_id, reason, blameless=True)
 
     # -- time -------------------------------------------------------------------------
 
@@ -361,6 +380,9 @@ class Conductor:
         self._write_down(item, keeps)
         for step in item.steps:
             self.metrics.count(step)
+            warning = warning_of(step)
+            if warning:
+                _LOGGER.warning("%s", warning)
             match step:
                 case Spawn(worker_id, name, flavor, node):
                     secret = self.identities.hand_over(worker_id)
@@ -372,7 +394,7 @@ class Conductor:
                     job = self.jobs.get(job_id)
                     if job is not None:
                         self.streams.deliver(task_message(job, worker_id, task_id))
-                case Uploaded(job_id) | Failed(job_id):
+                case Uploaded(job_id) | Failed(job_id) | Withdrawn(job_id):
                     self.jobs.pop(job_id, None)
                 case Gone(worker_id):
                     self.streams.close(worker_id)

@@ -6,31 +6,41 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from deploy.steps import (
+    AllFail,
+    AllFailOver,
     Assign,
     Decided,
     Downloaded,
     Failed,
     Gone,
+    Held,
     Lost,
     Placed,
+    Quarantined,
     Registered,
+    Released,
     Requeued,
     Retire,
     Spawn,
     SpawnFailed,
     Step,
     Stop,
+    StorageAway,
+    StorageBack,
     Transcoded,
     Uploaded,
+    Withdrawn,
 )
 from deploy.store.records import (
     Change,
+    FailureRecord,
     JobChange,
     JobState,
     WorkerChange,
     WorkerRecord,
     WorkerStatus,
 )
+from deploy.tasks import Fault
 from env.actions import ActionKind
 from env.cluster import Cluster
 from env.event_log import EventCode
@@ -87,22 +97,46 @@ def changes_of(step: Step, moment: float) -> list[Change]:
             return [
                 JobChange(job_id, _NO_ATTEMPT | {"state": JobState.WAITING}),
                 _worker(worker_id, WorkerStatus.IDLE),
+                *_failure(step, moment),
             ]
         case Failed(job_id, worker_id, _, _, reason):
             return [
                 JobChange(job_id, {"state": JobState.ERROR, "error_message": reason}),
                 _worker(worker_id, WorkerStatus.IDLE),
             ]
+        case Withdrawn(job_id, _, reason):
+            return [JobChange(job_id, {"state": JobState.ERROR, "error_message": reason})]
         case Placed(worker_id, node):
             return [WorkerChange(worker_id, {"node": node})]
         case SpawnFailed(worker_id, reason) | Lost(worker_id, reason):
             return [WorkerChange(worker_id, {"reason": reason})]
+        case Quarantined(worker_id, failures, reason):
+            why = f"quarantined after {failures} failures in a row: {reason}"
+            return [WorkerChange(worker_id, {"reason": why})]
         case Stop(worker_id):
             return [_worker(worker_id, WorkerStatus.DRAINING)]
         case Gone(worker_id):
             return [_worker(worker_id, WorkerStatus.STOPPED, time_destroyed=moment)]
         case Decided() | Retire():  # a restarted controller lets the worker go on
             return []
+        case Held() | Released() | StorageAway() | StorageBack() | AllFail() | AllFailOver():
+            return []  # it looks anew
+
+
+def _failure(requeued: Requeued, moment: float) -> list[Change]:
+    """What a later life has to know of an attempt, if it was anybody's fault."""
+    if requeued.fault in (Fault.NONE, Fault.STORAGE):
+        return []
+    record = FailureRecord(
+        requeued.job_id,
+        requeued.worker_id,
+        requeued.task_id,
+        str(requeued.fault),
+        requeued.counted,
+        requeued.reason,
+        moment,
+    )
+    return [record]
 
 
 def _worker(worker_id: str, state: WorkerStatus, **values: Any) -> WorkerChange:
@@ -127,8 +161,8 @@ def lines_of(step: Step, cluster: Cluster, policy: str) -> list[Line]:
             return [(EventCode.TRANSCODING_COMPLETED, _task(job_id, worker_id, task_id))]
         case Uploaded(job_id, worker_id, task_id):
             return [(EventCode.FILE_UPLOADED, _task(job_id, worker_id, task_id))]
-        case Requeued(job_id, worker_id, task_id, attempts, reason):
-            why: Keys = {"attempts": attempts, "reason": reason}
+        case Requeued(job_id, worker_id, task_id, attempts, reason, fault):
+            why: Keys = {"attempts": attempts, "reason": reason, "fault": str(fault)}
             why |= _attempt_failed(reason)
             return [(EventCode.TASK_REQUEUED, _task(job_id, worker_id, task_id) | why)]
         case Failed(job_id, worker_id, task_id, attempts, reason):
@@ -136,6 +170,25 @@ def lines_of(step: Step, cluster: Cluster, policy: str) -> list[Line]:
             if task_id:  # some jobs fail before anybody has tried them
                 why |= {"worker_id": worker_id, "task_id": task_id} | _attempt_failed(reason)
             return [(EventCode.REQUEST_FAILED, why)]
+        case Withdrawn(job_id, attempts, reason):
+            why = {"request_id": job_id, "attempts": attempts, "reason": reason}
+            return [(EventCode.REQUEST_FAILED, why)]
+        case Held(job_id, pause_s):
+            pause = "" if pause_s is None else f"{pause_s:.3f}"
+            return [(EventCode.JOB_HELD, {"request_id": job_id, "pause": pause})]
+        case Released(job_id):
+            return [(EventCode.JOB_RELEASED, {"request_id": job_id})]
+        case StorageAway(reason):
+            return [(EventCode.STORAGE_AWAY, {"reason": reason})]
+        case StorageBack():
+            return [(EventCode.STORAGE_BACK, {})]
+        case Quarantined(worker_id, failures, reason):
+            why = {"worker_id": worker_id, "failures": failures, "reason": reason}
+            return [(EventCode.WORKER_QUARANTINED, why)]
+        case AllFail(reason):
+            return [(EventCode.WORKERS_FAILING, {"state": "all fail", "reason": reason})]
+        case AllFailOver():
+            return [(EventCode.WORKERS_FAILING, {"state": "over", "reason": ""})]
         case Placed(worker_id, node):
             return [(EventCode.WORKER_PLACED, {"worker_id": worker_id, "node": node})]
         case SpawnFailed(worker_id, reason):
@@ -152,6 +205,25 @@ def lines_of(step: Step, cluster: Cluster, policy: str) -> list[Line]:
             return [(EventCode.DECISION, decision_keys(step, cluster, policy))]
         case Registered():  # needs what the worker says of itself: see the controller
             return []
+
+
+def warning_of(step: Step) -> str:
+    """What the operator has to know of a step; empty for most."""
+    match step:
+        case StorageAway(reason):
+            return f"the object storage is away, no job is handed out: {reason}"
+        case StorageBack():
+            return "the object storage is back: jobs are handed out again"
+        case Quarantined(worker_id, failures, reason):
+            return (
+                f"worker {worker_id} has failed {failures} times in a row and is ended; "
+                f"the last time: {reason}"
+            )
+        case AllFail(reason):
+            return f"every worker fails: look for what they share (disk, image, network). {reason}"
+        case AllFailOver():
+            return "a worker has completed a job again"
+    return ""
 
 
 def decision_keys(decided: Decided, cluster: Cluster, policy: str) -> Keys:

@@ -55,11 +55,11 @@ class Ports:
 _LOGGER = logging.getLogger(__name__)
 
 
-async def open_storage(settings: Settings) -> ObjectStorage | None:
-    """Where the input videos are, checked; none for simulated workers that need none.
+def open_storage(settings: Settings) -> ObjectStorage | None:
+    """Where the videos are, be it there or not; none for simulated workers that need none.
 
     Raises:
-        DaCircoError: it is not told, or cannot be used.
+        DaCircoError: it is not told, or what is told is no storage.
     """
     minio = settings.minio
     if settings.storage is not None:
@@ -73,7 +73,6 @@ async def open_storage(settings: Settings) -> ObjectStorage | None:
         storage = make_storage("storage")
     else:
         raise DaCircoError(f"runner type {settings.runner_type} needs --minio-server HOST")
-    await asyncio.to_thread(storage.check)
     return storage
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,7 +32,7 @@ from deploy.store.records import (
     WorkerStatus,
 )
 from deploy.store.store import IMAGE, Store
-from deploy.tasks import Progress, RestoredJob, RestoredTask, RestoredWorker
+from deploy.tasks import Fault, PastFailure, Progress, RestoredJob, RestoredTask, RestoredWorker
 from env.errors import IllegalEventError
 from env.event_log import EventCode
 from env.jobs import SPEEDS, Request
@@ -73,6 +75,7 @@ async def restore(
         conductor.scheduler.restore_image(node)
     jobs = await asyncio.to_thread(store.unfinished_jobs)
     workers = await asyncio.to_thread(store.living_workers)
+    failures = await _failures(store)
     scheduler = conductor.scheduler
     flavors = {flavor.name for flavor in scheduler.cluster.flavors}
     on_worker = {job.worker_id: job for job in jobs if job.state is JobState.STARTED}
@@ -89,7 +92,7 @@ async def restore(
         draining = worker.state is WorkerStatus.DRAINING
         task = None
         if job is not None and job.task_id is not None and not draining:
-            task = _task(job, conductor, estimates)
+            task = _task(job, conductor, estimates, failures)
             running.add(job.request_id)
             if task.progress is Progress.ASSIGNED:
                 message = task_message(job, worker.worker_id, task.task_id)
@@ -109,7 +112,7 @@ async def restore(
     for job in jobs:
         conductor.jobs[job.request_id] = job
         if job.request_id not in running:
-            waiting = _job(job, conductor, estimates)
+            waiting = _job(job, conductor, estimates, failures)
             scheduler.restore_job(conductor.now, waiting)
             lines.append((EventCode.JOB_RESTORED, job_keys(waiting, scheduler.cluster)))
             if job.state is JobState.STARTED:
@@ -143,7 +146,7 @@ async def reconcile(
     for worker_id, _ in list(scheduler.workers()):
         here = found.pop(worker_id, None)
         if here is None:
-            conductor.lost(worker_id, GONE_MEANWHILE)
+            conductor.gone_meanwhile(worker_id, GONE_MEANWHILE)
         else:
             _adopt(conductor, here)
     for orphan in found.values():
@@ -213,21 +216,38 @@ def _remove(conductor: Conductor, orphan: FoundWorker) -> None:
     conductor.workforce.stop(orphan.worker_id)
 
 
-def _job(job: JobRecord, conductor: Conductor, estimates: Estimates) -> RestoredJob:
+Failures = Mapping[str, Sequence[PastFailure]]
+
+
+async def _failures(store: Store) -> Failures:
+    """The failed attempts of each unfinished job."""
+    found: dict[str, list[PastFailure]] = defaultdict(list)
+    for record in await asyncio.to_thread(store.unfinished_failures):
+        past = PastFailure(record.worker_id, Fault(record.fault), record.counted)
+        found[record.request_id].append(past)
+    return found
+
+
+def _job(
+    job: JobRecord, conductor: Conductor, estimates: Estimates, failures: Failures
+) -> RestoredJob:
     speed = next((speed for speed in SPEEDS if speed == job.speed), SPEEDS[0])
     request = Request(job.time_received - conductor.start, job.input_video, job.bitrate, speed)
     estimate = estimates.of(job.input_video, job.bitrate, speed)
-    return RestoredJob(job.request_id, request, estimate, job.attempts)
+    past = tuple(failures.get(job.request_id, ()))
+    return RestoredJob(job.request_id, request, estimate, job.attempts, past)
 
 
-def _task(job: JobRecord, conductor: Conductor, estimates: Estimates) -> RestoredTask:
+def _task(
+    job: JobRecord, conductor: Conductor, estimates: Estimates, failures: Failures
+) -> RestoredTask:
     progress = Progress.ASSIGNED
     if job.time_downloaded is not None:
         progress = Progress.DOWNLOADED
     if job.time_transcoded is not None:
         progress = Progress.TRANSCODED
     return RestoredTask(
-        job=_job(job, conductor, estimates),
+        job=_job(job, conductor, estimates, failures),
         task_id=str(job.task_id),
         progress=progress,
         assigned_at=(job.time_assigned or job.time_received) - conductor.start,

@@ -11,10 +11,13 @@ from typing import Any, Final
 from deploy.controller.conductor import Conductor
 from deploy.controller.estimates import Estimates
 from deploy.controller.journal import Keys, Line
+from deploy.controller.lanes import Lanes
+from deploy.controller.results import Told
+from deploy.controller.storage_door import StorageDoor
 from deploy.controller.streams import Stream
+from deploy.faults import whose
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.names import VideoNameError, check_output_name, check_video_name
-from deploy.storage.base import ObjectStorage, StorageError
 from deploy.store.records import (
     JobRecord,
     JobState,
@@ -25,15 +28,16 @@ from deploy.store.records import (
 )
 from deploy.store.store import PREFERENCE, Store
 from deploy.store.writer import StoreUnavailableError, Writer
-from deploy.tasks import Progress, TaskError
+from deploy.tasks import Fault, Progress, TaskError
 from deploy.text import clean
 from env.errors import IllegalEventError
 from env.event_log import EventCode
 from env.jobs import MAX_BITRATE_KBPS, MIN_BITRATE_KBPS, SPEEDS, Request
 from env.worker import TaskPhase, Worker, WorkerState
 
-INPUT_FOLDER: Final = "input-videos"
-_STORAGE_TIMEOUT_S: Final = 10.0
+_MOST_NAME: Final = 300
+_MOST_SPEED: Final = 20
+"""Of a request that cannot be done, as it is stored, characters."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -57,7 +61,7 @@ class RejectedError(Exception):
     """A job is not accepted.
 
     Attributes:
-        reason: ``not-found``, ``invalid``, ``storage`` or ``overloaded``.
+        reason: ``not-found``, ``invalid``, ``storage`` (of jobs) or ``overloaded``.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -73,7 +77,7 @@ class Service:
         store: for what is no longer in memory; only read here.
         writer: for what must be durable before an event.
         estimates: what jobs are expected to take.
-        storage: where input videos must be; none if any name will do.
+        door: to the object storage; none if there is none.
         known_videos: if there is no storage, the names that there are.
         max_queue: most jobs in the system.
     """
@@ -85,27 +89,66 @@ class Service:
         writer: Writer,
         estimates: Estimates,
         *,
-        storage: ObjectStorage | None,
+        door: StorageDoor | None,
         known_videos: frozenset[str] | None,
         max_queue: int,
     ) -> None:
         self._conductor, self._scheduler = conductor, conductor.scheduler
         self._store, self._writer, self._estimates = store, writer, estimates
-        self._storage, self._known_videos = storage, known_videos
+        self._watch = None if door is None else door.watch
+        self._inputs = None if door is None else door.inputs
+        self._results = None if door is None else door.results
+        self._known_videos = known_videos
         self._max_queue = max_queue
         self._arriving = 0
+        self._lanes = Lanes()
+
+    async def close(self) -> None:
+        """Break off what is being looked at: workers tell again what was not answered."""
+        await self._lanes.close()
 
     # -- clients ----------------------------------------------------------------------
 
-    async def submit(self, video: str, output: str, bitrate: int, speed: str) -> str:
+    async def submit(
+        self, video: str, output: str, bitrate: int, speed: str, *, strict: bool = True
+    ) -> str:
         """Accept a job; it is durable when its id is returned.
+
+        Args:
+            video: the input's name.
+            output: the result's name.
+            bitrate: kbit/s.
+            speed: x265 preset.
+            strict: refuse what cannot be done. Otherwise it is stored, and ends in `Error` at
+                once: a front end of the existing system takes a refusal for a job.
 
         Raises:
             RejectedError: it is not accepted.
         """
         received = self._conductor.clock.time()
-        self._check_request(video, output, bitrate, speed)
-        await self._check_input(video)
+        there: bool | None = None
+        try:
+            _check_request(video, output, bitrate, speed)
+            there = await self._is_there(video)
+            if there is False:
+                raise RejectedError("not-found", f"there is no input video {video!r}")
+        except RejectedError as error:
+            if strict:
+                raise
+            return await asyncio.shield(
+                self._store_refused(
+                    JobRecord(
+                        request_id=str(uuid.uuid4()),
+                        input_video=clean(video, _MOST_NAME),
+                        output_video=clean(output, _MOST_NAME),
+                        bitrate=bitrate,
+                        speed=clean(speed, _MOST_SPEED),
+                        time_received=received,
+                        state=JobState.ERROR,
+                        error_message=str(error),
+                    )
+                )
+            )
         job_id = str(uuid.uuid4())
         record = JobRecord(job_id, video, output, bitrate, speed, received)
         if len(self._conductor.jobs) + self._arriving >= self._max_queue:
@@ -113,64 +156,67 @@ class Service:
         self._arriving += 1
         try:
             # A client that goes away while the job is written must not leave it in limbo.
-            return await asyncio.shield(self._accept(record))
+            return await asyncio.shield(self._accept(record, looked_for=there is not None))
         finally:
             self._arriving -= 1
 
-    async def _accept(self, record: JobRecord) -> str:
-        try:
-            await self._writer.write([record], may_fail=True)
-        except StoreUnavailableError:
-            raise RejectedError("storage", "the controller cannot store jobs now") from None
+    async def _accept(self, record: JobRecord, *, looked_for: bool) -> str:
+        await self._store_new(record)
         conductor, job_id = self._conductor, record.request_id
         conductor.jobs[job_id] = record
         speed = next(speed for speed in SPEEDS if speed == record.speed)
         request = Request(conductor.now, record.input_video, record.bitrate, speed)
         estimate = self._estimates.of(record.input_video, record.bitrate, speed)
-        line: Line = (
-            EventCode.REQUEST_RECEIVED,
-            {
-                "request_id": job_id,
-                "input_video": record.input_video,
-                "bitrate": record.bitrate,
-                "speed": record.speed,
-            },
-        )
         conductor.metrics.submitted()
         conductor.handle(
-            lambda now: self._scheduler.submit(now, job_id, request, estimate), lines=[line]
+            lambda now: self._scheduler.submit(now, job_id, request, estimate, held=not looked_for),
+            lines=[_received(record)],
         )
+        if not looked_for and self._inputs is not None:
+            self._inputs.look_later(job_id, record.input_video)
         return job_id
 
-    def _check_request(self, video: str, output: str, bitrate: int, speed: str) -> None:
-        try:
-            check_video_name(video)
-            check_output_name(output)
-        except VideoNameError as error:
-            raise RejectedError("invalid", str(error)) from None
-        if output == video:
-            raise RejectedError("invalid", "output_video is the input's name: give another")
-        if not MIN_BITRATE_KBPS <= bitrate <= MAX_BITRATE_KBPS:
-            raise RejectedError(
-                "invalid",
-                f"bitrate {bitrate} is not in {MIN_BITRATE_KBPS}..{MAX_BITRATE_KBPS} kbit/s",
-            )
-        if speed not in SPEEDS:
-            raise RejectedError("invalid", f"speed {speed[:40]!r} is not {' or '.join(SPEEDS)}")
+    async def _store_refused(self, record: JobRecord) -> str:
+        await self._store_new(record)
+        self._conductor.metrics.submitted()
+        self._conductor.metrics.stored_as_error()
+        why: Keys = {
+            "request_id": record.request_id,
+            "attempts": 0,
+            "reason": record.error_message or "",
+            "refused": "true",
+        }
+        self._conductor.note(_received(record), (EventCode.REQUEST_FAILED, why))
+        return record.request_id
 
-    async def _check_input(self, video: str) -> None:
-        if self._storage is None:
-            there = self._known_videos is None or video in self._known_videos
-        else:
-            try:
-                async with asyncio.timeout(_STORAGE_TIMEOUT_S):
-                    key = f"{INPUT_FOLDER}/{video}"
-                    there = await asyncio.to_thread(self._storage.exists, key)
-            except (StorageError, TimeoutError) as error:
-                _LOGGER.error("the object storage fails: %r", error)
-                raise RejectedError("storage", "the object storage does not answer") from None
-        if not there:
-            raise RejectedError("not-found", f"there is no input video {video!r}")
+    async def _store_new(self, record: JobRecord) -> None:
+        try:
+            await self._writer.write([record], may_fail=True)
+        except StoreUnavailableError:
+            raise RejectedError("storage", "the controller cannot store jobs now") from None
+
+    async def _is_there(self, video: str) -> bool | None:
+        """Whether there is such an input, none if that cannot be told at the moment."""
+        if self._inputs is not None:
+            return await self._inputs.there(video)
+        return self._known_videos is None or video in self._known_videos
+
+    def input_found(self, job_id: str) -> None:
+        """The input of a job that was accepted without a look at it is there."""
+        self._of_waiting(job_id, lambda now: self._scheduler.release(now, job_id))
+
+    def input_missing(self, job_id: str) -> None:
+        """The input of a job that was accepted without a look at it is not there."""
+        job = self._conductor.jobs.get(job_id)
+        video = "" if job is None else job.input_video
+        reason = f"there is no input video {video!r}"
+        self._of_waiting(job_id, lambda now: self._scheduler.withdraw(now, job_id, reason))
+
+    def _of_waiting(self, job_id: str, event: Any) -> None:
+        try:
+            self._conductor.handle(event)
+        except IllegalEventError as error:
+            _LOGGER.info("job %s has ended before its input was looked for: %s", job_id, error)
 
     async def job_page(self, limit: int, after: str = "", offset: int = 0) -> Page:
         """A part of the jobs in the order of arrival; see `Store.job_page`."""
@@ -266,38 +312,140 @@ class Service:
         if self._scheduler.starts(task.worker_id, task.task_id):
             self._conductor.started(task.request_id, task.worker_id, task.task_id)
 
-    async def progress(self, worker_id: str, task_id: str, progress: Progress) -> None:
+    async def progress(
+        self, worker_id: str, task_id: str, progress: Progress, told: Told | None = None
+    ) -> None:
         """A worker tells how far its task has come.
 
-        Raises:
-            IllegalEventError: that cannot be.
-        """
-        await self._worker_event(
-            progress.name.lower(),
-            worker_id,
-            task_id,
-            lambda now: self._scheduler.progressed(now, worker_id, task_id, progress),
-        )
+        Args:
+            worker_id: the worker.
+            task_id: its task.
+            progress: how far.
+            told: of the result, if it is uploaded.
 
-    async def failure(self, worker_id: str, task_id: str, error: TaskError, message: str) -> None:
+        Raises:
+            IllegalEventError: that cannot be; or what it tells is not true.
+        """
+
+        async def take() -> None:
+            if self._results is not None and progress is Progress.TRANSCODED:
+                await self._before_upload(worker_id, task_id)
+            if self._results is not None and progress is Progress.UPLOADED:
+                await self._look_at_result(worker_id, task_id, told or Told())
+            await self._worker_event(
+                progress.name.lower(),
+                worker_id,
+                task_id,
+                lambda now: self._scheduler.progressed(now, worker_id, task_id, progress),
+            )
+
+        self._conductor.alive(worker_id)
+        await self._lanes.run(worker_id, (task_id, progress), take)
+
+    async def _before_upload(self, worker_id: str, task_id: str) -> None:
+        job = self._job_of(worker_id, task_id)
+        if job is not None and self._results is not None:
+            await self._results.remember(task_id, job)
+
+    async def _look_at_result(self, worker_id: str, task_id: str, told: Told) -> None:
+        """See that a result is there before anybody is told that it is.
+
+        Raises:
+            IllegalEventError: it is not: the worker has failed.
+        """
+        event = Progress.UPLOADED.name.lower()
+        try:
+            new = self._scheduler.check_result_of(worker_id, task_id)
+        except IllegalEventError as error:
+            self._conductor.refuse(event, worker_id, task_id, error.state)
+            raise
+        job = self._job_of(worker_id, task_id)
+        if not new or job is None or self._results is None:
+            return
+        assigned = self._conductor.start + self._scheduler.assigned_at(worker_id)
+        with self._conductor.working(worker_id):
+            wrong = await self._results.fault(task_id, job, told, assigned)
+        if not wrong:
+            return
+        self._conductor.metrics.result_missing()
+        self._conductor.refuse(event, worker_id, task_id, wrong)
+        await self._gives_up(worker_id, task_id, TaskError.STORAGE_ERROR, wrong, Fault.WORKER)
+        raise IllegalEventError(event, task_id, wrong)
+
+    async def failure(
+        self,
+        worker_id: str,
+        task_id: str,
+        error: TaskError,
+        message: str,
+        fault: Fault = Fault.UNKNOWN,
+    ) -> None:
         """A worker gives its task up.
 
+        Args:
+            worker_id: the worker.
+            task_id: its task.
+            error: what failed.
+            message: why.
+            fault: whose the worker takes it for.
+
         Raises:
             IllegalEventError: that cannot be.
         """
-        message = clean(message) or "the worker gave no reason"
-        line: Line = (
-            _EVENT_OF[error],
-            {"worker_id": worker_id, "task_id": task_id, "error_message": message},
-        )
-        lines = [line] if self._scheduler.is_running(worker_id, task_id) else []
+        words = clean(message) or "the worker gave no reason"
+
+        async def take() -> None:
+            judged, seen = await self._judge(worker_id, task_id, error, words, fault)
+            await self._gives_up(worker_id, task_id, error, words, judged, seen=seen)
+
+        self._conductor.alive(worker_id)
+        await self._lanes.run(worker_id, (task_id, error), take)
+
+    async def _judge(
+        self, worker_id: str, task_id: str, error: TaskError, words: str, told: Fault
+    ) -> tuple[Fault, bool]:
+        """Whose a failure is, and whether the controller has seen that it is the job's."""
+        job = self._job_of(worker_id, task_id)
+        if job is None:  # nothing will follow from it
+            return told, False
+        fault = whose(error, words, told, (job.input_video, job.output_video))
+        if fault is Fault.UNKNOWN and error is TaskError.STORAGE_ERROR and self._inputs is not None:
+            if await self._inputs.there(job.input_video) is False:
+                return Fault.JOB, True
+            fault = Fault.STORAGE
+        if fault is Fault.STORAGE:
+            away = "" if self._watch is None else await self._watch.look()
+            fault = Fault.STORAGE if away else Fault.WORKER
+        elif fault is Fault.UNKNOWN and error is TaskError.STORAGE_ERROR:
+            fault = Fault.WORKER
+        return fault, False
+
+    async def _gives_up(
+        self,
+        worker_id: str,
+        task_id: str,
+        error: TaskError,
+        words: str,
+        fault: Fault,
+        *,
+        seen: bool = False,
+    ) -> None:
+        keys: Keys = {"worker_id": worker_id, "task_id": task_id, "error_message": words}
+        running = self._scheduler.is_running(worker_id, task_id)
         await self._worker_event(
             error.name.lower(),
             worker_id,
             task_id,
-            lambda now: self._scheduler.failed(now, worker_id, task_id, error, message),
-            lines,
+            lambda now: self._scheduler.failed(
+                now, worker_id, task_id, error, words, fault, seen=seen
+            ),
+            [(_EVENT_OF[error], keys)] if running else [],
         )
+
+    def _job_of(self, worker_id: str, task_id: str) -> JobRecord | None:
+        """The job of a task that is in process on this worker."""
+        job_id, running = self._scheduler.task_of(worker_id) or ("", "")
+        return self._conductor.jobs.get(job_id) if running == task_id else None
 
     def keepalive(self, worker_id: str) -> None:
         """A worker is alive.
@@ -320,6 +468,8 @@ class Service:
             self._conductor.refuse(name, worker_id, task_id, error.state)
             raise
         self._conductor.streams.acknowledge(worker_id, task_id)
+        if self._results is not None and not self._scheduler.is_running(worker_id, task_id):
+            self._results.forget(task_id)
         await asyncio.shield(durable)
 
     def refuse(self, event: str, worker_id: str, task_id: str, reason: str) -> None:
@@ -353,6 +503,33 @@ class Service:
             changes=[MetaChange(PREFERENCE, repr(preference))],
         )
         await asyncio.shield(durable)
+
+
+def _check_request(video: str, output: str, bitrate: int, speed: str) -> None:
+    try:
+        check_video_name(video)
+        check_output_name(output)
+    except VideoNameError as error:
+        raise RejectedError("invalid", str(error)) from None
+    if output == video:
+        raise RejectedError("invalid", "output_video is the input's name: give another")
+    if not MIN_BITRATE_KBPS <= bitrate <= MAX_BITRATE_KBPS:
+        raise RejectedError(
+            "invalid",
+            f"bitrate {bitrate} is not in {MIN_BITRATE_KBPS}..{MAX_BITRATE_KBPS} kbit/s",
+        )
+    if speed not in SPEEDS:
+        raise RejectedError("invalid", f"speed {speed[:40]!r} is not {' or '.join(SPEEDS)}")
+
+
+def _received(record: JobRecord) -> Line:
+    keys: Keys = {
+        "request_id": record.request_id,
+        "input_video": record.input_video,
+        "bitrate": record.bitrate,
+        "speed": record.speed,
+    }
+    return EventCode.REQUEST_RECEIVED, keys
 
 
 def status_of(worker: Worker) -> WorkerStatus:

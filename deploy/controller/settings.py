@@ -35,12 +35,18 @@ class Patience:
         boot_s: from the order to spawn until the worker registers.
         keepalive_s: a worker that gives no sign of life for longer is lost.
         task_s: from assigning a job to its end on one worker.
+        retry_s: before a job that failed is handed out again; doubles each time.
+        longest_retry_s: the longest that pause becomes.
+        storage_look_s: between two looks at the object storage.
     """
 
     call_interval_s: float = 1.0
     boot_s: float = 300.0
     keepalive_s: float = 60.0
     task_s: float = 3600.0
+    retry_s: float = 1.0
+    longest_retry_s: float = 60.0
+    storage_look_s: float = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +136,7 @@ class Settings:
     max_idle_time_s: float = 60.0
     max_workers: int | None = None
     max_attempts: int = 3
+    quarantine_after: int = 3
     max_queue: int = 10_000
     flavors: tuple[str, ...] = ()
     profile: str | None = None

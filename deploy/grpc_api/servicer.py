@@ -16,15 +16,16 @@ import grpc
 import grpc.aio
 
 from deploy.controller.identities import alias_of
+from deploy.controller.results import Told
 from deploy.controller.service import RejectedError, Service
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.grpc_api import dacirco_pb2_grpc as rpc
 from deploy.grpc_api.dialect import DEFAULT_DIALECT, DIALECTS, Dialect
 from deploy.grpc_api.door import Door
-from deploy.grpc_api.reasons import REASON_KEY
+from deploy.grpc_api.reasons import FRONT_END_KEY, REASON_KEY, STRICT
 from deploy.store.records import JobState, Page, WorkerStatus
 from deploy.store.store import UnknownIdError
-from deploy.tasks import Progress, TaskError
+from deploy.tasks import Fault, Progress, TaskError
 from env.errors import IllegalEventError
 
 UNKNOWN: Final = "the worker is unknown"
@@ -57,6 +58,13 @@ _ERRORS: Final = {
     pb.ERROR_STORAGE_ERROR: TaskError.STORAGE_ERROR,
 }
 
+_FAULTS: Final = {
+    pb.FAULT_JOB: Fault.JOB,
+    pb.FAULT_WORKER: Fault.WORKER,
+    pb.FAULT_STORAGE: Fault.STORAGE,
+    pb.FAULT_NONE: Fault.NONE,
+}
+
 T = TypeVar("T")
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -71,11 +79,18 @@ class Servicer(rpc.DaCircogRPCServiceServicer):
     # -- the REST front end -----------------------------------------------------------
 
     async def submit_request(self, request: pb.TCRequest, context: Context) -> pb.TCRequestReply:
-        """See the contract; the reason of a refusal goes into the trailing metadata too."""
+        """See the contract; the reason of a refusal goes into the trailing metadata too.
+
+        Only a front end that asks for it is refused what cannot be done: see `STRICT`.
+        """
         service = self._service
         try:
             job_id = await service.submit(
-                request.input_video, request.output_video, request.bitrate, request.speed
+                request.input_video,
+                request.output_video,
+                request.bitrate,
+                request.speed,
+                strict=_is_strict(context),
             )
         except RejectedError as error:
             service.rejected(error.reason)
@@ -235,7 +250,8 @@ class Servicer(rpc.DaCircogRPCServiceServicer):
             return self._refused("submit_event", worker_id, task_id, "there is no such event type")
         if not _is_id(task_id):
             return self._refused("submit_event", worker_id, task_id, "the task's id is not one")
-        return await _reply(self._service.progress(worker_id, task_id, progress), context)
+        told = Told(max(0, request.output_size), request.output_sha256)
+        return await _reply(self._service.progress(worker_id, task_id, progress, told), context)
 
     async def submit_error(
         self, request: pb.GrpcErrorEvent, context: Context
@@ -249,7 +265,8 @@ class Servicer(rpc.DaCircogRPCServiceServicer):
             return self._refused("submit_error", worker_id, task_id, "the task's id is not one")
         if error is None:
             return self._refused("submit_error", worker_id, task_id, "there is no such error type")
-        failure = self._service.failure(worker_id, task_id, error, request.error_message)
+        fault = _FAULTS.get(request.fault, Fault.UNKNOWN)
+        failure = self._service.failure(worker_id, task_id, error, request.error_message, fault)
         return await _reply(failure, context)
 
     def _refused(self, event: str, worker_id: str, task_id: str, why: str) -> pb.gRPCServiceReply:
@@ -260,6 +277,10 @@ class Servicer(rpc.DaCircogRPCServiceServicer):
         """Nobody's secret id: a worker that is gone, a stranger, or one who knows a public id."""
         self._service.refuse_stranger(event, alias_of(presented), task_id, UNKNOWN)
         return _failure(UNKNOWN)
+
+
+def _is_strict(context: Context) -> bool:
+    return (FRONT_END_KEY, STRICT) in tuple(context.invocation_metadata() or ())
 
 
 def _is_id(text: str) -> bool:

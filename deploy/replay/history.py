@@ -80,7 +80,10 @@ class History:
     def requests(self) -> list[Request]:
         """The requests that arrived, in order; arrival in the cluster's time."""
         return [
-            request_of(entry) for entry in self.entries if entry.code is EventCode.REQUEST_RECEIVED
+            request_of(entry)
+            for entry in self.entries
+            if entry.code is EventCode.REQUEST_RECEIVED
+            and entry.keys.get("request_id") not in self.refused
         ]
 
     def flavor_of(self, worker_id: str) -> int:
@@ -91,6 +94,15 @@ class History:
         sizes = [flavor.vcpus for flavor in self.world.profile.cluster.flavors]
         cpus = self._cpus.get(worker_id, 0.0)
         return min(range(len(sizes)), key=lambda flavor: abs(sizes[flavor] - cpus))
+
+    @cached_property
+    def refused(self) -> frozenset[str]:
+        """Ids of requests that could not be done: they were stored, and nobody decided on them."""
+        return frozenset(
+            entry.keys["request_id"]
+            for entry in self.entries
+            if entry.code is EventCode.REQUEST_FAILED and entry.keys.get("refused") == "true"
+        )
 
     @cached_property
     def _cpus(self) -> dict[str, float]:
@@ -224,6 +236,7 @@ _REMARKS: Final = frozenset(
         EventCode.LOG_CONTINUED,
         EventCode.LINE_REPEATED,
         EventCode.ATTEMPT_SUPERSEDED,
+        EventCode.WORKERS_FAILING,
     )
 )
 """Lines of which the cluster knows nothing: written when they were, they move no time."""

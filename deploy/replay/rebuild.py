@@ -61,7 +61,7 @@ class Rebuilder:
         for name in world.image_nodes:
             if name in self._nodes:
                 self.cluster.restore_image(self._nodes[name])
-        self._storage_errors: set[str] = set()  # tasks
+        self._task_errors: set[str] = set()  # tasks that their workers have given up
         self._leaving: dict[str, EventCode] = {}  # workers that failed, before they are gone
 
     def run(self) -> Iterator[Entry]:
@@ -95,6 +95,8 @@ class Rebuilder:
         cluster, keys, at = self.cluster, entry.keys, self.cluster.now
         match entry.code:
             case EventCode.REQUEST_RECEIVED:
+                if keys.get("request_id") in self.history.refused:
+                    return  # it was stored, and nothing more
                 request = request_of(entry)
                 estimate = self._estimates.of(request.movie, request.bitrate_kbps, request.speed)
                 cluster.job_arrived(at, estimate.job(keys["request_id"], request))
@@ -111,7 +113,8 @@ class Rebuilder:
             case EventCode.WORKER_REGISTERED:
                 cluster.worker_ready(at, keys["worker_id"])
             case EventCode.TASK_ASSIGNED:
-                cluster.task_assigned(at, keys["request_id"], keys["worker_id"])
+                job_id, worker_id = keys["request_id"], keys["worker_id"]
+                cluster.task_assigned(at, job_id, worker_id, out_of_turn=True)
             case EventCode.FILE_DOWNLOADED:
                 self._downloaded(keys["worker_id"])
             case EventCode.TRANSCODING_COMPLETED:
@@ -139,16 +142,27 @@ class Rebuilder:
             case EventCode.TRANSCODING_ERROR | EventCode.STORAGE_ERROR:
                 if not self.history.records_decisions:  # nothing else tells what became of it
                     cluster.task_failed(at, keys["worker_id"])
-                elif entry.code is EventCode.STORAGE_ERROR:
-                    self._storage_errors.add(keys["task_id"])
+                else:
+                    self._task_errors.add(keys["task_id"])
             case EventCode.TASK_REQUEUED:
                 # Of a worker that is lost, that event puts the job back.
-                if keys["task_id"] in self._storage_errors:
-                    self._storage_errors.discard(keys["task_id"])
+                if keys["task_id"] in self._task_errors:
+                    self._task_errors.discard(keys["task_id"])
                     cluster.task_requeued(at, keys["worker_id"])
             case EventCode.REQUEST_FAILED:
-                cluster.task_failed(at, self._worker_of(keys["request_id"]))
-            case EventCode.SPAWN_FAILED | EventCode.WORKER_LOST:
+                if cluster.is_waiting(keys["request_id"]):
+                    cluster.job_withdrawn(at, keys["request_id"])
+                elif keys["request_id"] not in self.history.refused:
+                    cluster.task_failed(at, self._worker_of(keys["request_id"]))
+            case EventCode.JOB_HELD:
+                cluster.job_held(at, keys["request_id"])
+            case EventCode.JOB_RELEASED:
+                cluster.job_released(at, keys["request_id"])
+            case EventCode.STORAGE_AWAY:
+                cluster.gate_closed(at)
+            case EventCode.STORAGE_BACK:
+                cluster.gate_opened(at)
+            case EventCode.SPAWN_FAILED | EventCode.WORKER_LOST | EventCode.WORKER_QUARANTINED:
                 self._leaving[keys["worker_id"]] = entry.code
             case EventCode.WORKER_RETIRING:
                 cluster.worker_retiring(at, keys["worker_id"])

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.grpc_api.dacirco_pb2_grpc import DaCircogRPCServiceStub
 from deploy.grpc_api.dialect import DEFAULT_DIALECT, DIALECTS, Dialect
-from deploy.grpc_api.reasons import REASON_KEY
+from deploy.grpc_api.reasons import FRONT_END_KEY, REASON_KEY, STRICT
 from deploy.grpc_api.tls import ClientTls, open_channel
 from deploy.grpc_api.tokens import as_metadata
 from deploy.names import output_name
@@ -162,7 +162,11 @@ class ControllerClient:
         request = pb.TCRequest(
             input_video=video, output_video=output_name(video), bitrate=bitrate, speed=speed
         )
-        call = self._stub.submit_request(request, timeout=self._timeout_s, metadata=self._metadata)
+        call = self._stub.submit_request(
+            request,
+            timeout=self._timeout_s,
+            metadata=(*self._metadata, (FRONT_END_KEY, STRICT)),
+        )
         reply: pb.TCRequestReply = await self._answer(call)
         if not reply.success:
             trailer = await call.trailing_metadata()

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Connection,
     Float,
@@ -83,9 +84,26 @@ def _secret_hash(connection: Connection) -> None:
     add_column(connection, "workers", Column("secret_hash", String(64)))
 
 
+def _failures(connection: Connection) -> None:
+    number = BigInteger().with_variant(Integer, "sqlite")
+    Table(
+        "failures",
+        MetaData(),
+        Column("number", number, primary_key=True, autoincrement=True),
+        Column("request_id", String(64), nullable=False, index=True),
+        Column("worker_id", String(64), nullable=False),
+        Column("task_id", String(64), nullable=False),
+        Column("fault", String(20), nullable=False),
+        Column("counted", Boolean, nullable=False),
+        Column("reason", Text, nullable=False),
+        Column("time", Float(53), nullable=False),
+    ).create(connection)
+
+
 STEPS: Final = (
     Step("only the latest controller writes", _fence),
     Step("workers prove who they are", _secret_hash),
+    Step("attempts that failed are remembered", _failures),
 )
 """In the order in which they were invented: only append."""
 

@@ -112,6 +112,29 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class FailureRecord:
+    """An attempt that came to nothing.
+
+    Attributes:
+        request_id: the job.
+        worker_id: who had it.
+        task_id: the attempt.
+        fault: whose fault it was taken for, see `deploy.tasks.Fault`.
+        counted: it is one of those that ``--max-attempts`` allows.
+        reason: why.
+        time: when, seconds since the epoch.
+    """
+
+    request_id: str
+    worker_id: str
+    task_id: str
+    fault: str
+    counted: bool
+    reason: str
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
 class JobChange:
     """New values of some of a job's columns."""
 
@@ -135,5 +158,5 @@ class MetaChange:
     value: str
 
 
-Change = JobRecord | WorkerRecord | JobChange | WorkerChange | MetaChange
+Change = JobRecord | WorkerRecord | FailureRecord | JobChange | WorkerChange | MetaChange
 """One row to add (a record) or to change."""

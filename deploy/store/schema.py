@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Float, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 
 # SQLite counts up only in a column that is declared as INTEGER.
 _NUMBER: Final = BigInteger().with_variant(Integer, "sqlite")
@@ -69,4 +79,18 @@ fence = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("holder", Text, nullable=False),
     Column("since", Float(53), nullable=False),
+)
+
+# Attempts that came to nothing, by their own or their worker's fault.
+failures = Table(
+    "failures",
+    metadata,
+    Column("number", _NUMBER, primary_key=True, autoincrement=True),
+    Column("request_id", String(64), nullable=False, index=True),
+    Column("worker_id", String(64), nullable=False),
+    Column("task_id", String(64), nullable=False),
+    Column("fault", String(20), nullable=False),
+    Column("counted", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("time", Float(53), nullable=False),
 )

@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import (
@@ -37,6 +37,7 @@ from deploy.store.lock import Lock, lock_store
 from deploy.store.migrations import SCHEMA_VERSION, migrate
 from deploy.store.records import (
     Change,
+    FailureRecord,
     JobChange,
     JobRecord,
     JobState,
@@ -47,7 +48,7 @@ from deploy.store.records import (
     WorkerStatus,
 )
 from deploy.store.rows import RowLike, job_of, worker_of
-from deploy.store.schema import jobs, meta, metadata, workers
+from deploy.store.schema import failures, jobs, meta, metadata, workers
 from env.errors import DaCircoError
 
 CONTROLLER_ID: Final = "controller_id"
@@ -253,6 +254,14 @@ class Store:
         found = self._mended(query, job_of, lambda job: JobChange(job.request_id, {}))
         return [job for job in found if job.state in _UNFINISHED]
 
+    def unfinished_failures(self) -> list[FailureRecord]:
+        """The failed attempts of the jobs that wait or are in process, in order."""
+        mine = select(jobs.c.request_id).where(jobs.c.state.in_(_UNFINISHED))
+        query = select(failures).where(failures.c.request_id.in_(mine)).order_by(failures.c.number)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).mappings()
+            return [FailureRecord(**{name: row[name] for name in _FAILURE_FIELDS}) for row in rows]
+
     def living_workers(self) -> list[WorkerRecord]:
         """The workers that were not known to be gone, in the order of their spawns.
 
@@ -379,6 +388,7 @@ def _reason(error: BaseException) -> str:
 
 _INSERT_JOB: Final = insert(jobs)
 _INSERT_WORKER: Final = insert(workers)
+_INSERT_FAILURE: Final = insert(failures)
 
 
 def _apply(connection: Connection, change: Change) -> None:
@@ -387,6 +397,8 @@ def _apply(connection: Connection, change: Change) -> None:
             connection.execute(_INSERT_JOB, asdict(change))
         case WorkerRecord():
             connection.execute(_INSERT_WORKER, asdict(change))
+        case FailureRecord():
+            connection.execute(_INSERT_FAILURE, asdict(change))
         case JobChange(key, values):
             where = jobs.c.request_id == bindparam("its_key")
             connection.execute(update(jobs).where(where), {"its_key": key, **values})
@@ -404,3 +416,6 @@ def _set(connection: Connection, key: str, value: str) -> None:
 
 def _setting(connection: Connection, key: str) -> str | None:
     return connection.execute(select(meta.c.value).where(meta.c.key == key)).scalar()
+
+
+_FAILURE_FIELDS: Final = [field.name for field in fields(FailureRecord)]

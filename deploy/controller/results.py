@@ -1,0 +1,145 @@
+"""A result is what it claims to be: it is looked for in the storage before its job is Completed.
+
+Our workers put a result under the job's own key and tell its size and checksum. Workers of the
+existing system tell nothing, and write to one name for all jobs of a video: whether what is there
+is new is seen by what was there before they began to upload. It is copied to the job's own key.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from deploy.controller.storage_watch import StorageWatch
+from deploy.names import result_key
+from deploy.storage.base import ObjectMissingError, ObjectStorage, StorageError, StoredObject
+from deploy.store.records import JobRecord
+
+OUTPUT_FOLDER: Final = "output-videos"
+LEAST_BYTES: Final = 64
+"""A file with less in it holds no picture; only asked of workers that tell no size."""
+CLOCK_SKEW_S: Final = 300.0
+"""How far the storage's clock may be behind ours, where nothing else tells old from new."""
+
+_TRIES: Final = 3
+_MOST_REMEMBERED: Final = 10_000
+_READ_TIMEOUT_S: Final = 600.0
+"""A folder reads the whole file for its checksum."""
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a worker tells of its result; nothing, if it is one of the existing system."""
+
+    size: int = 0
+    sha256: str = ""
+
+
+class Results:
+    """Looks for results.
+
+    Args:
+        storage: where they are.
+        watch: makes the calls, and knows whether it answers.
+    """
+
+    def __init__(self, storage: ObjectStorage, watch: StorageWatch) -> None:
+        self._storage, self._watch = storage, watch
+        self._before: dict[str, StoredObject | None] = {}  # by task
+
+    async def remember(self, task_id: str, job: JobRecord) -> None:
+        """A worker is about to upload: note what is under the old name now."""
+        key = f"{OUTPUT_FOLDER}/{job.output_video}"
+        if self._watch.reason:
+            return
+        while len(self._before) >= _MOST_REMEMBERED:  # of workers that were lost meanwhile
+            del self._before[next(iter(self._before))]
+        try:
+            self._before[task_id] = await self._watch.call(lambda: self._storage.stat(key))
+        except ObjectMissingError:
+            self._before[task_id] = None
+        except StorageError as error:
+            _LOGGER.warning("the result of task %s cannot be compared later: %s", task_id, error)
+
+    def forget(self, task_id: str) -> None:
+        """A task has ended."""
+        self._before.pop(task_id, None)
+
+    async def fault(self, task_id: str, job: JobRecord, told: Told, assigned: float) -> str:
+        """What is wrong with a result that a worker says it has uploaded; empty if nothing is.
+
+        While the storage does not answer this waits.
+
+        Args:
+            task_id: the attempt.
+            job: of which it is.
+            told: by the worker.
+            assigned: when the worker was given the task, seconds since the epoch.
+        """
+        tries = 0
+        while True:
+            try:
+                return await self._look(task_id, job, told, assigned)
+            except StorageError as error:
+                reason = str(error)
+            if await self._watch.look():
+                await self._watch.wait_until_well()
+                continue
+            tries += 1
+            if tries == _TRIES:
+                return f"its result cannot be looked at: {reason}"
+
+    async def _look(self, task_id: str, job: JobRecord, told: Told, assigned: float) -> str:
+        own, shared = (
+            result_key(job.request_id, job.output_video),
+            f"{OUTPUT_FOLDER}/{job.output_video}",
+        )
+        if told.size:
+            found = await self._stat(own)
+            if found is not None:
+                return _difference(found, told)
+        found = await self._stat(shared)
+        if found is None:
+            return f"there is no {own if told.size else shared} in the storage"
+        wrong = _difference(found, told) if told.size else self._is_old(task_id, found, assigned)
+        if not wrong:
+            await self._keep(shared, own)
+        return wrong
+
+    async def _stat(self, key: str) -> StoredObject | None:
+        try:
+            return await self._watch.call(lambda: self._storage.stat(key), _READ_TIMEOUT_S)
+        except ObjectMissingError:
+            return None
+
+    def _is_old(self, task_id: str, found: StoredObject, assigned: float) -> str:
+        if found.size < LEAST_BYTES:
+            return f"its result has only {found.size} bytes"
+        if task_id in self._before:
+            before = self._before[task_id]
+            return "its result is the one that was there before" if found == before else ""
+        if found.modified < assigned - CLOCK_SKEW_S:
+            return "its result is older than the task"
+        return ""
+
+    async def _keep(self, shared: str, own: str) -> None:
+        """Copy a result to its job's own key; that the old name has it is enough for the job."""
+        try:
+            await self._watch.call(lambda: self._storage.copy(shared, own), _READ_TIMEOUT_S)
+        except ObjectMissingError:
+            raise
+        except StorageError as error:
+            if await self._watch.look():
+                raise
+            _LOGGER.warning("%s cannot be copied to %s: %s", shared, own, error)
+
+
+def _difference(found: StoredObject, told: Told) -> str:
+    if found.size != told.size:
+        return f"its result has {found.size} bytes in the storage, not {told.size}"
+    if told.sha256 and found.sha256 and found.sha256.lower() != told.sha256.lower():
+        return "its result has another checksum in the storage than the worker told"
+    return ""
