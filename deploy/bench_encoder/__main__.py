@@ -19,7 +19,8 @@ from deploy.bench_encoder.measure import machine, measure
 from deploy.bench_encoder.rows import Row, append_row, key, one_machine, read_rows
 from deploy.bench_encoder.scenes import SCENES
 from deploy.bench_encoder.section import section_text
-from deploy.ffmpeg import MAX_BITRATE_KBPS, find_ffmpeg
+from deploy.media.command import MAX_BITRATE_KBPS
+from deploy.media.ffmpeg import find_ffmpeg
 from deploy.worker.cpus import usable_cpus
 from env.command import CommandParser, UsageError, run_command, whole_number
 from env.config import load_profile

@@ -9,8 +9,8 @@ from typing import Final
 
 from deploy.bench_encoder.grid import SIZES
 from deploy.bench_encoder.scenes import FPS, SCENES, pictures
-from deploy.ffmpeg import find_ffmpeg, last_words
 from deploy.launcher import bound_to_us
+from deploy.media.ffmpeg import find_ffmpeg, last_words
 from env.errors import DaCircoError
 
 SOURCE_HD_KBPS: Final = 4000

@@ -14,8 +14,10 @@ from pathlib import Path
 from deploy.bench_encoder.clips import BenchError, clip
 from deploy.bench_encoder.grid import Cell
 from deploy.bench_encoder.rows import Row
-from deploy.ffmpeg import find_ffmpeg, last_words, transcode_command
 from deploy.launcher import bound_to_us
+from deploy.media.command import transcode_command
+from deploy.media.ffmpeg import find_ffmpeg, last_words
+from deploy.media.probe import probe
 from deploy.worker.cpus import usable_cpus
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -36,7 +38,12 @@ def measure(cell: Cell, clips: Path) -> Row:
     with tempfile.TemporaryDirectory(prefix="dacirco-bench-") as folder:
         target = Path(folder) / "out.mp4"
         command = transcode_command(
-            source, target, bitrate_kbps=cell.kbps, speed=cell.speed, cpus=cell.threads, audio=None
+            source,
+            target,
+            probe(source),
+            bitrate_bps=1000 * cell.kbps,
+            speed=cell.speed,
+            cpus=cell.threads,
         )
         busy, start = _busy_s(), time.monotonic()
         cpu_s = _run(bound_to_us(command), source)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from deploy.ffmpeg import probe
 
 from deploy.bench_encoder.__main__ import main
 from deploy.bench_encoder.clips import BenchError
@@ -21,6 +20,7 @@ from deploy.bench_encoder.grid import SIZES, Grid, clip_seconds
 from deploy.bench_encoder.rows import Row, append_row, key, read_rows
 from deploy.bench_encoder.scenes import FPS, SCENES, pictures
 from deploy.bench_encoder.section import section_text
+from deploy.media.probe import probe
 from env.config import TranscodeTiming, UploadTiming, load_profile
 from env.timing import FULL_HD_MEGAPIXELS
 
@@ -310,7 +310,7 @@ def test_a_tiny_grid_from_end_to_end_and_on_where_it_stopped(tmp_path: Path) -> 
     assert (out / "encoder.png").read_bytes().startswith(b"\x89PNG")
     assert str(out / "transcode.toml") in first.stdout.replace("\n", "")
     clip = next((out / "clips").glob("*.mp4"))
-    assert probe(clip).width == 640
+    assert probe(clip).picture.width == 640
 
     lines = (out / "rows.csv").read_text().splitlines(keepends=True)
     (out / "rows.csv").write_text("".join(lines[:-1]) + lines[-1][:10])
