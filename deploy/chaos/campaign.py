@@ -1,13 +1,14 @@
-"""One campaign: start the service, submit jobs, kill its parts, wait for the end, judge."""
+"""One campaign: start the service, submit jobs, disturb its parts, wait for the end, judge."""
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -16,47 +17,27 @@ from typing import Final
 import requests
 
 from deploy.chaos.clips import Clip, make_clips, write_catalog
+from deploy.chaos.disks import disks_can_be_made, small_disk
+from deploy.chaos.faults import Faults
+from deploy.chaos.plan import FaultKind, Plan
+from deploy.chaos.sickroom import Sickroom
 from deploy.chaos.verdict import Verdict, judge
-from deploy.chaos.victims import Victim, kill_one, processes_of
+from deploy.chaos.victims import processes_of
 from deploy.embedded.commands import environment
 from deploy.embedded.data_folder import DataFolder
+from deploy.media.ffmpeg import FFMPEG_VARIABLE, find_ffmpeg
 from env.errors import DaCircoError
 
 _PATIENCE_S: Final = 300.0
 _POLL_S: Final = 0.2
 _CALL_TIMEOUT_S: Final = 15.0
 _ENDED: Final = ("Completed", "Error")
-_MOST_LOGS: Final = 90
-"""The event log has 99 names, and each start of the controller takes one."""
+_SERVICE_DISK_MIB: Final = 512
+_WORKERS_DISK_MIB: Final = 64
 
 
 class ChaosError(DaCircoError):
     """The service did not do in time what it must."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a campaign does.
-
-    Attributes:
-        jobs: how many are submitted.
-        bad_jobs: how many of them have a file that is no video.
-        kills: how many processes are killed while jobs come and run.
-        seed: of everything random.
-        mean_gap_s: mean time between two kills, seconds (exponential).
-        patience_s: after the last kill, how long until every job must have ended, seconds.
-        service_share: share of the kills that hit the program that keeps the others running.
-        options: further options of ``python -m deploy.up``.
-    """
-
-    jobs: int = 8
-    bad_jobs: int = 2
-    kills: int = 6
-    seed: int = 0
-    mean_gap_s: float = 3.0
-    patience_s: float = 180.0
-    service_share: float = 0.1
-    options: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -81,56 +62,100 @@ class Campaign:
         log: told in one line what happens.
 
     Raises:
-        DaCircoError: the folder is not empty, or the plan has more kills than logs.
+        DaCircoError: the folder is not empty, or full disks alone are wanted where none can be
+            made.
     """
 
     def __init__(self, plan: Plan, folder: Path, log: Callable[[str], None] = print) -> None:
-        if plan.kills > _MOST_LOGS:
-            raise DaCircoError(f"{plan.kills} kills are too many: at most {_MOST_LOGS}")
-        if not 0 <= plan.bad_jobs <= plan.jobs:
-            raise DaCircoError(f"{plan.bad_jobs} of {plan.jobs} jobs cannot be bad")
         if folder.is_dir() and any(folder.iterdir()):
             raise DaCircoError(f"the folder {folder} is not empty: choose another")
-        self._plan = plan
-        self._log = log
+        folder.mkdir(parents=True, exist_ok=True)
+        self._plan, self._log = plan, log
+        self._folder = folder.absolute()
+        self._full_disks = FaultKind.FULL_DISK in plan.kinds and disks_can_be_made(self._folder)
+        if FaultKind.FULL_DISK in plan.kinds and not self._full_disks:
+            if len(plan.kinds) == 1:
+                raise DaCircoError("disks that can be full need a user who may mount them: root")
+            log("*** full disks are left out: they need a user who may mount disks (root) ***")
         self._rng = Random(plan.seed)
-        self._data = DataFolder(folder)
-        self._catalog = self._data.path / "chaos.csv"
         self._service: subprocess.Popen[bytes] | None = None
-        self.kills: Counter[Victim] = Counter()
+        self._data: DataFolder
+        self._faults: Faults
+        self._sickroom: Sickroom
 
     def run(self) -> Verdict:
-        """Do it all; whatever happens, no process stays behind.
+        """Do it all; whatever happens, no process and no disk stays behind.
 
         Raises:
             ChaosError: the service did not start, or jobs did not end in time.
         """
         plan = self._plan
-        inputs = self._data.storage / "input-videos"
-        clips = make_clips(inputs, plan.jobs - plan.bad_jobs, plan.bad_jobs, self._rng)
-        write_catalog(self._catalog, clips)
-        try:
-            self._start()
-            submitted = self._submit_and_kill(clips)
-            self._wait_for_ends(submitted)
-            self._stop()
+        with ExitStack() as stack:
+            disks = self._mount(stack)
+            self._data = DataFolder(self._folder / "service")
+            self._sickroom = Sickroom(self._folder / "sickroom", find_ffmpeg())
+            self._faults = Faults(plan, self._data, self._rng, self._sickroom, disks, self._log)
+            clips = make_clips(
+                self._data.storage / "input-videos",
+                plan.jobs - plan.bad_jobs,
+                plan.bad_jobs,
+                self._rng,
+            )
+            write_catalog(self._catalog, clips)
+            stack.callback(self._sweep)
+            try:
+                self._start()
+                submitted = self._submit_and_disturb(clips)
+                self._wait_for_ends(submitted)
+                self._stop()
+            except BaseException:
+                self._keep(disks)
+                raise
             left = processes_of(self._data.path)
-        finally:
-            self._sweep()
-        return judge(self._data, submitted.accepted, len(left), self.kills)
+            verdict = judge(self._data, submitted.accepted, len(left), self._faults.begun)
+            if verdict.wrong:
+                self._keep(disks)
+            return verdict
+
+    @property
+    def _catalog(self) -> Path:
+        return self._folder / "chaos.csv"
+
+    def _mount(self, stack: ExitStack) -> dict[str, Path]:
+        """The disks that can be full, by name."""
+        if not self._full_disks:
+            return {}
+        service = self._folder / "service"
+        workers = service / "workers"
+        stack.enter_context(small_disk(service, _SERVICE_DISK_MIB))
+        stack.enter_context(small_disk(workers, _WORKERS_DISK_MIB))
+        return {"the disk of the service": service, "the disk of the workers": workers}
 
     def _start(self) -> None:
+        """Start the service; while a disk is full it may end, and is started again."""
+        deadline = time.monotonic() + _PATIENCE_S
+        ports = self._data.read_state().get("ports", {})
+        self._data.clear_state()
+        while True:
+            self._launch(ports)
+            ended = self._until(
+                lambda: bool(self._data.read_state()), "the service starts", may_end=True
+            )
+            if not ended:
+                return
+            if time.monotonic() > deadline or not self._faults.lasting:
+                raise ChaosError(f"the service does not start: {self._last_words()}")
+
+    def _launch(self, ports: dict[str, int]) -> None:
         command = [sys.executable, "-m", "deploy.up", "--data", str(self._data.path)]
         # Free ports at first, and then the same ones: workers outlive the service and call back.
-        ports = self._data.read_state().get("ports", {})
         for name in ("rest", "grpc", "http"):
             command += [f"--{name}-port", str(ports.get(name, 0))]
         command += ["--catalog", str(self._catalog), "--max-attempts", "1000"]
         command += ["--most-restarts", "1000", *self._plan.options]
-        variables = environment(self._data)
+        variables = environment(self._data) | {FFMPEG_VARIABLE: str(self._sickroom.ffmpeg)}
         variables.pop("DACIRCO_SERVICE")
-        self._data.clear_state()
-        with (self._data.logs / "up.log").open("ab") as log:
+        with self._log_file.open("ab") as log:
             self._service = subprocess.Popen(
                 command,
                 env=variables,
@@ -139,22 +164,35 @@ class Campaign:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._until(lambda: bool(self._data.read_state()), "the service starts", _PATIENCE_S)
 
-    def _submit_and_kill(self, clips: list[Clip]) -> Submitted:
-        plan, rng = self._plan, self._rng
+    @property
+    def _log_file(self) -> Path:
+        return self._folder / "up.log"  # beside the disk that may be full
+
+    def _last_words(self) -> str:
+        return self._log_file.read_text(errors="replace")[-500:]
+
+    def _submit_and_disturb(self, clips: list[Clip]) -> Submitted:
+        plan = self._plan
         submitted = Submitted()
         waiting = list(clips)
-        # A job before the first kill, so that there is something to lose.
+        # A job before the first fault, so that there is something to lose.
         self._submit(waiting.pop(), submitted)
-        share = (len(waiting) + plan.kills) / max(1, plan.kills)
-        for _ in range(plan.kills):
+        share = (len(waiting) + plan.faults) / max(1, plan.faults)
+        for _ in range(plan.faults):
             for clip in [waiting.pop() for _ in range(min(len(waiting), int(share)))]:
                 self._submit(clip, submitted)
-            time.sleep(min(rng.expovariate(1 / plan.mean_gap_s), 4 * plan.mean_gap_s))
-            self._kill()
+            self._pause(self._faults.draw_gap())
+            # There may be no worker now: another fault is drawn then.
+            self._until(self._faults.begin_one, "there is something to disturb")
+            if self._faults.service_killed:
+                self._faults.service_killed = False
+                assert self._service is not None
+                self._service.wait()
+                self._start()
         for clip in waiting:
             self._submit(clip, submitted)
+        self._log(f"{len(submitted.accepted)} jobs are answered 201; waiting for their ends")
         return submitted
 
     def _submit(self, clip: Clip, submitted: Submitted) -> None:
@@ -164,42 +202,20 @@ class Campaign:
             "bitrate": self._rng.randint(500, 8000),
             "speed": self._rng.choice(("ultrafast", "fast")),
         }
-        deadline = time.monotonic() + _PATIENCE_S
-        while time.monotonic() < deadline:
+
+        def accepted() -> bool:
             try:
                 url = f"{self._data.read_state()['rest_url']}/jobs"
                 answer = requests.post(url, json=body, timeout=_CALL_TIMEOUT_S)
             except (requests.RequestException, KeyError):
                 submitted.unanswered += 1
-            else:
-                if answer.status_code == requests.codes.created:
-                    submitted.accepted[str(answer.json())] = clip
-                    return
-            time.sleep(_POLL_S)
-        raise ChaosError(f"no answer of 201 to {clip.name} within {_PATIENCE_S:.0f} s")
+                return False
+            if answer.status_code != requests.codes.created:
+                return False
+            submitted.accepted[str(answer.json())] = clip
+            return True
 
-    def _kill(self) -> None:
-        rng, data = self._rng, self._data.path
-        if rng.random() < self._plan.service_share:
-            assert self._service is not None
-            self._service.kill()
-            self._service.wait()
-            self.kills[Victim.SERVICE] += 1
-            self._log("killed the service; starting it again")
-            self._start()
-            return
-        wanted = [Victim.CONTROLLER, Victim.REST_API, Victim.WORKER, Victim.WORKER]
-        rng.shuffle(wanted)
-
-        def kill() -> bool:
-            """Kill the first wanted that is there: there may be no worker now."""
-            victim = next((victim for victim in wanted if kill_one(data, victim, rng)), None)
-            if victim is not None:
-                self.kills[victim] += 1
-                self._log(f"killed a {victim}")
-            return victim is not None
-
-        self._until(kill, "there is something to kill", _PATIENCE_S)
+        self._until(accepted, f"{clip.name} is answered 201")
 
     def _wait_for_ends(self, submitted: Submitted) -> None:
         open_jobs: list[str] = []
@@ -219,19 +235,49 @@ class Campaign:
             return not open_jobs and set(submitted.accepted) <= set(states)
 
         try:
-            self._until(all_ended, "all jobs have ended", self._plan.patience_s)
+            self._until(all_ended, "all jobs have ended", patience_s=self._plan.patience_s)
         except ChaosError as error:
             raise ChaosError(f"{error}; still open: {', '.join(open_jobs)}") from None
 
-    def _until(self, condition: Callable[[], bool], what: str, patience_s: float) -> None:
+    def _pause(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self._faults.end_due()
+            time.sleep(min(_POLL_S, max(0.0, end - time.monotonic())))
+
+    def _until(
+        self,
+        condition: Callable[[], bool],
+        what: str,
+        *,
+        patience_s: float = _PATIENCE_S,
+        may_end: bool = False,
+    ) -> bool:
+        """Wait for something, and meanwhile end the faults whose time is over.
+
+        Args:
+            condition: what is waited for.
+            what: it in words.
+            patience_s: how long, seconds.
+            may_end: whether the service may end meanwhile.
+
+        Returns:
+            Whether the service has ended.
+
+        Raises:
+            ChaosError: the time is over, or the service has ended though it must not.
+        """
         deadline = time.monotonic() + patience_s
         while not condition():
+            self._faults.end_due()
             if self._service is not None and self._service.poll() is not None:
-                log = (self._data.logs / "up.log").read_text(errors="replace")
-                raise ChaosError(f"the service has ended while waiting until {what}: {log[-500:]}")
+                if may_end:
+                    return True
+                raise ChaosError(f"the service has ended while {what}: {self._last_words()}")
             if time.monotonic() > deadline:
                 raise ChaosError(f"waited {patience_s:.0f} s in vain until {what}")
             time.sleep(_POLL_S)
+        return False
 
     def _stop(self) -> None:
         """As Ctrl-C does."""
@@ -241,7 +287,15 @@ class Campaign:
         if code != 0:
             raise ChaosError(f"the service ended with code {code} after Ctrl-C")
 
+    def _keep(self, disks: dict[str, Path]) -> None:
+        """Copy what a disk in memory holds to where it can be looked at afterwards."""
+        self._faults.end_all()
+        self._sweep()
+        if disks:
+            shutil.copytree(self._data.path, self._folder / "kept", ignore_dangling_symlinks=True)
+
     def _sweep(self) -> None:
+        self._faults.end_all()
         if self._service is not None and self._service.poll() is None:
             self._service.terminate()
             try:

@@ -1,15 +1,16 @@
-"""The processes of a service that can be killed."""
+"""The processes of a service that a fault can hit."""
 
 from __future__ import annotations
 
-import signal
 from enum import StrEnum
 from pathlib import Path
 from random import Random
+from typing import Final
 
 import psutil
 
 from deploy.embedded.commands import CONTROLLER_MODULE, REST_MODULE, SERVICE_VARIABLE
+from deploy.embedded.data_folder import DataFolder
 from deploy.managers.process import is_worker
 from deploy.managers.tagged import tagged
 
@@ -23,29 +24,31 @@ class Victim(StrEnum):
     SERVICE = "service"
 
 
+PARTS: Final = (Victim.CONTROLLER, Victim.REST_API, Victim.WORKER, Victim.WORKER)
+"""Which part a fault hits, equally likely each; the service has a share of its own."""
+
+
 def processes_of(data: Path) -> list[psutil.Process]:
     """All living processes of the service of a data folder, but for the one that started them."""
     return tagged(SERVICE_VARIABLE, str(data.absolute()))
 
 
-def kill_one(data: Path, victim: Victim, rng: Random) -> bool:
-    """``kill -9`` one process of a kind other than `SERVICE`; false if there is none."""
-    modules = {Victim.CONTROLLER: CONTROLLER_MODULE, Victim.REST_API: REST_MODULE}
-    candidates = []
-    for process in processes_of(data):
+def find_one(data: DataFolder, victim: Victim, rng: Random) -> psutil.Process | None:
+    """A process of a kind, drawn if there are several; none if there is none."""
+    if victim is Victim.SERVICE:
         try:
-            if victim is Victim.WORKER:
-                fits = is_worker(process)
-            else:
-                fits = modules[victim] in process.cmdline()
-        except psutil.Error:
-            continue
-        if fits:
-            candidates.append(process)
-    if not candidates:
-        return False
+            return psutil.Process(int(data.read_state()["service"]))
+        except (KeyError, psutil.NoSuchProcess):
+            return None
+    candidates = [process for process in processes_of(data.path) if _fits(process, victim)]
+    return rng.choice(sorted(candidates, key=lambda found: found.pid)) if candidates else None
+
+
+def _fits(process: psutil.Process, victim: Victim) -> bool:
+    if victim is Victim.WORKER:
+        return is_worker(process)
+    module = CONTROLLER_MODULE if victim is Victim.CONTROLLER else REST_MODULE
     try:
-        rng.choice(sorted(candidates, key=lambda process: process.pid)).send_signal(signal.SIGKILL)
-    except psutil.NoSuchProcess:
+        return module in process.cmdline()
+    except psutil.Error:
         return False
-    return True
