@@ -30,20 +30,19 @@ def read_secret_file(path: Path, what: str) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise DaCircoError(f"{what} {path}: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise DaCircoError(f"{what} {path}: it is not a plain file")
-        if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP) or status.st_uid not in (
-            0,
-            os.geteuid(),
-        ):
+        open_to_others = status.st_mode & (stat.S_IRWXO | stat.S_IWGRP)
+        if open_to_others or status.st_uid not in (0, os.geteuid()):
             raise DaCircoError(
                 f"{what} {path}: others can read or change it (mode "
                 f"{stat.S_IMODE(status.st_mode):04o}): it must belong to this user or root; "
                 f"chmod 600 {path}"
             )
-        content = file.read(_MOST_BYTES + 1)
-    if len(content) > _MOST_BYTES:
-        raise DaCircoError(f"{what} {path}: it is too large for what it should hold")
-    return content
+        if status.st_size > _MOST_BYTES:
+            raise DaCircoError(f"{what} {path}: it is too large for what it should hold")
+        return os.read(descriptor, _MOST_BYTES)
+    finally:
+        os.close(descriptor)

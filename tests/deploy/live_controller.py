@@ -227,6 +227,7 @@ async def controller_in(
         **changes,
     )
     async with running_controller(settings, lambda *_: manager) as controller:
-        target = f"127.0.0.1:{controller.grpc_port}"
+        # Where the main port speaks TLS, the client of the tests goes to the one that does not.
+        target = f"127.0.0.1:{controller.ports.plaintext or controller.grpc_port}"
         async with grpc.aio.insecure_channel(target) as channel:
             yield Running(controller, channel, folder, manager)
