@@ -14,6 +14,9 @@ from typing import Final
 
 from env.errors import EventLogError
 
+CONFIG_ENDING: Final = ".config.txt"
+"""Of the file beside a log, in place of ``.txt``, that holds the controller's settings."""
+
 _PART: Final = re.compile(r"(?P<log>.+)_part(?P<number>\d{4,})")
 
 

@@ -3,7 +3,8 @@
 A row is ``delay,movie,bitrate,speed`` and there is no header; ``delay`` is the time
 in seconds since the row before (for the first row: since the start). Lines that
 begin with ``#`` and rows that do not have four fields are skipped, as the
-existing players do.
+existing players do. A row with a bad value is an error for those who measure, and
+is skipped with a warning by those who only send jobs (`deploy.clients`).
 
 Arrival times are held in whole milliseconds: reading rounds each arrival (not each
 delay, so that rounding does not add up), and writing gives delays with three

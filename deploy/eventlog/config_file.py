@@ -9,6 +9,7 @@ from typing import Final
 
 from pydantic import SecretBytes, SecretStr
 
+from env.log_parts import CONFIG_ENDING
 from env.textfile import write_atomically
 
 _SECRET_NAME: Final = re.compile(
@@ -22,7 +23,7 @@ _SECRET_OF_URL: Final = re.compile(
 
 def config_path(log: Path) -> Path:
     """``tc-events-01.config.txt`` for ``tc-events-01.txt``."""
-    return log.with_suffix(".config.txt")
+    return log.with_suffix(CONFIG_ENDING)
 
 
 def write_config(log: Path, parameters: Mapping[str, object]) -> Path:

@@ -73,6 +73,7 @@ def test_a_log_in_parts_is_one_run_however_it_is_named(tmp_path: Path, catalog: 
         third = slice(number * len(lines) // 3, (number + 1) * len(lines) // 3)
         part.write_text("".join(lines[third]), encoding="utf-8")
     check_same(read_observations([log], catalog), "tc-events-01")
+    (tmp_path / "tc-events-01.config.txt").write_text("seed = 0\n", encoding="utf-8")
     check_same(read_observations(sorted(tmp_path.glob("tc-events-*.txt")), catalog), "tc-events-01")
     with parts[1].open("a", encoding="utf-8") as second:
         second.write('{"time": "soon", "code": "EV8", "worker_id": "w"}\n')

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from env.catalog import Catalog
-from env.log_parts import first_of
+from env.log_parts import CONFIG_ENDING, first_of
 from training.calibration.bitrate_unit import BitrateUnit, to_kbps
 from training.calibration.csv_export import is_export, read_csv_export
 from training.calibration.errors import CalibrationError
@@ -34,12 +34,22 @@ def read_observations(
     Raises:
         CalibrationError: a path is of no known form, or cannot be read.
     """
-    given = list(paths)  # a pattern of the shell finds a log's parts, too: they come with it
-    whole = [path for path in given if first_of(path) not in given]
+    given = list(paths)
+    whole = [path for path in given if not _comes_with(path, given)]
     parts = [_read(path, catalog, vcpus or {}) for path in whole]
     if not parts:
         raise CalibrationError("no measured run was given")
     return to_kbps(combine(parts), bitrate_unit)
+
+
+def _comes_with(path: Path, given: Sequence[Path]) -> bool:
+    """Whether a pattern like ``tc-events-*.txt`` has found what belongs to a log that it has found.
+
+    That is a part that continues the log, which is read with it, or the file of its settings.
+    """
+    log = path.name.removesuffix(CONFIG_ENDING) + ".txt"
+    settings = path.name.endswith(CONFIG_ENDING) and path.with_name(log) in given
+    return settings or first_of(path) in given
 
 
 def _read(path: Path, catalog: Catalog, vcpus: Mapping[str, float]) -> Observations:
