@@ -27,7 +27,7 @@ def listen(host: str, port: int, fix: str) -> socket.socket:
         # Only for a socket that tells its protocol does asyncio switch off Nagle's algorithm,
         # which would hold back each answer for the 40 ms of a delayed acknowledgement.
         listener = socket.socket(family, kind, protocol)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # a name that cannot be one is not an OSError
         raise _error(host, port, error, fix) from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -52,5 +52,6 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _error(host: str, port: int, error: OSError, fix: str) -> DaCircoError:
-    return DaCircoError(f"cannot listen on {join_host_port(host, port)}: {error.strerror}; {fix}")
+def _error(host: str, port: int, error: OSError | UnicodeError, fix: str) -> DaCircoError:
+    reason = error.strerror if isinstance(error, OSError) else "this is no name of a machine"
+    return DaCircoError(f"cannot listen on {join_host_port(host, port)}: {reason}; {fix}")

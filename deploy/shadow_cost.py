@@ -41,6 +41,8 @@ PERIOD_S: Final = 1800.0
 """How often a controller in shadow mode estimates by default, seconds."""
 LOW_PRIORITY: Final = 10
 _FEWEST_REQUESTS: Final = 5
+_MOST_NICE: Final = 19
+"""There is no lower priority."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +288,7 @@ def run(arguments: Sequence[str]) -> None:
     """
     options = make_parser().parse_args(arguments)
     if options.nice is not None:
-        os.nice(options.nice)
+        os.nice(min(options.nice, _MOST_NICE))
     history = read_history(options.log, profile=options.profile, preference=options.preference)
     against = options.against or history.policy
     if not against:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from env.errors import ScenarioError, UnknownNameError
-from env.textfile import read_lines
+from env.textfile import is_there, read_lines
 
 DEFAULT_CATALOG: Final = "bbb"
 _COLUMNS: Final = ("video", "duration_s", "width", "height")
@@ -117,7 +117,7 @@ def load_catalog(name_or_path: str | Path = DEFAULT_CATALOG) -> Catalog:
     if name in catalog_names():
         return _shipped_catalog(name)
     path = Path(name_or_path)
-    if path.suffix == ".csv" or path.exists():
+    if path.suffix == ".csv" or is_there(path):
         return _parse(path, path.stem)
     raise UnknownNameError("catalog", name, catalog_names())
 

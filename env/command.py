@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from env.errors import DaCircoError
 
@@ -19,6 +19,8 @@ NOBODY_READS: Final = 141
 """As a shell reports a program whose reader has gone, for instance ``head``."""
 
 MAX_PORT: Final = 65535
+_MOST_TOLD: Final = 2000
+"""Characters of an error: who gives a very long value need not read it again."""
 
 
 class UsageError(DaCircoError):
@@ -26,7 +28,16 @@ class UsageError(DaCircoError):
 
 
 class CommandParser(argparse.ArgumentParser):
-    """An argument parser that raises `UsageError` instead of printing its usage and exiting."""
+    """An argument parser that raises `UsageError` instead of printing its usage and exiting.
+
+    Words that are not UTF-8 are refused: what is told to logs, stores and other machines is text.
+    """
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        for word in sys.argv[1:] if args is None else args:
+            if not _is_text(word):
+                self.error(f"{word[:60]!a} is not UTF-8 text")
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see {self.prog} --help)")
@@ -43,7 +54,10 @@ def run_command(name: str, work: Callable[[], object]) -> int:
         work()
         sys.stdout.flush()
     except DaCircoError as error:
-        print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
+        told = " ".join(str(error).split())
+        if len(told) > _MOST_TOLD:
+            told = f"{told[: _MOST_TOLD // 2]} ... {told[-_MOST_TOLD // 2 :]}"
+        print(f"{name}: {told}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
@@ -53,6 +67,14 @@ def run_command(name: str, work: Callable[[], object]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NOBODY_READS
     return 0
+
+
+def _is_text(word: str) -> bool:
+    try:
+        word.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def whole_number(text: str) -> int:
@@ -95,9 +117,13 @@ def check_output_file(path: Path) -> None:
     Raises:
         DaCircoError: it cannot.
     """
-    if not path.parent.is_dir():
+    try:
+        has_parent, is_folder = path.parent.is_dir(), path.is_dir()
+    except OSError as error:  # a name that is too long, for instance
+        raise DaCircoError(f"cannot write {str(path)[:200]}: {error.strerror}") from None
+    if not has_parent:
         raise DaCircoError(f"cannot write {path}: the folder {path.parent} does not exist")
-    if path.is_dir():
+    if is_folder:
         raise DaCircoError(f"cannot write {path}: it is a folder, give a file")
     if not os.access(path.parent, os.W_OK):
         raise DaCircoError(f"cannot write {path}: the folder {path.parent} is not writable")

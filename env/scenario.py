@@ -28,7 +28,7 @@ from typing import Final
 from env.catalog import Catalog, load_catalog
 from env.errors import DaCircoError, ScenarioError, UnknownNameError
 from env.jobs import MAX_BITRATE_KBPS, MIN_BITRATE_KBPS, SPEEDS, Request, Speed
-from env.textfile import read_lines, write_atomically
+from env.textfile import is_there, read_lines, write_atomically
 
 SPLITS: Final = ("train", "test")
 _MAX_DELAY_S: Final = 10**9  # so that a sum of delays keeps its milliseconds in a float
@@ -118,7 +118,7 @@ def load_scenario(name_or_path: str | Path, catalog: Catalog | None = None) -> S
     if matches:
         return read_scenario(_SHIPPED / f"{matches[0]}.csv", catalog, name=matches[0])
     path = Path(name_or_path)
-    if path.suffix == ".csv" or path.exists():
+    if path.suffix == ".csv" or is_there(path):
         return read_scenario(path, catalog)
     known = shipped if "/" in name else [full.partition("/")[2] for full in shipped]
     raise UnknownNameError("scenario", name, known)

@@ -23,6 +23,14 @@ def read_lines(source: Path | Traversable) -> list[str]:
         raise ScenarioError(f"{source} is not UTF-8 text: {error.reason}") from error
 
 
+def is_there(path: Path) -> bool:
+    """Whether a path leads to something; one that cannot be asked for leads to nothing."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that is too long, for instance
+        return False
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Replace ``path`` by a file that holds ``text``, in one step.
 

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy.clients.scenario import SAVED_AS, chosen_seed, seed_number
+from deploy.clients.scenario import SAVED_AS, chosen_seed, job_count, seed_number
 from deploy.clients.scenario_file import generate_jobs
 from deploy.names import VideoNameError, check_video_name
 from env.catalog import load_catalog
-from env.command import CommandParser, check_output_file, run_command, whole_number
+from env.command import CommandParser, check_output_file, run_command
 from env.errors import DaCircoError
 
 COMMAND: Final = "dacirco_generate_scenario"
@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "-n",
         "--number",
-        type=whole_number,
+        type=job_count,
         default=DEFAULT_NUMBER,
         metavar="N",
         help="of jobs, one in about 6 s (%(default)s)",

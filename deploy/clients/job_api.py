@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 from urllib.parse import quote
 
 import requests
+from urllib3.exceptions import HTTPError
 
 from deploy.listening import join_host_port
 from env.errors import DaCircoError
@@ -109,7 +110,8 @@ class JobApi:
             reply = self._session.request(
                 method, f"{self.url}/{path}", json=body, timeout=TIMEOUT_S, allow_redirects=False
             )
-        except requests.RequestException as error:
+        # A host name that cannot be one is told by libraries below in their own words.
+        except (requests.RequestException, HTTPError, UnicodeError) as error:
             raise ApiAwayError(f"cannot reach the Job API at {self.url}: {_why(error)}") from error
         if reply.status_code in (200, 201):
             try:
@@ -122,12 +124,12 @@ class JobApi:
         raise ApiError(reply.status_code, message)
 
 
-def _why(error: requests.RequestException) -> str:
+def _why(error: Exception) -> str:
     if isinstance(error, requests.Timeout):
         return "no answer in time"
     if isinstance(error, requests.ConnectionError):
         return "no connection; is it running there?"
-    return str(error)
+    return str(error) if isinstance(error, requests.RequestException) else "not a host's name"
 
 
 def _detail(reply: requests.Response) -> str:

@@ -29,6 +29,7 @@ from env.jobs import Request
 
 SAVED_AS: Final = Path("last_scenario.csv")
 _MAX_SEED: Final = 2**32
+_MOST_JOBS: Final = 1_000_000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -93,6 +94,14 @@ def chosen_seed(given: int | None) -> int:
     return secrets.randbelow(_MAX_SEED) if given is None else given
 
 
+def job_count(text: str) -> int:
+    """An option's value: how many jobs to generate."""
+    number = whole_number(text)
+    if number > _MOST_JOBS:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} jobs are too many: at most {_MOST_JOBS}")
+    return number
+
+
 def seed_number(text: str) -> int:
     """An option's value: a seed."""
     if not (text.isascii() and text.isdigit() and int(text) < _MAX_SEED):
@@ -112,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     source.add_argument(
         "-n",
         "--number",
-        type=whole_number,
+        type=job_count,
         metavar="N",
         help=f"generate N jobs, one in about 6 s; they are saved as {SAVED_AS}",
     )

@@ -49,6 +49,7 @@ COMMAND: Final = "dacirco_controller"
 SECRET_VARIABLE: Final = "DACIRCO_MINIO_SECRET_KEY"
 DEFAULT_SECRET_KEY: Final = "pass4minio"
 _MOST_TAG: Final = 200
+_MOST_SEED_DIGITS: Final = 18
 
 
 def make_parser() -> CommandParser:
@@ -473,7 +474,7 @@ def _add_local(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--seed",
-        type=int,
+        type=_seed,
         default=0,
         metavar="N",
         help="of the simulated workers' scatter and faults (default: %(default)s)",
@@ -579,9 +580,20 @@ def settings_from(args: argparse.Namespace) -> Settings:
 
 
 def _store(args: argparse.Namespace) -> str:
-    """URL of the store."""
+    """URL of the store.
+
+    Raises:
+        DaCircoError: it is a folder.
+    """
+    url = str(args.store)
+    path = Path(url.removeprefix("sqlite:///")) if args.db_file is None else args.db_file
+    try:
+        if not path.name or path.is_dir():
+            raise DaCircoError(f"store {path}: it is a folder: give a file")
+    except OSError as error:  # a name that is too long, for instance
+        raise DaCircoError(f"store {str(path)[:200]}: {error.strerror}") from None
     if args.db_file is None:
-        return str(args.store)
+        return url
     from sqlalchemy import URL  # takes long to import, and hardly anyone needs it
 
     return URL.create("sqlite", database=str(args.db_file)).render_as_string()
@@ -628,6 +640,15 @@ def _quantity(text: str) -> str:
         return quantity(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text[:60]!r} {error}") from None
+
+
+def _seed(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_SEED_DIGITS):
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is not a whole number of 0 or more with at most {_MOST_SEED_DIGITS} "
+            "digits"
+        )
+    return int(text)
 
 
 def _called_port(text: str) -> int:

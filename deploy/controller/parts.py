@@ -30,6 +30,8 @@ PROFILES: Final = {
     "simulated": "openstack",
 }
 CATALOGS: Final = {"vm": "bbb", "pod": "bbb", "process": "local", "simulated": "bbb"}
+_MOST_WORKERS: Final = 1_000_000
+"""What a `ClusterConfig` can say; as good as no limit."""
 OLD_LIMIT: Final = 2
 """Most workers of VMs and pods by default, as in the existing system."""
 DEFAULT_PREFERENCE: Final = 0.5
@@ -181,6 +183,7 @@ def with_limits(cluster: ClusterConfig, settings: Settings) -> ClusterConfig:
         limit = OLD_LIMIT
     if limit is None:
         return cluster
+    limit = min(limit, _MOST_WORKERS)
     known = cluster.max_workers
     return replace(cluster, max_workers=limit if known is None else min(limit, known))
 

@@ -31,7 +31,10 @@ def make_storage(
     Raises:
         StorageError: names what is wrong with the URL.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise StorageError(f"storage {url[:200]!r}: {error}: give {URL_HELP}") from None
     match parts.scheme:
         case "s3" | "s3s":
             return _s3(url, parts, access_key, secret_key)
@@ -39,15 +42,23 @@ def make_storage(
             folder = Path(unquote(parts.path))
             if parts.netloc or not folder.is_absolute():
                 raise StorageError(f"storage {url!r}: write dir:///FOLDER, with three slashes")
-            return DirectoryStorage(folder)
+            return _directory(folder, url)
         case _ if "://" in url or not url:
             raise StorageError(f"storage {_without_user(parts)!r} is unknown: give {URL_HELP}")
-    return DirectoryStorage(Path(url))
+    return _directory(Path(url), url)
 
 
 def s3_url(server: str, port: int, bucket: str, *, secure: bool = False) -> str:
     """The URL of a bucket."""
     return f"{'s3s' if secure else 's3'}://{join_host_port(server, port)}/{bucket}"
+
+
+def _directory(folder: Path, url: str) -> ObjectStorage:
+    try:
+        folder.is_dir()
+    except OSError as error:  # a name that is too long, for instance
+        raise StorageError(f"storage {url[:200]!r}: {error.strerror}") from None
+    return DirectoryStorage(folder)
 
 
 def _s3(
