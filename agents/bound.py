@@ -91,7 +91,7 @@ from env.catalog import Catalog
 from env.cluster import Cluster
 from env.config import Profile
 from env.jobs import Request
-from env.simulator import Simulator, setup_scatter
+from env.simulator import Simulator, copy_scatter, setup_scatter
 
 Floats = NDArray[np.float64]
 
@@ -235,6 +235,9 @@ def _setup(
     boots = law.median_s * draws
     first = float(draws[:fit].min())
     copied = 0.0 if profile.image_cached else law.first_on_node_s
+    if law.first_on_node_sigma > 0.0:  # the quickest copy that any of these boots can have
+        quickest = float(copy_scatter(seed, len(draws)).min())
+        copied *= float(np.exp(law.first_on_node_sigma * quickest))
     decided = min(float(arrival[0]), profile.tick_s)  # no decision is due before
     theta, shortfall = _price_of_boots(boots, kappa, fit, most_boots, len(arrival), law.median_s)
     setup = Setup(

@@ -118,6 +118,9 @@ class BootTiming:
         crowd_knee_share: with a load above this share of the node's cores ...
         crowd_slope: ... the time is multiplied by exp(slope * (load - knee * cores)) ...
         crowd_limit: ... but by no more than this.
+        spacing_s: workers that are ordered sooner are created one after the other, this far
+            apart (a cloud's interface takes one order at a time); 0 if all begin at once.
+        first_on_node_sigma: spread of `first_on_node_s`, standard deviation of the logarithm.
     """
 
     median_s: Positive
@@ -126,6 +129,8 @@ class BootTiming:
     crowd_knee_share: NonNegative = 1.0
     crowd_slope: NonNegative = 0.0
     crowd_limit: Annotated[Finite, Field(ge=1)] = 1.0
+    spacing_s: NonNegative = 0.0
+    first_on_node_sigma: NonNegative = 0.0
 
 
 @dataclass(frozen=True, config=_STRICT)

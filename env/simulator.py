@@ -88,8 +88,8 @@ class Alone(NamedTuple):
 
 
 def _streams(seed: int) -> tuple[np.random.SeedSequence, ...]:
-    """Independent sources of chance: the jobs, the boots and stops, the faults."""
-    return tuple(np.random.SeedSequence(seed).spawn(3))
+    """Independent sources of chance: the jobs, the boots and stops, the faults, the copies."""
+    return tuple(np.random.SeedSequence(seed).spawn(4))
 
 
 def setup_scatter(seed: int, n: int) -> NDArray[np.float64]:
@@ -112,6 +112,11 @@ class _Environment(simpy.Environment):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _eid=count(state["_eid"]))
+
+
+def copy_scatter(seed: int, n: int) -> NDArray[np.float64]:
+    """The first n standard normal draws that copies of the image take, where they scatter."""
+    return np.random.default_rng(_streams(seed)[3]).standard_normal(n)
 
 
 class Simulator:
@@ -197,6 +202,8 @@ class Simulator:
         self._arrived = 0
         self._next_worker = 0
         self._doomed: set[Hashable] = set()  # booting workers that will never come
+        self._uncreated: set[Hashable] = set()  # ordered, but the cloud has not begun
+        self._next_creation_s = 0.0
         self._wake = inf
         self.epoch: Epoch | None = Epoch.START
         self.done = self._ends_with_jobs and not requests
@@ -214,7 +221,7 @@ class Simulator:
 
     def _draw(self, requests: Sequence[Request], catalog: Catalog, seed: int) -> None:
         """Draw all that belongs to the jobs at once, so that no decision can change it."""
-        jobs, boots, faults = _streams(seed)
+        jobs, boots, faults, copies = _streams(seed)
         rng = np.random.default_rng(jobs)
         n = len(requests)
         timing, law = self.timing.describe(requests, catalog), self.profile.timing
@@ -236,6 +243,7 @@ class Simulator:
         self._source_mb = timing.source_mb.tolist()
         self._boot_rng = np.random.default_rng(boots)
         self._fault_rng = np.random.default_rng(faults)
+        self._copy_rng = np.random.default_rng(copies)
 
     # -- driving ----------------------------------------------------------------------
 
@@ -387,9 +395,15 @@ class Simulator:
             node = None
         worker = self.cluster.worker_spawned(now, worker_id, flavor, node)
         law = self.profile.timing.boot
-        copy = 0.0 if self.cluster.nodes[worker.node].image_cached else law.first_on_node_s
+        copy = self._copy_s(worker)
         boot = (law.median_s + copy) * exp(law.sigma * self._boot_rng.standard_normal())
-        self._nodes[worker.node].start_boot(boot, worker)
+        wait = self._next_creation_s - now
+        self._next_creation_s = max(now, self._next_creation_s) + law.spacing_s
+        if wait > 0.0:
+            self._uncreated.add(worker_id)
+            self._after(wait, self._created, (worker, boot))
+        else:
+            self._nodes[worker.node].start_boot(boot, worker)
         faults = self.profile.faults
         if faults.spawn_failure and self._fault_rng.random() < faults.spawn_failure:
             self._doomed.add(worker_id)
@@ -398,6 +412,22 @@ class Simulator:
             self._after(life, self._lost, worker)
         if self.timeline is not None:
             self.timeline.spawned(now, worker)
+
+    def _copy_s(self, worker: Worker) -> float:
+        """What the copy of the image adds to a boot that takes the usual time."""
+        law = self.profile.timing.boot
+        if self.cluster.nodes[worker.node].image_cached or not law.first_on_node_s:
+            return 0.0
+        if not law.first_on_node_sigma:
+            return law.first_on_node_s
+        scatter = exp(law.first_on_node_sigma * self._copy_rng.standard_normal())
+        return law.first_on_node_s * scatter
+
+    def _created(self, event: Event) -> None:
+        worker, boot = event.value
+        if worker.worker_id in self._uncreated:  # else it was lost before
+            self._uncreated.discard(worker.worker_id)
+            self._nodes[worker.node].start_boot(boot, worker)
 
     def _kill(self, flavor: int) -> None:
         now = self.env.now
@@ -447,7 +477,10 @@ class Simulator:
         if worker.worker_id not in self.cluster.workers:
             return
         if worker.state is WorkerState.BOOTING:
-            self._nodes[worker.node].stop_boot(worker)
+            if worker.worker_id in self._uncreated:
+                self._uncreated.discard(worker.worker_id)
+            else:
+                self._nodes[worker.node].stop_boot(worker)
             self._doomed.discard(worker.worker_id)
         task = self._tasks.pop(worker.worker_id, None)
         if task is not None:

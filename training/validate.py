@@ -5,7 +5,7 @@ Replay measured runs in the simulator and compare::
     python -m training.validate --runs RUNS... [--profile P]
 
 Exit code 0: every complete run lies within the limits; 1: one does not; 3: no run is
-complete, so there is nothing to judge.
+complete (or has requests enough), so there is nothing to judge.
 
 Ask whether a profile still describes a cluster::
 
@@ -142,7 +142,7 @@ def _add_replay_options(group: argparse._ArgumentGroup) -> None:
         "--algorithm",
         metavar="POLICY",
         help="Replay with this policy, e.g. grace-period:max_idle_time=30, instead of the "
-        "run's own or the nearest. Needed where the runs do not name it (logs and exports).",
+        "run's own. Needed where the runs do not name it (logs and exports).",
     )
     group.add_argument(
         "--max-workers",

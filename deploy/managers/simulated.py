@@ -86,6 +86,7 @@ class SimulatedManager(WorkerManager):
         self._workers: dict[str, _Worker] = {}
         self._nodes: dict[str, VirtualNode] = {}
         self._listener: Listener | None = None
+        self._next_creation_s = 0.0
 
     async def start(self, listener: Listener) -> ClusterConfig:
         self._listener = listener
@@ -160,11 +161,25 @@ class SimulatedManager(WorkerManager):
 
     async def _boot(self, worker: _Worker) -> None:
         law, node = self._profile.timing.boot, worker.node
-        copy = 0.0 if node.image_cached else law.first_on_node_s
+        copy = 0.0
+        if not node.image_cached:
+            copy = law.first_on_node_s
+            if law.first_on_node_sigma:
+                copy *= self._scatter(law.first_on_node_sigma)
+        await self._wait_for_creation(law.spacing_s)
         await node.boot((law.median_s + copy) * self._scatter(law.sigma))
         if self._rng.random() < self._profile.faults.spawn_failure:
             raise _SpawnFaultError
         node.image_cached = True
+
+    async def _wait_for_creation(self, spacing_s: float) -> None:
+        """Workers that are ordered at once are created one after the other."""
+        if not spacing_s:
+            return
+        now = self._clock.time()
+        wait = max(0.0, self._next_creation_s - now)
+        self._next_creation_s = now + wait + spacing_s
+        await self._world.sleep(wait)
 
     async def _serve(self, worker: _Worker) -> None:
         description = pb.WorkerDesc(name=worker.order.name, id=worker.order.presented_id)

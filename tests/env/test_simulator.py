@@ -72,6 +72,8 @@ def rough_profile() -> Profile:
                 "median_s": 16.0,
                 "sigma": 0.1,
                 "first_on_node_s": 36.0,
+                "first_on_node_sigma": 0.3,
+                "spacing_s": 1.5,
                 "crowd_knee_share": 0.5,
                 "crowd_slope": 0.6,
                 "crowd_limit": 2.5,
@@ -712,6 +714,46 @@ def test_the_first_boot_on_each_node_copies_the_image() -> None:
         nodes=nodes, flavors=[(1, 2.0)], timing=timing, image_cached=True, tick_s=1.0
     )
     assert ready_times(warm, 4) == pytest.approx([10.0, 10.0, 10.0, 10.0])
+
+
+def test_a_copy_scatters_as_the_profile_says() -> None:
+    timing = {"boot": {"median_s": 10.0, "first_on_node_s": 30.0, "first_on_node_sigma": 0.4}}
+    n = 400
+    profile = make_profile(
+        nodes=[(1, 2.0)] * n, flavors=[(1, 2.0)], timing=timing, image_cached=False
+    )
+    timeline = Timeline()
+    play(FixedWorkers(n), profile, make_work([0.0] * n, [1e4] * n), timeline=timeline)
+    copies = [lane.spans[0].end_s - lane.spans[0].start_s - 10.0 for lane in timeline.lanes]
+    logs = np.log(copies)
+    assert abs(logs.mean() - math.log(30.0)) < Z_LIMIT * 0.4 / math.sqrt(n)
+    assert logs.std() == pytest.approx(0.4, rel=0.15)
+
+
+def test_workers_ordered_at_once_are_created_one_after_the_other() -> None:
+    timing = {"boot": {"median_s": 10.0, "spacing_s": 1.5}}
+    profile = make_profile(nodes=[(6, 16.0)], flavors=[(1, 2.0)], timing=timing)
+    simulator = play(FixedWorkers(4), profile, make_work([0.0] * 4, [100.0] * 4))
+    assert simulator.assigned_s == pytest.approx([10.0, 11.5, 13.0, 14.5])
+    # An order that comes later than that begins at once.
+    apart = make_work([0.0, 0.5, 20.0], [100.0] * 3)
+    assert play(OnDemand(), profile, apart).assigned_s == pytest.approx([10.0, 11.5, 30.0])
+
+
+def test_a_worker_that_was_not_created_yet_loads_no_node() -> None:
+    timing = {
+        "boot": {
+            "median_s": 10.0,
+            "spacing_s": 10.0,
+            "crowd_knee_share": 0.5,
+            "crowd_slope": 1.0,
+            "crowd_limit": 9.0,
+        },
+        "contention": {"boot_load": 1.0},
+    }
+    profile = make_profile(nodes=[(2, 8.0)], flavors=[(1, 2.0)], timing=timing)
+    simulator = play(FixedWorkers(2), profile, make_work([0.0] * 2, [5.0] * 2))
+    assert simulator.assigned_s == pytest.approx([10.0, 15.0])  # the first serves both
 
 
 def test_a_replay_puts_workers_where_they_were() -> None:

@@ -187,24 +187,34 @@ def run_with(**changes: Any) -> MeasuredRun:
         ("grace-period", "grace-period:flavor=f,max_workers=5", ""),
         (
             "adaptive_grace_period",
-            "grace-period:flavor=f,max_workers=5",
-            "adaptive_grace_period is not ours: grace-period is the nearest",
+            "adaptive-grace-period:flavor=f,max_workers=5",
+            "",
         ),
         (
-            "scheduler_with_reserve",
-            "reserve-k:discipline=fcfs,flavor=f,max_workers=5",
-            "scheduler_with_reserve is not ours: reserve-k:discipline=fcfs is the nearest",
+            "Scheduler_With_Reserve",
+            "scheduler-with-reserve:flavor=f,max_workers=5",
+            "",
         ),
         (
-            "tea_leaves",
-            "grace-period:flavor=f,max_workers=5",
-            "tea_leaves is unknown: replayed with grace-period",
+            "priority_based_dynamic",
+            "priority-based-dynamic:small=f,large=f,max_workers=5",
+            "",
         ),
     ],
 )
-def test_the_algorithm_of_the_run_or_the_nearest(algorithm: str, spec: str, note: str) -> None:
+def test_the_algorithm_of_the_run(algorithm: str, spec: str, note: str) -> None:
     policy = replay_policy(run_with(algorithm=algorithm), None, "f")
     assert (policy.spec, policy.note) == (spec, note)
+    assert policy.takes_flavor
+
+
+def test_an_algorithm_that_is_not_known_is_refused() -> None:
+    run = run_with(algorithm="adaptive_grace_perod")
+    with pytest.raises(ValidationError, match=r"did you mean 'adaptive-grace-period'.*--algorithm"):
+        replay_policy(run, None, "f")
+    assert replay_policy(run, "grace-period", "f").note  # but may be replayed with another
+    with pytest.raises(ValidationError, match="run01: unknown policy 'models/dacirco'"):
+        replay_policy(run_with(algorithm="models/dacirco"), None, "f")
 
 
 def test_an_algorithm_that_is_asked_for() -> None:

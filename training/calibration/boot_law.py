@@ -35,6 +35,8 @@ STUCK_FACTOR: Final = 5.0
 MIN_BOOTS: Final = 5
 MIN_CROWDED: Final = 3
 ORDER_WINDOW_S: Final = 2.0
+MIN_COPIES: Final = 3
+"""Fewer first boots say nothing of their spread."""
 
 
 @dataclass(frozen=True)
@@ -159,8 +161,11 @@ def fit_boot(sample: BootSample, prior: BootTiming, cores: float) -> BootFit:
         crowd_knee_share=knee.load / cores,
         crowd_slope=best["crowd_slope"],
     )
-    if len(sample.cold_s):
-        law = replace(law, first_on_node_s=float(sample.cold_s.mean()) - warm)
+    copies = sample.cold_s - warm
+    if len(copies):
+        law = replace(law, first_on_node_s=float(copies.mean()))
+    if len(copies) >= MIN_COPIES:
+        law = replace(law, first_on_node_sigma=float(np.log(copies).std(ddof=1)))
     return BootFit(law, cores, best, knee)
 
 

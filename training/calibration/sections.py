@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from env.config import BootTiming, StopTiming, UsageConfig
 from training.calibration.bitrate_unit import BIT, trend
-from training.calibration.boot_law import MIN_BOOTS, BootFit, BootSample
+from training.calibration.boot_law import MIN_BOOTS, MIN_COPIES, BootFit, BootSample
 from training.calibration.cross_validation import CrossValidation
 from training.calibration.estimates import FROM_THE_BENCH, Estimate, SectionFit
 from training.calibration.regression import Coefficient
@@ -226,6 +226,10 @@ def boot_section(boot: BootFit, sample: BootSample, prior: BootTiming) -> Sectio
         "crowd_limit": Estimate(
             boot.law.crowd_limit, None, 0, "prior", "an assumption beyond the loads seen"
         ),
+        "spacing_s": Estimate(
+            boot.law.spacing_s, None, 0, "prior", "logs tell when workers were created, not ordered"
+        ),
+        "first_on_node_sigma": _cold_spread(sample, boot),
     }
     section.quality = {
         "n": n,
@@ -249,6 +253,13 @@ def _cold_estimate(sample: BootSample, boot: BootFit, prior: BootTiming) -> Esti
         return Estimate(prior.first_on_node_s, None, 0, "prior", why)
     error = float(sample.cold_s.std(ddof=1) / sqrt(n)) if n > 1 else None
     return Estimate(boot.law.first_on_node_s, error, n)
+
+
+def _cold_spread(sample: BootSample, boot: BootFit) -> Estimate:
+    n, sigma = len(sample.cold_s), boot.law.first_on_node_sigma
+    if n < MIN_COPIES:
+        return Estimate(sigma, None, n, "prior", f"first boots seen: {n}, too few for a spread")
+    return Estimate(sigma, sigma / sqrt(2 * (n - 1)), n)
 
 
 def kept_section(

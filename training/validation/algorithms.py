@@ -1,26 +1,14 @@
-"""The policy that replays a measured run: the same algorithm, or the nearest that we have."""
+"""The policy that replays a measured run: the run's own algorithm, or another if asked."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
 
 from agents.parameters import describe_parameters
-from agents.registry import NAIVE, make_policy, policy_class, split_spec
+from agents.registry import FURTHER, NAIVE, is_rule, make_policy, policy_class, split_spec
 from env.errors import UnknownNameError
 from training.validation.errors import ValidationError
 from training.validation.measured_run import MeasuredRun
-
-NEAREST: Final = {
-    "adaptive-grace-period": "grace-period",
-    "priority-based-dynamic": "grace-period",
-    "scheduler-with-queue": "queue-scaling:discipline=fcfs",
-    "scheduler-with-reserve": "reserve-k:discipline=fcfs",
-}
-"""Algorithms of the existing system (which serves first come, first served) that we do not
-have, and what comes nearest."""
-
-_LAST_RESORT: Final = "grace-period"
 
 
 @dataclass(frozen=True)
@@ -47,7 +35,8 @@ def replay_policy(run: MeasuredRun, override: str | None, flavor: str) -> Replay
         flavor: of the workers; given to the policy unless `override` names one.
 
     Raises:
-        ValidationError: the run does not name its algorithm, and neither does `override`.
+        ValidationError: the run does not name its algorithm, or one that is not known, and
+            there is no `override`.
         UnknownNameError, PolicyError: `override` is not a policy.
     """
     if override is not None:
@@ -58,17 +47,16 @@ def replay_policy(run: MeasuredRun, override: str | None, flavor: str) -> Replay
     if not run.algorithm:
         raise ValidationError(
             f"run {run.name} does not say which algorithm it used: pass --algorithm NAME, "
-            f"for instance {' or '.join(NAIVE)}"
+            f"one of {', '.join((*NAIVE, *FURTHER))}"
         )
     name = _normal(run.algorithm)
-    if name in NEAREST:
-        near = NEAREST[name]
-        return _completed(near, run, flavor, f"{run.algorithm} is not ours: {near} is the nearest")
-    try:
-        make_policy(name)
-    except UnknownNameError:
-        note = f"{run.algorithm} is unknown: replayed with {_LAST_RESORT}"
-        return _completed(_LAST_RESORT, run, flavor, note)
+    if not is_rule(name):
+        try:
+            policy_class(name)
+        except UnknownNameError as error:
+            raise ValidationError(
+                f"run {run.name}: {error}; or pass --algorithm NAME to replay it with another"
+            ) from None
     return _completed(name, run, flavor, "")
 
 
@@ -84,9 +72,10 @@ def _completed(spec: str, run: MeasuredRun, flavor: str, note: str) -> ReplayPol
     except UnknownNameError:  # a frozen policy
         return ReplayPolicy(spec, False, note)
     given = {key.replace("-", "_"): value for key, value in given.items()}
-    if "flavor" in known:
-        given.setdefault("flavor", flavor)
+    sizes = [key for key in ("flavor", "small", "large") if key in known]
+    for key in sizes:
+        given.setdefault(key, flavor)
     if "max_workers" in known and run.max_workers is not None:
         given.setdefault("max_workers", str(run.max_workers))
     text = ",".join(f"{key}={value}" for key, value in given.items())
-    return ReplayPolicy(f"{name}:{text}" if text else name, "flavor" in known, note)
+    return ReplayPolicy(f"{name}:{text}" if text else name, bool(sizes), note)

@@ -20,6 +20,8 @@ MEAN_LIMIT: Final = 0.12
 """The measured mean delay may differ from the simulated one by this share of the latter."""
 P95_LIMIT: Final = 0.15
 """Likewise the 95th percentile of the delay."""
+MIN_REQUESTS: Final = 5
+"""Fewer requests say nothing of a mean, and less of a 95th percentile."""
 RANGE: Final = (0.025, 0.975)
 """Quantiles over the simulations that bound the range given with each figure."""
 GRID: Final = 200
@@ -122,8 +124,9 @@ class Comparison:
 
     @property
     def passed(self) -> bool | None:
-        """Whether a complete run keeps both limits; none for a run that was stopped."""
-        if not self.replay.run.complete:
+        """Whether a complete run keeps both limits; none if it was stopped, or is too small."""
+        run = self.replay.run
+        if not run.complete or len(run.requests) < MIN_REQUESTS:
             return None
         delay = self.parts["delay"]
         return delay.mean.within(MEAN_LIMIT) and delay.p95.within(P95_LIMIT)

@@ -63,13 +63,13 @@ def replay(
         run: what to replay.
         profile: its timing, nodes and faults.
         seeds: how many simulations.
-        algorithm: policy to replay with, by default the run's own or the nearest.
+        algorithm: policy to replay with, by default the run's own.
         flavor: of the workers, by default the run's own or the nearest.
         placing: ``measured``: a worker lands on the node of the measured worker that was
             created as the same one in order; ``profile``: where the profile's rule puts it.
 
     Raises:
-        ValidationError: the algorithm is not known.
+        ValidationError: the run's algorithm is not known.
         DaCircoError: algorithm or flavor do not exist, or do not fit the profile.
     """
     notes: list[str] = []

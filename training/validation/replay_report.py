@@ -8,13 +8,14 @@ from typing import Any, Final
 
 from training.validation.comparison import (
     MEAN_LIMIT,
+    MIN_REQUESTS,
     P95_LIMIT,
     Comparison,
     Figure,
     PartComparison,
 )
 
-_PASSED: Final = {True: "holds", False: "MISSED", None: "stopped early"}
+_PASSED: Final = {True: "holds", False: "MISSED"}
 
 Rows = list[list[str]]
 
@@ -31,9 +32,17 @@ def headline(comparisons: Sequence[Comparison]) -> str:
     limits = f"{MEAN_LIMIT:.0%} in the mean and {P95_LIMIT:.0%} in the 95th percentile of the delay"
     if not judged:
         return (
-            "No run is complete, so none can be judged; stopped runs are compared up to the stop."
+            f"No run of {MIN_REQUESTS} requests or more is complete, so none can be judged; "
+            "stopped runs are compared up to the stop."
         )
     return f"{sum(judged)} of {len(judged)} complete runs lie within {limits}."
+
+
+def result_word(comparison: Comparison) -> str:
+    """What came of a run: ``holds``, ``MISSED``, or why it cannot be judged."""
+    if comparison.passed is not None:
+        return _PASSED[comparison.passed]
+    return "too few requests" if comparison.replay.run.complete else "stopped early"
 
 
 def summary_rows(comparisons: Sequence[Comparison]) -> Rows:
@@ -51,7 +60,7 @@ def summary_rows(comparisons: Sequence[Comparison]) -> Rows:
                 _pair(delay.p95),
                 _ratio(delay.p95),
                 f"{ended.measured:.0f} | {_range(ended, '.0f')} of {len(run.requests)}",
-                _PASSED[comparison.passed],
+                result_word(comparison),
             ]
         )
     return rows
@@ -143,7 +152,7 @@ def as_json(comparisons: Sequence[Comparison]) -> dict[str, Any]:
 def _legend(comparisons: Sequence[Comparison]) -> str:
     seeds = len(comparisons[0].replay.simulated)
     return (
-        f"Measured | mean of {seeds} simulations, in seconds; * the nearest algorithm; "
+        f"Measured | mean of {seeds} simulations, in seconds; * with another algorithm; "
         "ended: measured | range of 95 % of the simulations."
     )
 
