@@ -123,6 +123,7 @@ class Scheduler:
         self._blame = Blame(max_attempts, retries or Retries(), seed)
         self._pauses: list[tuple[float, str]] = []  # when each job that pauses is released
         self._paused_until: dict[str, float] = {}
+        self._away_since = 0.0
         self._deciding = Deciding(policy, self.cluster, observers)
         self._new_id = new_id
         self._names: dict[str, str] = {}
@@ -441,15 +442,17 @@ class Scheduler:
         """The object storage answers nobody: nothing is handed out; what is in process goes on."""
         if self.storage_is_away:
             return []
-        self.cluster.gate_closed(self._time(now))
+        self._away_since = self._time(now)
+        self.cluster.gate_closed(self._away_since)
         return self._epoch([StorageAway(reason)])
 
     def storage_back(self, now: float) -> list[Step]:
         """It answers again."""
         if not self.storage_is_away:
             return []
-        self.cluster.gate_opened(self._time(now))
-        return self._epoch([StorageBack()])
+        now = self._time(now)
+        self.cluster.gate_opened(now)
+        return self._epoch([StorageBack(now - self._away_since)])
 
     # -- events: time, and the operator -----------------------------------------------
 

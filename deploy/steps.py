@@ -172,7 +172,9 @@ class StorageAway:
 
 @dataclass(frozen=True, slots=True)
 class StorageBack:
-    """The object storage answers: jobs are handed out again."""
+    """The object storage answers, after so many seconds: jobs are handed out again."""
+
+    away_s: float
 
 
 @dataclass(frozen=True, slots=True)

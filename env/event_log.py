@@ -70,7 +70,7 @@ class EventCode(StrEnum):
     WORKER_RESTORED = "EV36"  # name, worker_id, flavor, node, spawned_at, registered, draining
     WORKER_RETIRING = "EV37"  # worker_id (busy, ordered to end after its job; EV33 follows)
     STORAGE_AWAY = "EV38"  # reason (no job is handed out until EV39)
-    STORAGE_BACK = "EV39"
+    STORAGE_BACK = "EV39"  # away (seconds)
     JOB_HELD = "EV40"  # request_id, pause (seconds, empty until its input was looked for)
     JOB_RELEASED = "EV41"  # request_id
     WORKER_QUARANTINED = "EV42"  # worker_id, failures (in a row), reason (EV33 follows)
@@ -146,7 +146,7 @@ EVENT_KEYS: Final[Mapping[EventCode, tuple[str, ...]]] = {
     EventCode.LINE_REPEATED: ("repeats",),
     EventCode.ATTEMPT_SUPERSEDED: (*_TASK, "error_message"),
     EventCode.STORAGE_AWAY: ("reason",),
-    EventCode.STORAGE_BACK: (),
+    EventCode.STORAGE_BACK: ("away",),
     EventCode.JOB_HELD: ("request_id", "pause"),
     EventCode.JOB_RELEASED: ("request_id",),
     EventCode.WORKER_QUARANTINED: ("worker_id", "failures", "reason"),

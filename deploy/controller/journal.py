@@ -180,8 +180,8 @@ def lines_of(step: Step, cluster: Cluster, policy: str) -> list[Line]:
             return [(EventCode.JOB_RELEASED, {"request_id": job_id})]
         case StorageAway(reason):
             return [(EventCode.STORAGE_AWAY, {"reason": reason})]
-        case StorageBack():
-            return [(EventCode.STORAGE_BACK, {})]
+        case StorageBack(away_s):
+            return [(EventCode.STORAGE_BACK, {"away": f"{away_s:.3f}"})]
         case Quarantined(worker_id, failures, reason):
             why = {"worker_id": worker_id, "failures": failures, "reason": reason}
             return [(EventCode.WORKER_QUARANTINED, why)]

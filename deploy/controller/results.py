@@ -2,13 +2,15 @@
 
 Our workers put a result under the job's own key and tell its size and checksum. Workers of the
 existing system tell nothing, and write to one name for all jobs of a video: whether what is there
-is new is seen by what was there before they began to upload. It is copied to the job's own key.
+is new is seen by what was there when they were sent the task. It is copied to the job's own key.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from deploy.controller.storage_watch import StorageWatch
@@ -38,6 +40,12 @@ class Told:
     sha256: str = ""
 
 
+class Unknown(Enum):
+    """What was there before is not known."""
+
+    UNKNOWN = 0
+
+
 class Results:
     """Looks for results.
 
@@ -48,25 +56,31 @@ class Results:
 
     def __init__(self, storage: ObjectStorage, watch: StorageWatch) -> None:
         self._storage, self._watch = storage, watch
-        self._before: dict[str, StoredObject | None] = {}  # by task
+        self._before: dict[str, asyncio.Task[StoredObject | Unknown | None]] = {}  # by task
 
-    async def remember(self, task_id: str, job: JobRecord) -> None:
-        """A worker is about to upload: note what is under the old name now."""
-        key = f"{OUTPUT_FOLDER}/{job.output_video}"
-        if self._watch.reason:
-            return
+    def remember(self, task_id: str, job: JobRecord) -> None:
+        """A worker is sent a task: note, in the background, what is under the old name now."""
         while len(self._before) >= _MOST_REMEMBERED:  # of workers that were lost meanwhile
-            del self._before[next(iter(self._before))]
-        try:
-            self._before[task_id] = await self._watch.call(lambda: self._storage.stat(key))
-        except ObjectMissingError:
-            self._before[task_id] = None
-        except StorageError as error:
-            _LOGGER.warning("the result of task %s cannot be compared later: %s", task_id, error)
+            self.forget(next(iter(self._before)))
+        self._before[task_id] = asyncio.create_task(self._look_before(job))
 
     def forget(self, task_id: str) -> None:
         """A task has ended."""
-        self._before.pop(task_id, None)
+        look = self._before.pop(task_id, None)
+        if look is not None:
+            look.cancel()
+
+    async def _look_before(self, job: JobRecord) -> StoredObject | Unknown | None:
+        key = f"{OUTPUT_FOLDER}/{job.output_video}"
+        try:
+            return await self._watch.call(lambda: self._storage.stat(key))
+        except ObjectMissingError:
+            return None
+        except StorageError as error:
+            _LOGGER.warning(
+                "the result of job %s cannot be compared later: %s", job.request_id, error
+            )
+            return Unknown.UNKNOWN
 
     async def fault(self, task_id: str, job: JobRecord, told: Told, assigned: float) -> str:
         """What is wrong with a result that a worker says it has uploaded; empty if nothing is.
@@ -104,7 +118,10 @@ class Results:
         found = await self._stat(shared)
         if found is None:
             return f"there is no {own if told.size else shared} in the storage"
-        wrong = _difference(found, told) if told.size else self._is_old(task_id, found, assigned)
+        if told.size:
+            wrong = _difference(found, told)
+        else:
+            wrong = await self._is_old(task_id, found, assigned)
         if not wrong:
             await self._keep(shared, own)
         return wrong
@@ -115,15 +132,16 @@ class Results:
         except ObjectMissingError:
             return None
 
-    def _is_old(self, task_id: str, found: StoredObject, assigned: float) -> str:
+    async def _is_old(self, task_id: str, found: StoredObject, assigned: float) -> str:
         if found.size < LEAST_BYTES:
             return f"its result has only {found.size} bytes"
-        if task_id in self._before:
-            before = self._before[task_id]
+        look = self._before.get(task_id)
+        before = Unknown.UNKNOWN if look is None else await asyncio.shield(look)
+        if before is not Unknown.UNKNOWN:
             return "its result is the one that was there before" if found == before else ""
-        if found.modified < assigned - CLOCK_SKEW_S:
-            return "its result is older than the task"
-        return ""
+        return (
+            "its result is older than the task" if found.modified < assigned - CLOCK_SKEW_S else ""
+        )
 
     async def _keep(self, shared: str, own: str) -> None:
         """Copy a result to its job's own key; that the old name has it is enough for the job."""

@@ -311,6 +311,9 @@ class Service:
         """A task is about to go over the wire: the first time, that starts it."""
         if self._scheduler.starts(task.worker_id, task.task_id):
             self._conductor.started(task.request_id, task.worker_id, task.task_id)
+            job = self._conductor.jobs.get(task.request_id)
+            if self._results is not None and job is not None:
+                self._results.remember(task.task_id, job)
 
     async def progress(
         self, worker_id: str, task_id: str, progress: Progress, told: Told | None = None
@@ -328,8 +331,6 @@ class Service:
         """
 
         async def take() -> None:
-            if self._results is not None and progress is Progress.TRANSCODED:
-                await self._before_upload(worker_id, task_id)
             if self._results is not None and progress is Progress.UPLOADED:
                 await self._look_at_result(worker_id, task_id, told or Told())
             await self._worker_event(
@@ -341,11 +342,6 @@ class Service:
 
         self._conductor.alive(worker_id)
         await self._lanes.run(worker_id, (task_id, progress), take)
-
-    async def _before_upload(self, worker_id: str, task_id: str) -> None:
-        job = self._job_of(worker_id, task_id)
-        if job is not None and self._results is not None:
-            await self._results.remember(task_id, job)
 
     async def _look_at_result(self, worker_id: str, task_id: str, told: Told) -> None:
         """See that a result is there before anybody is told that it is.

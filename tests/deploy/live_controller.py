@@ -26,6 +26,7 @@ from deploy.managers.base import (
 from env.config import ClusterConfig, load_profile
 from env.event_log import Event, read_events
 
+QUICK = Patience(call_interval_s=0.05, retry_s=0.05, longest_retry_s=0.2, storage_look_s=0.1)
 PATIENCE_S = 60.0
 """How long a test waits for what must come; machines may be slow."""
 
@@ -150,20 +151,41 @@ class Running:
             self.stub.get_tasks(pb.WorkerDesc(name="w", id=secret)), secret, worker_id
         )
 
-    async def event(self, kind: int, worker_id: str, task_id: str = "") -> pb.gRPCServiceReply:
+    def upload(self, worker_id: str, content: bytes | None = None) -> Path:
+        """Put the result of a worker's task into the storage, as an existing worker does."""
+        conductor = self.controller.conductor
+        job_id, task_id = conductor.scheduler.task_of(worker_id) or ("", "")
+        job = conductor.jobs.get(job_id)
+        folder = self.folder / "storage" / "output-videos"
+        folder.mkdir(exist_ok=True)
+        path = folder / ("nobodys" if job is None else job.output_video)
+        path.write_bytes(content or f"result of {task_id}".encode() * 10)
+        return path
+
+    async def event(
+        self, kind: int, worker_id: str, task_id: str = "", *, upload: bool = True, **told: Any
+    ) -> pb.gRPCServiceReply:
+        if kind == pb.EVENT_FILE_UPLOADED and upload:
+            self.upload(worker_id)
         secret = self.secret(worker_id)
-        event = pb.GrpcEvent(event_type=kind, worker_id=secret, task_id=task_id)  # type: ignore[arg-type]
+        event = pb.GrpcEvent(event_type=kind, worker_id=secret, task_id=task_id, **told)  # type: ignore[arg-type]
         reply: pb.gRPCServiceReply = await self.stub.submit_event(event)
         return reply
 
     async def error(
-        self, kind: int, worker_id: str, task_id: str, message: str = "broken"
+        self,
+        kind: int,
+        worker_id: str,
+        task_id: str,
+        message: str = "broken",
+        fault: int = pb.FAULT_UNKNOWN,
     ) -> pb.gRPCServiceReply:
         event = pb.GrpcErrorEvent(
             error_type=kind,  # type: ignore[arg-type]
             worker_id=self.secret(worker_id),
             task_id=task_id,
             error_message=message,
+            fault=fault,  # type: ignore[arg-type]
         )
         reply: pb.gRPCServiceReply = await self.stub.submit_error(event)
         return reply
@@ -222,7 +244,7 @@ async def controller_in(
             catalog="bbb",
             profile="openstack",
             event_log_file=folder / "events.txt",
-            patience=Patience(call_interval_s=0.05),
+            patience=QUICK,
         ),
         **changes,
     )

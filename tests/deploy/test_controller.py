@@ -12,18 +12,18 @@ from typing import Any
 
 import grpc
 import pytest
-from live_controller import Running, TestCloud, controller_in, until
+from live_controller import QUICK, Running, TestCloud, controller_in, until
 
 from agents.registry import FURTHER
-from deploy.controller.settings import OpenStackSettings, Patience
+from deploy.controller.settings import OpenStackSettings
 from deploy.grpc_api import dacirco_pb2 as pb
-from deploy.grpc_api.servicer import REASON_KEY
+from deploy.grpc_api.reasons import FRONT_END_KEY, REASON_KEY, STRICT
 from deploy.managers.base import SpawnError, SpawnFailed, SpawnOrder, WorkerGone, WorkerPlaced
 from deploy.store.records import JobState
 from deploy.store.store import Store
 from env.event_log import event_moment
 
-QUICK = Patience(call_interval_s=0.05, keepalive_s=1.0)
+IMPATIENT = replace(QUICK, keepalive_s=1.0)
 
 
 async def assigned(running: Running, n: int = 1) -> tuple[str, pb.TCTask, Any]:
@@ -111,9 +111,11 @@ def test_a_jobs_way_through_the_contract(tmp_path: Path) -> None:
         ({"speed": "FAST"}, "invalid", "ultrafast or fast"),
     ],
 )
-def test_what_is_not_accepted(
+def test_what_cannot_be_done(
     fields: dict[str, Any], reason: str, message: str, tmp_path: Path
 ) -> None:
+    """Our front end is told; what any other one sends gets an id, and ends in Error."""
+
     async def story() -> None:
         async with controller_in(tmp_path) as running:
             given = {
@@ -122,13 +124,46 @@ def test_what_is_not_accepted(
                 "bitrate": 1000,
                 "speed": "fast",
             }
-            call = running.stub.submit_request(pb.TCRequest(**given | fields))
+            request = pb.TCRequest(**given | fields)
+            strict = ((FRONT_END_KEY, STRICT),)
+            call = running.stub.submit_request(request, metadata=strict)
             reply = await call
             assert not reply.success
             assert message in reply.error_message
             assert reply.request_id == ""
             assert dict(await call.trailing_metadata())[REASON_KEY] == reason
             assert not (await running.stub.get_requests(pb.Empty())).request_ids
+            reply = await running.stub.submit_request(request)
+            assert reply.success
+            job_id = reply.request_id
+            assert (await running.stub.get_requests(pb.Empty())).request_ids == [job_id]
+            assert await running.job_state(job_id) == pb.REQUEST_STATUS_ERROR
+            job = await running.controller.service.job(job_id)
+            assert job is not None
+            assert message in str(job.error_message)
+            failed = await running.logged("EV25", request_id=job_id, attempts="0", refused="true")
+            assert message in failed["reason"]
+            assert "error_message" not in failed
+            await running.logged("EV1", request_id=job_id)
+            assert not running.cloud.spawns
+
+    asyncio.run(story())
+
+
+def test_text_that_would_break_logs_and_databases_is_stored_clean(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with controller_in(tmp_path) as running:
+            reply = await running.stub.submit_request(
+                pb.TCRequest(
+                    input_video="a\0\x1b[31mb\nc" + "x" * 10_000,
+                    output_video="o",
+                    bitrate=2**31 - 1,
+                    speed="y" * 100,
+                )
+            )
+            described = await running.stub.get_request(pb.RequestID(request_id=reply.request_id))
+            assert described.input_video.isprintable()
+            assert (len(described.input_video), len(described.speed)) == (300, 20)
 
     asyncio.run(story())
 
@@ -201,29 +236,26 @@ def test_events_that_cannot_be_are_refused_and_change_nothing(tmp_path: Path) ->
 
 def test_errors_of_tasks(tmp_path: Path) -> None:
     async def story() -> None:
-        async with controller_in(tmp_path, max_attempts=2) as running:
+        async with controller_in(tmp_path, scheduler="grace-period") as running:
             job_id = await running.submit()
-            worker, task, stream = await assigned(running)
-            reply = await running.error(pb.ERROR_STORAGE_ERROR, worker, task.task_id, "no bucket")
-            assert reply.success
-            again = await stream.read()  # the same worker is free
-            assert (again.request_id, again.worker_id) == (job_id, worker)
-            assert again.task_id != task.task_id
-            repeated = await running.error(pb.ERROR_STORAGE_ERROR, worker, task.task_id)
-            assert repeated.success
-            assert (await running.error(pb.ERROR_STORAGE_ERROR, worker, again.task_id)).success
-            assert await running.job_state(job_id) == pb.REQUEST_STATUS_ERROR
-            bad = await running.submit("bbb_1.mp4")
-            worker, task, stream = await assigned(running, 2)
+            worker, task, _ = await assigned(running)
             long = "ffmpeg says: " + "x" * 5000
             reply = await running.error(pb.ERROR_TRANSCODING_FAILED, worker, task.task_id, long)
             assert reply.success
-            assert await running.job_state(bad) == pb.REQUEST_STATUS_ERROR
-            await running.logged("EV24", request_id=job_id, attempts="1", reason="no bucket")
-            await running.logged("EV25", request_id=job_id, attempts="2")
-            await running.logged("EV25", request_id=bad, attempts="1")
             assert len((await running.logged("EV9", worker_id=worker))["error_message"]) == 2000
-            assert sum(event["code"] == "EV10" for event in running.log()) == 2
+            requeued = await running.logged("EV24", request_id=job_id, attempts="1")
+            assert requeued["fault"] == "unknown"
+            repeated = await running.error(pb.ERROR_TRANSCODING_FAILED, worker, task.task_id)
+            assert repeated.success
+            await running.logged("EV40", request_id=job_id)
+            second, again, _ = await assigned(running, 2)  # another one has to confirm it
+            assert (again.request_id, again.task_id != task.task_id) == (job_id, True)
+            reply = await running.error(pb.ERROR_TRANSCODING_FAILED, second, again.task_id, "bad")
+            assert reply.success
+            assert await running.job_state(job_id) == pb.REQUEST_STATUS_ERROR
+            failed = await running.logged("EV25", request_id=job_id, attempts="2")
+            assert failed["reason"] == "bad"
+            assert sum(event["code"] == "EV9" for event in running.log()) == 2
 
     asyncio.run(story())
 
@@ -264,7 +296,7 @@ def test_the_newest_stream_wins_and_a_task_that_was_not_told_of_is_sent_again(
 
 def test_a_silent_worker_is_lost_and_its_job_retried(tmp_path: Path) -> None:
     async def story() -> None:
-        async with controller_in(tmp_path, patience=QUICK, max_attempts=2) as running:
+        async with controller_in(tmp_path, patience=IMPATIENT, max_attempts=2) as running:
             job_id = await running.submit()
             worker, task, stream = await assigned(running)
             assert await stream.read() is grpc.aio.EOF
@@ -290,7 +322,7 @@ def test_a_silent_worker_is_lost_and_its_job_retried(tmp_path: Path) -> None:
 
 def test_a_task_that_takes_for_ever_and_a_worker_that_never_comes(tmp_path: Path) -> None:
     async def story() -> None:
-        patience = Patience(call_interval_s=0.05, boot_s=1.0, task_s=1.0)
+        patience = replace(QUICK, boot_s=1.0, task_s=1.0)
         async with controller_in(tmp_path, patience=patience) as running:
             await running.submit()
             never = (await running.spawned()).worker_id

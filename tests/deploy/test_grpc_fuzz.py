@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from deploy.controller.settings import Patience
 from deploy.grpc_api import dacirco_pb2 as pb
+from deploy.grpc_api.reasons import FRONT_END_KEY, STRICT
 from tests.deploy.live_controller import controller_in
 from tests.deploy.rest.contract import RPCS, message, path
 
@@ -23,6 +24,8 @@ pytestmark = pytest.mark.slow
 
 ENDLESS: Final = 1e6
 STREAMING: Final = "get_tasks"
+STRICTLY: Final = ((FRONT_END_KEY, STRICT),)
+"""As our own front end asks: what cannot be done is not even stored."""
 FUZZ: Final = settings(max_examples=50, suppress_health_check=list(HealthCheck))
 
 
@@ -36,6 +39,7 @@ class Fixed:
         booting: that of a worker that has not registered.
         task: the task's id.
         job: its job's id.
+        storage: folder of videos and results.
     """
 
     channel: grpc.Channel
@@ -43,14 +47,17 @@ class Fixed:
     booting: str
     task: str
     job: str
+    storage: Path
 
-    def call(self, rpc: str, request: bytes) -> tuple[grpc.StatusCode, list[Any]]:
+    def call(
+        self, rpc: str, request: bytes, metadata: tuple[tuple[str, str], ...] = STRICTLY
+    ) -> tuple[grpc.StatusCode, list[Any]]:
         """What comes of the bytes of a request; a stream is left after its first message."""
         make = self.channel.unary_stream if rpc == STREAMING else self.channel.unary_unary
         call = make(path(rpc), response_deserializer=message(RPCS[rpc][1]).FromString)
         try:
             if rpc != STREAMING:
-                return grpc.StatusCode.OK, [call(request, timeout=60)]
+                return grpc.StatusCode.OK, [call(request, timeout=60, metadata=metadata)]
             stream = call(request, timeout=0.5)
             first = next(stream)
             stream.cancel()
@@ -110,7 +117,7 @@ def fixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fixed]:
         assert ready.wait(60)
         address, *ids = told[0]
         with grpc.insecure_channel(address) as channel:
-            yield Fixed(channel, *ids)
+            yield Fixed(channel, *ids, storage=folder / "storage")
     finally:
         ended.set()
         thread.join()
@@ -183,6 +190,24 @@ def test_bytes_that_are_no_message_change_nothing(fixed: Fixed, rpc: str, reques
     assert fixed.state() == before
 
 
+@given(data=st.data())
+@settings(max_examples=20, suppress_health_check=list(HealthCheck))
+def test_a_job_that_cannot_be_done_has_an_id_all_the_same(fixed: Fixed, data: Any) -> None:
+    request = data.draw(
+        requests_to("submit_request", fixed).filter(
+            lambda it: not is_legal("submit_request", it, fixed)
+        )
+    )
+    _, [reply] = fixed.call("submit_request", request.SerializeToString(), metadata=())
+    assert reply.success
+    asked = pb.RequestID(request_id=reply.request_id).SerializeToString()
+    _, [status] = fixed.call("get_request_status", asked)
+    assert status.request_status == pb.REQUEST_STATUS_ERROR
+    _, [job] = fixed.call("get_request", asked)
+    for text in (job.input_video, job.output_video, job.speed):
+        assert text.isprintable()
+
+
 def test_a_message_that_is_too_large_is_refused(fixed: Fixed) -> None:
     before = fixed.state()
     request = pb.TCRequest(input_video="x" * 10_000_000).SerializeToString()
@@ -198,6 +223,10 @@ def test_a_call_that_does_not_exist_is_refused(fixed: Fixed) -> None:
 
 def test_afterwards_the_task_can_still_be_done(fixed: Fixed) -> None:
     for kind in (pb.EVENT_FILE_DOWNLOADED, pb.EVENT_TRANSCODING_COMPLETED, pb.EVENT_FILE_UPLOADED):
+        if kind == pb.EVENT_FILE_UPLOADED:
+            results = fixed.storage / "output-videos"
+            results.mkdir()
+            (results / "out-bbb_0.mp4").write_bytes(b"a video" * 100)
         event = pb.GrpcEvent(event_type=kind, worker_id=fixed.busy, task_id=fixed.task)
         _, [reply] = fixed.call("submit_event", event.SerializeToString())
         assert reply.success, reply.error_message

@@ -17,24 +17,41 @@ from agents.decision import Decision, Source
 from agents.registry import make_policy
 from deploy.scheduler import MOST_ORDERS, Scheduler
 from deploy.steps import (
+    AllFail,
+    AllFailOver,
     Assign,
     Decided,
     Downloaded,
     Failed,
     Gone,
+    Held,
     Lost,
     Placed,
+    Quarantined,
     Registered,
+    Released,
     Requeued,
     Retire,
     Spawn,
     SpawnFailed,
     Step,
     Stop,
+    StorageAway,
+    StorageBack,
     Transcoded,
     Uploaded,
+    Withdrawn,
 )
-from deploy.tasks import Estimate, Progress, RestoredJob, RestoredTask, RestoredWorker, TaskError
+from deploy.tasks import (
+    Estimate,
+    Fault,
+    PastFailure,
+    Progress,
+    RestoredJob,
+    RestoredTask,
+    RestoredWorker,
+    TaskError,
+)
 from env.actions import KEEP, Action, kill, spawn
 from env.cluster import Cluster
 from env.config import Profile, load_profile
@@ -101,7 +118,8 @@ def picture(scheduler: Scheduler) -> object:
         c.now,
         [(w.worker_id, w.state, w.phase, w.node) for w in c.workers.values()],
         sorted(map(str, c.jobs)),
-        (c.waiting, c.in_service, c.completed, c.failed, c.boots, c.spawn_failures, c.requeued),
+        (c.waiting, c.held, c.in_service, c.completed, c.failed, c.boots, c.spawn_failures),
+        (c.requeued, c.gate_open),
         [(node.free_millicores, node.free_mib) for node in c.nodes],
         scheduler.wake_at,
     )
@@ -130,6 +148,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.max_attempts = max_attempts
         self.now = 0.0
         self.waiting: dict[str, int] = {}  # attempts so far
+        self.held: dict[str, float | None] = {}
+        self.storage_away = False
         self.attempts: dict[str, int] = {}
         self.ended: dict[str, str] = {}
         self.workers: dict[str, str] = {}  # booting, idle, busy, draining
@@ -160,7 +180,9 @@ class SchedulerMachine(RuleBasedStateMachine):
                 case Assign(job_id, worker_id, task_id, attempts):
                     assert self.workers[worker_id] == "idle"
                     assert worker_id not in self.retiring
-                    assert attempts == self.waiting.pop(job_id) + 1 <= self.max_attempts
+                    assert attempts == self.waiting.pop(job_id) + 1
+                    assert job_id not in self.held
+                    assert not self.storage_away
                     self.workers[worker_id] = "busy"
                     self.attempts[job_id] = attempts
                     self.tasks[worker_id] = Attempt(job_id, task_id)
@@ -178,8 +200,29 @@ class SchedulerMachine(RuleBasedStateMachine):
                     self.ended[job_id] = "error"
                 case Requeued(job_id, worker_id, task_id, attempts):
                     self.end_task(worker_id, task_id)
-                    assert attempts < self.max_attempts
+                    assert attempts == self.attempts[job_id]
                     self.waiting[job_id] = attempts
+                case Held(job_id, pause_s):
+                    assert job_id in self.waiting
+                    assert job_id not in self.held
+                    assert pause_s is None or 0 < pause_s <= 60.0
+                    self.held[job_id] = pause_s
+                case Released(job_id):
+                    del self.held[job_id]
+                case Withdrawn(job_id, attempts):
+                    assert attempts == self.waiting.pop(job_id)
+                    self.held.pop(job_id, None)
+                    self.ended[job_id] = "error"
+                case Quarantined(worker_id):
+                    assert self.workers[worker_id] == "idle"  # its task has ended before
+                case StorageAway():
+                    assert not self.storage_away
+                    self.storage_away = True
+                case StorageBack():
+                    assert self.storage_away
+                    self.storage_away = False
+                case AllFail() | AllFailOver():
+                    pass
                 case SpawnFailed(worker_id):
                     assert self.workers[worker_id] == "booting"
                 case Lost(worker_id):
@@ -214,12 +257,32 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     # -- what may happen ------------------------------------------------------------------
 
-    @rule(wait=WAITS)
-    def submit(self, wait: float) -> None:
-        job_id = f"job{self.submitted}"
+    @rule(wait=WAITS, held=st.booleans(), often=st.booleans())
+    def submit(self, wait: float, held: bool, often: bool) -> None:
+        job_id, held = f"job{self.submitted}", held and often
         self.submitted += 1
         self.waiting[job_id] = 0
-        self.took(self.scheduler.submit(self.later(wait), job_id, REQUEST, ESTIMATE))
+        now = self.later(wait)
+        self.took(self.scheduler.submit(now, job_id, REQUEST, ESTIMATE, held=held))
+
+    @rule(wait=WAITS, pick=PICKS, there=st.booleans())
+    def look_for_an_input(self, wait: float, pick: int, there: bool) -> None:
+        unseen = [job_id for job_id, pause in self.held.items() if pause is None]
+        if not unseen:
+            return
+        job_id, now = unseen[pick % len(unseen)], self.later(wait)
+        if there:
+            self.took(self.scheduler.release(now, job_id))
+        else:
+            self.took(self.scheduler.withdraw(now, job_id, "no such video"))
+
+    @rule(wait=WAITS, away=st.booleans())
+    def storage(self, wait: float, away: bool) -> None:
+        now = self.later(wait)
+        took = (
+            self.scheduler.storage_away(now, "down") if away else self.scheduler.storage_back(now)
+        )
+        self.took(took)
 
     @rule(wait=WAITS, pick=PICKS)
     def register(self, wait: float, pick: int) -> None:
@@ -240,17 +303,27 @@ class SchedulerMachine(RuleBasedStateMachine):
             now = self.later(wait)
             self.took(self.scheduler.progressed(now, worker_id, task.task_id, task.progress))
 
-    @rule(wait=WAITS, pick=PICKS, error=st.sampled_from(TaskError))
-    def fail(self, wait: float, pick: int, error: TaskError) -> None:
+    @rule(
+        wait=WAITS,
+        pick=PICKS,
+        error=st.sampled_from(TaskError),
+        fault=st.sampled_from(Fault),
+        seen=st.booleans(),
+    )
+    def fail(self, wait: float, pick: int, error: TaskError, fault: Fault, seen: bool) -> None:
         worker_id = self.one(("busy",), pick)
         if worker_id is None:
             return
         task = self.tasks[worker_id]
-        retried = error is TaskError.STORAGE_ERROR and (
-            self.attempts[task.job_id] < self.max_attempts
+        self.took(
+            self.scheduler.failed(
+                self.later(wait), worker_id, task.task_id, error, "no", fault, seen=seen
+            )
         )
-        self.took(self.scheduler.failed(self.later(wait), worker_id, task.task_id, error, "no"))
-        assert (task.job_id in self.ended) != retried
+        if fault in (Fault.NONE, Fault.STORAGE):
+            assert task.job_id not in self.ended
+        if fault is Fault.JOB and seen:
+            assert self.ended[task.job_id] == "error"
 
     @rule(wait=WAITS, pick=PICKS)
     def give_up(self, wait: float, pick: int) -> None:
@@ -347,7 +420,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         everywhere = [*self.waiting, *running, *self.ended]
         assert sorted(everywhere) == sorted(f"job{i}" for i in range(self.submitted))
         cluster = self.scheduler.cluster
-        assert (cluster.waiting, cluster.in_service) == (len(self.waiting), len(running))
+        assert cluster.waiting + cluster.held == len(self.waiting)
+        assert cluster.in_service == len(running)
         assert all(cluster.is_waiting(job_id) for job_id in self.waiting)
 
     @invariant()
@@ -362,8 +436,16 @@ class SchedulerMachine(RuleBasedStateMachine):
             assert self.scheduler.task_of(worker_id) == expected
             assert (expected is not None) == (state == "busy")
         assert len(self.workers) <= (self.limit or 10**6)
-        # No idle worker beside a waiting job: dispatch is part of each event.
-        assert not (self.waiting and "idle" in states.values())
+        # No idle worker beside a job that it may have: dispatch is part of each event.
+        scheduler, cluster = self.scheduler, self.scheduler.cluster
+        assert self.storage_away == scheduler.storage_is_away
+        free = [] if self.storage_away else [job for job in self.waiting if job not in self.held]
+        idle = [cluster.workers[worker] for worker, state in states.items() if state == "idle"]
+        assert not any(
+            scheduler._may_do(cluster.jobs[job], worker) for job in free for worker in idle
+        )
+        if (free and idle) or any(pause is not None for pause in self.held.values()):
+            assert scheduler.wake_at is not None  # nothing waits for ever
 
 
 TestSchedulerMachine = SchedulerMachine.TestCase
@@ -488,20 +570,156 @@ def test_nodes_that_held_the_image_are_remembered_as_far_as_they_are_there() -> 
     assert cluster.nodes_cached == 1
 
 
-def test_the_last_attempt_ends_in_error() -> None:
+def test_a_video_that_kills_its_workers_ends_in_error() -> None:
     scheduler = scheduler_of(max_attempts=2)
     scheduler.resume(0.0)
     scheduler.submit(0.0, "j", REQUEST, ESTIMATE)
-    for attempt in (1, 2):
-        worker_id = next(w for w, x in scheduler.workers() if x.state is WorkerState.BOOTING)
-        scheduler.registered(1.0, worker_id)
-        steps = scheduler.give_up(2.0, worker_id, "silent for 60 s")
-        expected = "Requeued" if attempt == 1 else "Failed"
-        assert kinds(steps)[:3] == [expected, "Lost", "Stop"]
-    assert steps[0] == Failed("j", worker_id, "id3", 2, "silent for 60 s")
+    first = booting(scheduler)
+    scheduler.registered(1.0, first)
+    steps = scheduler.give_up(2.0, first, "silent for 60 s")
+    assert kinds(steps) == ["Requeued", "Lost", "Stop", "Held"]
+    assert scheduler.wake_at is not None
+    assert 2.5 <= scheduler.wake_at <= 3.0
+    assert kinds(scheduler.tick(2.4)) == []
+    assert kinds(scheduler.tick(3.0)) == ["Released", "Spawn"]
+    second = booting(scheduler)
+    scheduler.registered(4.0, second)
+    steps = scheduler.give_up(5.0, second, "silent for 60 s")
+    assert steps[0] == Failed("j", second, "id3", 2, "silent for 60 s", Fault.WORKER)
     assert scheduler.cluster.failed == 1
     assert scheduler.cluster.n_draining == 2  # they may still be there
     assert scheduler.cluster.requeued == 1
+
+
+def booting(scheduler: Scheduler) -> str:
+    return next(w for w, x in scheduler.workers() if x.state is WorkerState.BOOTING)
+
+
+def two_workers(**options: int) -> Scheduler:
+    """Workers id0 and id1, idle."""
+    scheduler = scheduler_of("reserve-k:spares=2", **options)
+    scheduler.resume(0.0)
+    for worker_id in ("id0", "id1"):
+        scheduler.registered(1.0, worker_id)
+    return scheduler
+
+
+def fail(scheduler: Scheduler, now: float, job_id: str, fault: Fault) -> list[Step]:
+    """Whoever has the job gives it up."""
+    worker_id, task_id = next(
+        (worker_id, task[1])
+        for worker_id, _ in scheduler.workers()
+        if (task := scheduler.task_of(worker_id)) is not None and task[0] == job_id
+    )
+    return scheduler.failed(now, worker_id, task_id, TaskError.TRANSCODING_FAILED, "no", fault)
+
+
+def test_a_job_goes_to_another_worker_after_a_pause_and_its_worker_rests() -> None:
+    scheduler = two_workers()
+    assign = scheduler.submit(2.0, "j", REQUEST, ESTIMATE)[0]
+    assert isinstance(assign, Assign)
+    steps = fail(scheduler, 3.0, "j", Fault.WORKER)
+    assert kinds(steps) == ["Requeued", "Held"]
+    assert steps[0] == Requeued("j", assign.worker_id, assign.task_id, 1, "no", Fault.WORKER)
+    assert not steps[0].counted  # nothing shows yet that the worker can do anything at all
+    steps = scheduler.tick(4.0)
+    assert kinds(steps) == ["Released", "Assign"]
+    assert isinstance(steps[1], Assign)
+    assert steps[1].worker_id != assign.worker_id
+
+
+def test_where_no_other_worker_is_to_be_had_the_same_one_tries_again() -> None:
+    scheduler = scheduler_of("reserve-k:spares=0")
+    scheduler.resume(0.0)
+    scheduler.submit(0.0, "j", REQUEST, ESTIMATE)
+    scheduler.registered(1.0, booting(scheduler))
+    only = next(scheduler.workers())[0]
+    scheduler.cluster.fits = [False] * 3  # the cluster is full
+    fail(scheduler, 2.0, "j", Fault.WORKER)
+    assert [step.worker_id for step in scheduler.tick(3.0) if isinstance(step, Assign)] == [only]
+
+
+def test_a_worker_is_believed_alone_only_in_good_standing() -> None:
+    scheduler = two_workers()
+    scheduler.submit(2.0, "bad", REQUEST, ESTIMATE)
+    assert kinds(fail(scheduler, 3.0, "bad", Fault.JOB)) == ["Requeued", "Held"]
+    steps = scheduler.tick(4.0)
+    assert kinds(fail(scheduler, 5.0, "bad", Fault.JOB)) == ["Failed"]  # a second one confirms
+    scheduler.submit(6.0, "good", REQUEST, ESTIMATE)
+    worker_id, (_, task_id) = next(
+        (worker_id, task)
+        for worker_id, _ in scheduler.workers()
+        if (task := scheduler.task_of(worker_id)) is not None
+    )
+    for progress in (Progress.DOWNLOADED, Progress.TRANSCODED, Progress.UPLOADED):
+        steps = scheduler.progressed(7.0, worker_id, task_id, progress)
+    scheduler.submit(8.0, "bad too", REQUEST, ESTIMATE)
+    assert scheduler.task_of(worker_id) is not None  # the last to become idle
+    steps = fail(scheduler, 9.0, "bad too", Fault.JOB)
+    assert isinstance(steps[0], Failed)
+    assert (steps[0].attempts, steps[0].fault) == (1, Fault.JOB)
+
+
+def test_what_the_controller_has_seen_itself_needs_no_second_worker() -> None:
+    scheduler = two_workers()
+    scheduler.submit(2.0, "j", REQUEST, ESTIMATE)
+    worker_id, (_, task_id) = next(
+        (worker_id, task)
+        for worker_id, _ in scheduler.workers()
+        if (task := scheduler.task_of(worker_id)) is not None
+    )
+    error, fault = TaskError.STORAGE_ERROR, Fault.JOB
+    steps = scheduler.failed(3.0, worker_id, task_id, error, "gone", fault, seen=True)
+    assert steps[0] == Failed("j", worker_id, task_id, 1, "gone", Fault.JOB)
+
+
+def test_a_worker_that_only_fails_is_ended_and_replaced() -> None:
+    scheduler = scheduler_of("reserve-k:spares=0")
+    scheduler.resume(0.0)
+    scheduler.submit(0.0, "j", REQUEST, ESTIMATE)
+    sick = booting(scheduler)
+    scheduler.registered(1.0, sick)
+    scheduler.cluster.fits = [False] * 3
+    now = 2.0
+    for failures in (1, 2, 3):
+        steps = fail(scheduler, now, "j", Fault.WORKER)
+        if failures < 3:
+            assert kinds(steps) == ["Requeued", "Held"]
+            wake = scheduler.wake_at
+            while scheduler.task_of(sick) is None:
+                assert wake is not None
+                scheduler.tick(wake)
+                wake = scheduler.wake_at
+            now = scheduler.cluster.now + 0.1
+    assert kinds(steps) == ["Requeued", "Held", "Quarantined", "Stop"]
+    assert steps[2] == Quarantined(sick, 3, "no")
+    assert scheduler.cluster.workers[sick].state is WorkerState.DRAINING
+    scheduler.gone(now + 1, sick, "stopped")
+    steps = scheduler.tick(now + 10)
+    assert kinds(steps) == ["Released", "Spawn"]
+
+
+def test_nothing_is_handed_out_while_the_storage_is_away() -> None:
+    scheduler = two_workers()
+    scheduler.submit(2.0, "running", REQUEST, ESTIMATE)
+    assert kinds(scheduler.storage_away(3.0, "down")) == ["StorageAway"]
+    assert scheduler.storage_away(3.0, "down") == []
+    assert "Assign" not in kinds(scheduler.submit(4.0, "waits", REQUEST, ESTIMATE))
+    steps = fail(scheduler, 5.0, "running", Fault.STORAGE)
+    assert kinds(steps) == ["Requeued"]
+    assert (scheduler.cluster.waiting, scheduler.cluster.held) == (0, 2)
+    steps = scheduler.storage_back(60.0)
+    assert kinds(steps)[:3] == ["StorageBack", "Assign", "Assign"]
+    assert scheduler.storage_back(61.0) == []
+
+
+def test_what_an_earlier_life_knew_of_a_job_counts() -> None:
+    scheduler = two_workers(max_attempts=3)
+    failures = (PastFailure("gone", Fault.JOB, counted=True),)
+    scheduler.restore_job(2.0, RestoredJob("j", REQUEST, ESTIMATE, 1, failures))
+    scheduler.tick(3.0)
+    steps = fail(scheduler, 4.0, "j", Fault.JOB)
+    assert kinds(steps) == ["Failed"]
 
 
 def test_a_preference_that_is_none() -> None:

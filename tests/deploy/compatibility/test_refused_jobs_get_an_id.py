@@ -29,9 +29,8 @@ def test_it_gets_an_id_and_ends_in_error(tmp_path: Path, changes: dict[str, Any]
         assert job_id
         client.wait_for(f"/jobs/{job_id}/state", "Error")
         assert client.get("/jobs")["items"] == [job_id]
-        told = [
-            event["error_message"] for event in started.running.log() if "error_message" in event
-        ]
-        assert any(told)
+        told = [event for event in started.running.log() if event["code"] == "EV25"]
+        assert [event["request_id"] for event in told] == [job_id]
+        assert all(event["reason"] for event in told)
 
     play(tmp_path, scene)

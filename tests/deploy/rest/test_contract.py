@@ -22,6 +22,7 @@ from tests.deploy.live_controller import TestCloud, controller_in
 from tests.deploy.rest.contract import ENUMS, MESSAGES, RPCS, SERVICE, message, path
 from tests.deploy.rest.rest_server import serving
 
+FIRST_ADDED = 15
 JOB = b'{"id_video": "bbb_0.mp4", "bitrate": 2000, "speed": "fast"}'
 
 
@@ -66,8 +67,8 @@ def test_our_messages_are_the_contracts(name: str) -> None:
         return [(f.name, f.number, f.type, f.is_repeated) for f in descriptor.fields]
 
     assert ours.full_name == theirs.full_name
-    # From 15 on are fields of ours, which the existing system's peers skip.
-    assert [field for field in fields(ours) if field[1] < 15] == fields(theirs)
+    # What we have added has numbers that the existing system will not give to anything else.
+    assert [field for field in fields(ours) if field[1] < FIRST_ADDED] == fields(theirs)
 
 
 @pytest.mark.parametrize("name", ENUMS)
@@ -151,7 +152,9 @@ def test_our_front_end_with_the_existing_controller() -> None:
         assert (status, refused) == (400, {"detail": "cannot do it"})
 
 
-def play_worker(address: str, order: SpawnOrder, client: Client, job_id: str) -> None:
+def play_worker(
+    address: str, order: SpawnOrder, client: Client, job_id: str, storage: Path
+) -> None:
     """A worker of the existing system does one task; the Job API tells each step.
 
     It goes by the one id that it was given; clients know it by another.
@@ -194,6 +197,8 @@ def play_worker(address: str, order: SpawnOrder, client: Client, job_id: str) ->
         client.wait_for(state, "Transcoding")
         event(3, task.task_id)
         client.wait_for(state, "Uploading File")
+        (storage / "output-videos").mkdir()
+        (storage / "output-videos" / task.output_video).write_bytes(b"a video" * 100)
         event(4, task.task_id)
         client.wait_for(f"/jobs/{job_id}/state", "Completed")
         tasks.cancel()
@@ -213,7 +218,10 @@ def test_existing_clients_and_workers_with_our_controller(tmp_path: Path) -> Non
             assert time.monotonic() < patience_ends
             time.sleep(0.02)
         order = cloud.spawns[0]
-        play_worker(address, order, client, job_id)
+        storage = tmp_path / "storage"
+        play_worker(address, order, client, job_id, storage)
+        kept = storage / "job-results" / job_id / "out-bbb_0.mp4"
+        assert kept.read_bytes() == b"a video" * 100
         assert client.get("/jobs") == (200, {"items": [job_id], "has_more": False})
         status, workers = client.get("/workers")
         assert (status, workers["has_more"]) == (200, False)
