@@ -84,7 +84,10 @@ def job_of(row: RowLike, now: float) -> tuple[JobRecord, dict[str, Any]]:
         read.text_or_none(name)
     for name in ("input_video", "output_video", "speed"):
         read.require(name, isinstance(read.values[name], str))
-    read.require("bitrate", is_whole(read.values["bitrate"]))
+    bitrate, state = read.values["bitrate"], read.values["state"]
+    # A client may have asked for less than nothing: such a job has ended in error at once.
+    asked = isinstance(bitrate, int) and state == JobState.ERROR and abs(bitrate) <= 2**31
+    read.require("bitrate", asked or is_whole(bitrate))
     read.require("state", read.values["state"] in [*JobState])
     if read.hopeless:
         read.mend("state", JobState.ERROR)
