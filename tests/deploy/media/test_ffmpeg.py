@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worker_process import make_clip
 
-from deploy.ffmpeg import (
+from deploy.media.ffmpeg import (
     FFMPEG_VARIABLE,
     BadVideoError,
     FfmpegError,
