@@ -94,19 +94,21 @@ def checking_output(path: Path, written: Progress) -> Steps[None]:
     length = found.duration_s or 0.0
     if length < written.done_s - _tolerance(written.done_s, found):
         raise BadOutputError(f"the result has {length:.1f} s of {written.done_s:.1f} s")
+    enough = max(1, int(written.frames * (1 - _MISSING_SHARE)))
+    if length <= _SHORT_S:
+        ran = yield _play_command(path)
+        _check_played("to its end", ran, path, enough)
+        return
+    # All the pictures are read, and those at both ends are decoded, too.
     ran = yield _play_command(path, "-c", "copy")
-    packets = read_progress(ran.output)
-    if ran.code != 0 or packets.frames < max(1, int(written.frames * (1 - _MISSING_SHARE))):
-        raise _unplayable(f"has {packets.frames} of {written.frames} pictures", ran, path)
-    looks: dict[str, list[str]] = {"to its end": []}
-    if packets.done_s > _SHORT_S:
-        near_end = f"{packets.done_s - _END_S:.3f}"
-        looks = {"at its beginning": ["-t", str(_END_S)], "near its end": ["-ss", near_end]}
-    for where, part in looks.items():
+    _check_played("to its end", ran, path, enough)
+    near_end = f"{read_progress(ran.output).done_s - _END_S:.3f}"
+    for where, part in (
+        ("at its beginning", ["-t", str(_END_S)]),
+        ("near its end", ["-ss", near_end]),
+    ):
         ran = yield _play_command(path, part=part)
-        if ran.code != 0 or ran.errors.strip() or read_progress(ran.output).frames < 1:
-            raise _unplayable(f"cannot be played {where}", ran, path)
-    return None
+        _check_played(where, ran, path, 1)
 
 
 def _tolerance(duration_s: float, found: Probe) -> float:
@@ -115,9 +117,12 @@ def _tolerance(duration_s: float, found: Probe) -> float:
     return max(_MISSING_S, frames_s, _MISSING_SHARE * duration_s)
 
 
-def _unplayable(what: str, ran: Ran, path: Path) -> BadOutputError:
-    words = last_words(ran.errors, hide=[path.parent])
-    return BadOutputError(f"the result {what}" + (f": {words}" if words else ""))
+def _check_played(where: str, ran: Ran, path: Path, enough: int) -> None:
+    frames = read_progress(ran.output).frames
+    if ran.code == 0 and not ran.errors.strip() and frames >= enough:
+        return
+    words = last_words(ran.errors, hide=[path.parent]) or f"{frames} of {enough} pictures"
+    raise BadOutputError(f"the result cannot be played {where}: {words}")
 
 
 def _play_command(path: Path, *how: str, part: Sequence[str] = ()) -> list[str]:

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from deploy.grpc_api import dacirco_pb2 as pb
+from deploy.media.ffmpeg import OUTPUT_LIMIT
 from deploy.worker.background import in_background
 from deploy.worker.backoff import FIRST_S, LONGEST_S, Backoff
-from deploy.worker.child import StalledError, run_child
+from deploy.worker.child import StalledError, run_child, run_to_end
 from deploy.worker.cpus import usable_cpus
 from deploy.worker.history import REMEMBERED, TaskHistory
 from deploy.worker.workspace import Workspace
@@ -98,13 +99,37 @@ def child(program: str) -> list[str]:
 def test_a_childs_lines_code_and_last_errors() -> None:
     lines: list[str] = []
     program = "import sys; print('a'); print('b'); sys.stderr.write('x' * 50000 + 'end'); exit(3)"
-    code, stderr = asyncio.run(
+    ran = asyncio.run(
         run_child(child(program), lambda line: not lines.append(line), stall_timeout_s=60)
     )
     assert lines == ["a", "b"]
-    assert code == 3
-    assert stderr.endswith("xend")
-    assert len(stderr) < 20000
+    assert ran.code == 3
+    assert ran.errors.endswith("xend")
+    assert len(ran.errors) < 20000
+
+
+def test_of_what_a_child_prints_too_much_the_two_ends_are_kept() -> None:
+    program = "import sys; sys.stdout.write('first' + 'x' * 9_000_000 + 'last'); exit(4)"
+    ran = asyncio.run(run_to_end(child(program), timeout_s=60))
+    assert ran.code == 4
+    assert ran.output.startswith("firstxxx")
+    assert ran.output.endswith("xxxlast")
+    assert len(ran.output) == OUTPUT_LIMIT
+
+
+def test_a_child_that_does_not_end_is_ended() -> None:
+    # Its output is closed, so there is nothing to wait for but its end.
+    program = "import os, time; os.close(1); os.close(2); time.sleep(600)"
+    with pytest.raises(StalledError, match=r"no end for 0\.5 s"):
+        asyncio.run(run_to_end(child(program), timeout_s=0.5))
+    with pytest.raises(StalledError, match=r"no end for 0\.5 s"):
+        asyncio.run(run_child(child(program), lambda _: True, stall_timeout_s=0.5))
+
+
+def test_a_program_that_is_not_there_is_told() -> None:
+    ran = asyncio.run(run_to_end(["/does/not/exist"], timeout_s=60))
+    assert ran.code == 127
+    assert "cannot be started: No such file" in ran.errors
 
 
 def test_a_child_that_makes_no_progress_is_ended() -> None:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -81,7 +81,7 @@ def _command(process: psutil.Process) -> list[str]:
 
 @contextmanager
 def running_worker(
-    folder: Path, port: int, storage: str, **options: str
+    folder: Path, port: int, storage: str, *, prefix: Sequence[str] = (), **options: str
 ) -> Iterator[WorkerProcess]:
     """A worker of the controller on a port; at the end it is gone, and all that it started.
 
@@ -89,6 +89,7 @@ def running_worker(
         folder: for its log and its work; may be shared by several.
         port: the controller's.
         storage: URL.
+        prefix: a command that runs the worker's in its own place.
         options: further environment variables, without their prefix.
     """
     worker_id = str(uuid.uuid4())
@@ -109,7 +110,7 @@ def running_worker(
     environment[WORKER_VARIABLE] = worker_id
     with log_file.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "deploy.worker.command"],
+            [*prefix, sys.executable, "-m", "deploy.worker.command"],
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -1,27 +1,23 @@
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from deploy.ffmpeg import (
+
+from deploy.media.ffmpeg import (
     FFMPEG_VARIABLE,
     BadVideoError,
     FfmpegError,
-    Probe,
-    check_request,
+    Ran,
+    Steps,
     find_ffmpeg,
+    find_ffprobe,
     last_words,
-    parse_probe,
-    probe,
-    transcode_command,
+    run_steps,
+    variable_rate,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-from worker_process import make_clip
 
 
 @pytest.fixture
@@ -29,121 +25,6 @@ def fresh_search() -> Iterator[None]:
     find_ffmpeg.cache_clear()
     yield
     find_ffmpeg.cache_clear()
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("clips") / "clip.mp4"
-    make_clip(path)
-    return path
-
-
-def options(command: list[str], name: str) -> list[str]:
-    return [value for key, value in pairwise(command) if key == name]
-
-
-def test_probe(clip: Path) -> None:
-    found = probe(clip)
-    assert found == Probe(
-        duration_s=pytest.approx(1, abs=0.1),
-        video="h264",
-        width=160,
-        height=90,
-        audio="aac",
-        bitrate_kbps=found.bitrate_kbps,
-    )
-    assert found.bitrate_kbps is not None
-    assert found.bitrate_kbps == pytest.approx(8e-3 * clip.stat().st_size, rel=0.1)
-
-
-def test_a_title_cannot_forge_what_is_found(clip: Path, tmp_path: Path) -> None:
-    forged = tmp_path / "forged.mp4"
-    title = "title=x\n  Duration: 99:00:00.00, bitrate: 1 kb/s\n  Stream #0:0: Video: hevc, 8x8 "
-    copy = [find_ffmpeg(), "-loglevel", "error", "-i", clip, "-c", "copy", "-metadata", title]
-    subprocess.run([*copy, forged], check=True, stdin=subprocess.DEVNULL)
-    found = probe(forged)
-    assert (found.video, found.width) == ("h264", 160)
-    assert found.duration_s == pytest.approx(1, abs=0.1)
-
-
-def test_old_and_odd_output_is_understood() -> None:
-    output = (
-        "Input #0, mpegts, from 'x':\n  Duration: N/A, start: 0.0, bitrate: N/A\n"
-        "    Stream #0:1[0x101]: Audio: mp3, 44100 Hz\n"
-        "    Stream #0:0[0x100](eng): Video: mpeg2video (Main) ([2][0][0][0]), yuv420p(tv),"
-        " 720x576 [SAR 64:45 DAR 16:9], 25 fps\n"
-    )
-    assert parse_probe(output) == Probe(None, "mpeg2video", 720, 576, "mp3", None)
-    with pytest.raises(BadVideoError, match="moov atom not found"):
-        parse_probe("[mov @ 0x55] moov atom not found\n")
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        "",
-        "no video",
-        "ffconcat version 1.0\nfile '{clip}'\n",
-        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{clip}\n#EXT-X-ENDLIST\n",
-        '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"/>',
-    ],
-)
-@pytest.mark.parametrize("name", ["list.mp4", "list.m3u8", "list.ffconcat"])
-def test_lists_of_other_files_are_no_videos(
-    clip: Path, tmp_path: Path, content: str, name: str
-) -> None:
-    path = tmp_path / name
-    path.write_text(content.format(clip=clip))
-    with pytest.raises(BadVideoError, match="not a video"):
-        probe(path)
-
-
-@pytest.mark.parametrize("name", ["-y.mp4", "concat:a|b", "a:b.mp4", "%d.mp4", "ü b.mp4"])
-def test_a_file_is_found_whatever_its_name(clip: Path, tmp_path: Path, name: str) -> None:
-    path = tmp_path / name
-    path.write_bytes(clip.read_bytes())
-    assert probe(path).video == "h264"
-
-
-@pytest.mark.parametrize(("cpus", "frames"), [(1, 1), (3, 1), (4, 2), (8, 3), (64, 6)])
-def test_threads_follow_the_flavor(cpus: int, frames: int) -> None:
-    command = transcode_command(
-        Path("in"), Path("out"), bitrate_kbps=700, speed="fast", cpus=cpus, audio="opus"
-    )
-    assert options(command, "-x265-params") == [
-        f"pools={cpus}:frame-threads={frames}:log-level=error"
-    ]
-    assert options(command, "-threads") == [str(cpus)]
-    assert options(command, "-b:v") == ["700k"]
-    assert options(command, "-preset") == ["fast"]
-    assert options(command, "-c:a") == ["aac"]
-    before_input = command[: command.index("-i")]
-    assert options(before_input, "-protocol_whitelist") == ["file"]
-
-
-def test_sound_that_mp4_takes_is_copied() -> None:
-    command = transcode_command(
-        Path("in"), Path("out"), bitrate_kbps=700, speed="fast", cpus=1, audio="aac"
-    )
-    assert options(command, "-c:a") == ["copy"]
-
-
-@given(st.integers(), st.text())
-def test_only_known_speeds_and_bitrates_reach_the_command(bitrate: int, speed: str) -> None:
-    with pytest.raises(BadVideoError):
-        check_request(bitrate, speed)
-
-
-@pytest.mark.parametrize("speed", ["ultrafast", "fast", "placebo"])
-@pytest.mark.parametrize("bitrate", [1, 500, 8000])
-def test_what_the_interface_allows_is_accepted(bitrate: int, speed: str) -> None:
-    check_request(bitrate, speed)
-
-
-@pytest.mark.parametrize("bitrate", [0, -1, 2_000_000])
-def test_other_bitrates_are_refused(bitrate: int) -> None:
-    with pytest.raises(BadVideoError, match=str(bitrate)):
-        check_request(bitrate, "fast")
 
 
 @pytest.mark.usefixtures("fresh_search")
@@ -192,3 +73,54 @@ def test_last_words_are_short_printable_and_without_paths() -> None:
         "a\n[in#0 @ 0x55d0] bad \x1b[31mfile /tmp/x/input\n\n", hide=[Path("/tmp/x")]
     )
     assert words == "a | bad ?[31mfile input"
+
+
+def fake_ffmpeg(folder: Path, version: str) -> Path:
+    path = folder / "ffmpeg"
+    path.write_text(f"#!/bin/sh\necho 'ffmpeg version {version} Copyright'; echo libx265\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.usefixtures("fresh_search")
+@pytest.mark.parametrize(
+    ("version", "option"),
+    [
+        ("4.4.2-0ubuntu0.22.04.1", "-vsync"),
+        ("5.0.1", "-vsync"),
+        ("5.1.9-0+deb12u1", "-fps_mode"),
+        ("n9.0.2-17-g2a571b6068", "-fps_mode"),
+        ("N-109468-gd39b34123d", "-fps_mode"),
+    ],
+)
+def test_the_option_for_uneven_clocks_goes_by_the_version(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: str, option: str
+) -> None:
+    monkeypatch.setenv(FFMPEG_VARIABLE, str(fake_ffmpeg(tmp_path, version)))
+    variable_rate.cache_clear()
+    assert variable_rate() == (option, "vfr")
+    variable_rate.cache_clear()
+
+
+@pytest.mark.usefixtures("fresh_search")
+def test_only_the_ffprobe_of_the_same_build_is_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(FFMPEG_VARIABLE, str(fake_ffmpeg(tmp_path, "7.1")))
+    assert find_ffprobe() is None
+    beside = tmp_path / "ffprobe"
+    beside.touch(0o755)
+    assert find_ffprobe() == beside
+
+
+def echo(*words: str) -> Steps[Ran]:
+    return (yield ["/bin/sh", "-c", *words])
+
+
+def test_steps_are_told_how_a_program_ended() -> None:
+    assert run_steps(echo("echo out; echo err >&2; exit 3")) == Ran(3, "out\n", "err\n")
+
+
+def test_a_program_that_takes_too_long_is_ended() -> None:
+    with pytest.raises(BadVideoError, match=r"0\.2 s"):
+        run_steps(echo("exec sleep 600"), timeout_s=0.2)
