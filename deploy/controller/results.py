@@ -56,7 +56,7 @@ class Results:
 
     def __init__(self, storage: ObjectStorage, watch: StorageWatch) -> None:
         self._storage, self._watch = storage, watch
-        self._before: dict[str, asyncio.Task[StoredObject | None | Unknown]] = {}  # by task
+        self._before: dict[str, asyncio.Task[StoredObject | Unknown | None]] = {}  # by task
 
     def remember(self, task_id: str, job: JobRecord) -> None:
         """A worker is sent a task: note, in the background, what is under the old name now."""
@@ -70,7 +70,7 @@ class Results:
         if look is not None:
             look.cancel()
 
-    async def _look_before(self, job: JobRecord) -> StoredObject | None | Unknown:
+    async def _look_before(self, job: JobRecord) -> StoredObject | Unknown | None:
         key = f"{OUTPUT_FOLDER}/{job.output_video}"
         try:
             return await self._watch.call(lambda: self._storage.stat(key))
