@@ -206,6 +206,7 @@ async def running_controller(
             storage=storage,
             known_videos=frozenset(catalog) if settings.runner_type == "simulated" else None,
             max_queue=settings.max_queue,
+            memory_in_mb=settings.runner_type == "vm",
         )
         restored = await restore(conductor, store, estimates, settings.worker_image)
         world = world_keys(
