@@ -236,6 +236,7 @@ async def running_controller(
             door=storage_door,
             known_videos=frozenset(catalog) if settings.runner_type == "simulated" else None,
             max_queue=settings.max_queue,
+            memory_in_mb=settings.runner_type == "vm",
         )
         stack.push_async_callback(service.close)
         restored = await restore(conductor, store, estimates, settings.worker_image)

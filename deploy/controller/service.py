@@ -80,6 +80,7 @@ class Service:
         door: to the object storage; none if there is none.
         known_videos: if there is no storage, the names that there are.
         max_queue: most jobs in the system.
+        memory_in_mb: how a worker's RAM is told, else in GiB.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Service:
         door: StorageDoor | None,
         known_videos: frozenset[str] | None,
         max_queue: int,
+        memory_in_mb: bool = False,
     ) -> None:
         self._conductor, self._scheduler = conductor, conductor.scheduler
         self._store, self._writer, self._estimates = store, writer, estimates
@@ -99,7 +101,7 @@ class Service:
         self._inputs = None if door is None else door.inputs
         self._results = None if door is None else door.results
         self._known_videos = known_videos
-        self._max_queue = max_queue
+        self._max_queue, self._memory_in_mb = max_queue, memory_in_mb
         self._arriving = 0
         self._lanes = Lanes()
 
@@ -254,6 +256,10 @@ class Service:
 
     # -- workers ----------------------------------------------------------------------
 
+    def memory_text(self, worker: WorkerRecord) -> str:
+        """A worker's RAM as clients read it: of a VM whole MB, as in the existing system."""
+        return f"{worker.memory * 1024:.0f}" if self._memory_in_mb else f"{worker.memory:g}"
+
     def public_id(self, presented: str) -> str | None:
         """The worker whose secret id this is, none if it is nobody's."""
         return self._conductor.identities.public_id(presented)
@@ -274,7 +280,7 @@ class Service:
                 "worker_id": worker_id,
                 "node": record.node,
                 "cpus": record.cpus,
-                "memory": f"{record.memory:g}",
+                "memory": self.memory_text(record),
             }
             lines = [(EventCode.WORKER_REGISTERED, keys)]
         await self._worker_event(

@@ -155,7 +155,7 @@ class Servicer(rpc.DaCircogRPCServiceServicer):
             name=worker.name,
             id=worker.worker_id,
             cpus=str(worker.cpus),
-            memory=f"{worker.memory:g}",
+            memory=self._service.memory_text(worker),
             node=worker.node,
         )
 

@@ -531,6 +531,10 @@ def test_the_next_life_knows_which_nodes_have_held_the_image(tmp_path: Path) -> 
                 worker = next(iter(cloud.workers))
                 cloud.tell(WorkerPlaced(worker, "compute2"))
                 assert await running.register(worker)
+                described = await running.stub.get_worker(pb.WorkerID(worker_id=worker))
+                assert described.memory == "4096"  # of a VM in MB, as a plain number
+                registered = await running.logged("EV11", worker_id=worker)
+                assert registered["memory"] == "4096"
                 cloud.tell(WorkerGone(worker, "crashed"))
                 del cloud.workers[worker]
                 await running.logged("EV8", worker_id=worker)

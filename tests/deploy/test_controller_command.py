@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
+from deploy.controller.access import warnings as access_warnings
 from deploy.controller.command import SECRET_VARIABLE, main, make_parser, settings_from
-from deploy.controller.parts import worker_link
-from deploy.controller.settings import Settings
+from deploy.controller.parts import Ports, worker_link
+from deploy.controller.settings import SIGNS_WITHIN_TIMEOUT, AccessSettings, Settings
+from deploy.managers.base import SpawnOrder
 from deploy.managers.pod.settings import PodType
 from deploy.managers.vm.settings import VmType
+from env.config import FlavorConfig
 from env.errors import DaCircoError
 from env.event_log import read_events
 
@@ -202,6 +205,11 @@ def test_the_secret_comes_from_the_variable_or_a_file(
         (["-r", "simulated", "--store", "here"], "not a URL"),
         (["-r", "simulated", "--storage", "ftp://x"], "storage 'ftp://x'"),
         (["-r", "simulated", "--bind", "203.0.113.77"], "cannot listen"),
+        (["-r", "simulated", "--keepalive-timeout", "2.9"], "'2.9' is below 3 s"),
+        (["-r", "simulated", "--front-end-token-file", "none"], "none: No such file"),
+        (["-r", "simulated", "--trust-front-ends", "10.0.0.0/33"], "'10.0.0.0/33'"),
+        (["-r", "simulated", "--tls-cert", "x"], "give all of --tls-cert"),
+        (["-r", "simulated", "--plaintext-port", "70000"], "'70000' is not a port"),
     ],
 )
 def test_bad_input_is_told_in_one_line(
@@ -219,6 +227,59 @@ def test_bad_input_is_told_in_one_line(
     ]
     assert len(errors) == 1
     assert message in errors[0]
+
+
+@pytest.mark.parametrize(
+    ("timeout_s", "interval_s"),
+    [("60", 15), ("1000000", 15), ("45", 15), ("30", 10), ("14", 4), ("5.9", 1), ("3", 1)],
+)
+def test_workers_are_told_to_give_signs_of_life_within_the_timeout(
+    timeout_s: str, interval_s: int
+) -> None:
+    settings = parsed("-r", "simulated", "--keepalive-timeout", timeout_s)
+    link = worker_link(settings, "10.0.0.1", Ports(50051))
+    order = SpawnOrder("public", "tc", FlavorConfig("s10.small", 2, 4.0), secret="secret")
+    assert link.environment(order)["TCWORKER_KEEPALIVE_INTERVAL"] == str(interval_s)
+    assert SIGNS_WITHIN_TIMEOUT * interval_s <= float(timeout_s)
+
+
+def test_who_may_call_as_the_options_say() -> None:
+    assert parsed("-r", "simulated").access == AccessSettings()
+    chosen = parsed(
+        *("-r", "simulated", "--trust-front-ends", "10.0.0.7", "--trust-front-ends", "fd00::/8"),
+        *("--front-end-token-file", "t", "--local-front-ends-need-token", "--tls-cert", "c"),
+        *("--tls-key", "k", "--tls-ca", "a", "--tls-server-name", "n", "--plaintext-port", "1"),
+        *("--front-end-port", "2", "--front-end-ca", "f"),
+    )
+    assert chosen.access == AccessSettings(
+        front_end_token_file=Path("t"),
+        trusted_front_ends=("10.0.0.7", "fd00::/8"),
+        local_needs_token=True,
+        front_end_port=2,
+        front_end_ca=Path("f"),
+        tls_cert=Path("c"),
+        tls_key=Path("k"),
+        tls_ca=Path("a"),
+        tls_server_name="n",
+        plaintext_port=1,
+    )
+
+
+def test_what_an_operator_who_opens_it_to_the_network_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(SECRET_VARIABLE, raising=False)
+    vms = parsed("--minio-server", "storage", "--trust-front-ends", "10.0.0.0/24")
+    told = "\n".join(access_warnings(vms, "0.0.0.0"))
+    assert "well-known default" in told
+    assert "not encrypted" in told
+    assert "10.0.0.0/24" in told
+    assert "pass4minio" not in told
+    monkeypatch.setenv(SECRET_VARIABLE, "another")
+    own = parsed("--minio-server", "storage")
+    assert "default" not in "\n".join(access_warnings(own, "0.0.0.0"))
+    assert access_warnings(own, "127.0.0.1") == []
+    assert access_warnings(parsed("-r", "process"), "127.0.0.1") == []
 
 
 def test_help_explains_every_option() -> None:

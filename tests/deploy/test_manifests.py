@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy.controller.access import read_access
 from deploy.controller.command import make_parser, settings_from
+from deploy.managers.pod.body import APP, APP_LABEL
 from deploy.rest.command import make_parser as make_rest_parser
 
 ROOT = Path(__file__).parents[2]
@@ -43,16 +45,20 @@ def test_the_controllers_options_exist(tmp_path: Path) -> None:
     values = dict(literal.split("=", 1) for literal in generator["literals"])
     secret = tmp_path / "secret-key"
     secret.write_text("s\n")
+    token = tmp_path / "token"
+    token.write_text("t" * 32)
+    token.chmod(0o440)
     arguments = [
-        re.sub(r"\$\((\w+)\)", lambda match: values[match[1]], argument).replace(
-            "/secrets/secret-key", str(secret)
-        )
+        re.sub(r"\$\((\w+)\)", lambda match: values[match[1]], argument)
+        .replace("/secrets/secret-key", str(secret))
+        .replace("/front-end/token", str(token))
         for argument in container("dacirco-controller")["args"]
     ]
     settings = settings_from(make_parser().parse_args(arguments))
     assert settings.runner_type == "pod"
     assert settings.scheduler == "/app/models/dacirco"
     assert settings.minio.secret_key == "s"
+    assert read_access(settings.access).front_ends.tokens is not None
     assert settings.http_host == "0.0.0.0"  # the probes come from outside the pod
 
 
@@ -74,7 +80,66 @@ def test_containers_have_the_least_privileges(name: str) -> None:
     assert mounts == {volume["name"] for volume in pod["volumes"]}
 
 
-def test_the_controller_may_only_touch_pods() -> None:
+def test_both_sides_of_a_front_ends_call_have_the_same_token() -> None:
+    for name in ("dacirco-controller", "dacirco-rest-api"):
+        assert "--front-end-token-file=/front-end/token" in container(name)["args"]
+        pod = named("Deployment", name)["spec"]["template"]["spec"]
+        (volume,) = [v for v in pod["volumes"] if v["name"] == "front-end"]
+        # Others can read no such file: the programs refuse one that they can.
+        assert volume["secret"] == {"secretName": "dacirco-front-end", "defaultMode": 0o440}
+        assert pod["securityContext"]["fsGroup"]
+
+
+def policy(name: str) -> dict[str, Any]:
+    spec = named("NetworkPolicy", name)["spec"]
+    assert isinstance(spec, dict)
+    return spec
+
+
+def reaches(rules: list[dict[str, Any]], port: int) -> list[dict[str, str]]:
+    """The labels of the pods, or else of the namespaces, that rules open a port for."""
+    found = []
+    for rule in rules:
+        if port in [each["port"] for each in rule["ports"]]:
+            for peer in (*rule.get("from", ()), *rule.get("to", ())):
+                chosen = peer.get("podSelector") or peer.get("namespaceSelector") or {}
+                found.append(chosen.get("matchLabels", {}))
+    return found
+
+
+def test_nobody_reaches_a_worker_and_a_worker_only_what_it_needs() -> None:
+    spec = policy("dacirco-workers")
+    settings = settings_from(make_parser().parse_args(["-r", "simulated"]))
+    kustomization = yaml.safe_load((MANIFESTS / "kustomization.yaml").read_text())
+    (generator,) = kustomization["configMapGenerator"]
+    values = dict(literal.split("=", 1) for literal in generator["literals"])
+    _, storage_space, _ = values["MINIO_SERVER"].split(".")
+    space = "kubernetes.io/metadata.name"
+    assert spec["podSelector"]["matchLabels"] == {APP_LABEL: APP}
+    assert set(spec["policyTypes"]) == {"Ingress", "Egress"}
+    assert spec["ingress"] == []
+    assert reaches(spec["egress"], settings.port) == [{"app": "dacirco-controller"}]
+    assert reaches(spec["egress"], int(values["MINIO_PORT"])) == [{space: storage_space}]
+    assert reaches(spec["egress"], 53) == [{space: "kube-system"}]
+    assert len(spec["egress"]) == 3
+    assert all(rule["to"] for rule in spec["egress"])
+
+
+def test_grpc_is_for_workers_and_the_job_api_only() -> None:
+    spec = policy("dacirco-controller")
+    pod = named("Deployment", "dacirco-controller")["spec"]["template"]["metadata"]["labels"]
+    assert spec["podSelector"]["matchLabels"].items() <= pod.items()
+    api = named("Deployment", "dacirco-rest-api")["spec"]["template"]["metadata"]["labels"]
+    callers = reaches(spec["ingress"], 50051)
+    assert callers == [{APP_LABEL: APP}, {"app": "dacirco-rest-api"}]
+    assert callers[1].items() <= api.items()
+    assert all(rule["from"] for rule in spec["ingress"])
+    spec = policy("dacirco-rest-api")
+    assert reaches(spec["egress"], 50051) == [{"app": "dacirco-controller"}]
+    assert [rule["ports"][0]["port"] for rule in spec["ingress"]] == [8000]
+
+
+def test_the_controller_may_only_touch_pods_and_make_their_secrets() -> None:
     rules = named("Role", "dacirco-controller")["rules"]
     writing = {
         resource
@@ -82,7 +147,9 @@ def test_the_controller_may_only_touch_pods() -> None:
         if {"create", "delete", "update", "patch", "*"} & set(rule["verbs"])
         for resource in rule["resources"]
     }
-    assert writing == {"pods"}
+    assert writing == {"pods", "secrets"}
+    (secrets,) = [rule for rule in rules if "secrets" in rule["resources"]]
+    assert secrets["verbs"] == ["create"]  # it can read none, its own neither
     (nodes,) = named("ClusterRole", "dacirco-node-reader")["rules"]
     assert (nodes["resources"], nodes["verbs"]) == (["nodes"], ["list"])
 

@@ -30,7 +30,9 @@ from env.config import ClusterConfig, FlavorConfig
 from tests.clouds.kubernetes.cluster import NODES, KubernetesCluster, Pod
 
 FLAVORS = (FlavorConfig("s10.tiny", 1, 2.0), FlavorConfig("s10.medium", 4, 8.0))
-NOBODY = WorkerLink("127.0.0.1", 1)
+NOBODY = WorkerLink(
+    "127.0.0.1", 1, minio_server="10.9.9.9", minio_access_key="s3-user", minio_secret_key="s3-key"
+)
 """No controller listens there: these tests are about pods, not about workers."""
 MANIFESTS = Path(__file__).parents[3] / "deploy" / "manifests"
 
@@ -50,12 +52,15 @@ class Watched:
     def __init__(self, manager: PodManager, cluster: KubernetesCluster) -> None:
         self.manager, self.cluster = manager, cluster
         self.events: list[ManagerEvent] = []
+        self.secrets: dict[str, str] = {}
         self.config: ClusterConfig
 
     async def spawn(self, flavor: FlavorConfig = FLAVORS[0]) -> str:
         """Order a worker and return its id."""
         worker_id = str(uuid.uuid4())
-        await self.manager.spawn(SpawnOrder(worker_id, f"tc-{worker_id[:8]}", flavor))
+        self.secrets[worker_id] = secret = str(uuid.uuid4())
+        order = SpawnOrder(worker_id, f"tc-{worker_id[:8]}", flavor, secret=secret)
+        await self.manager.spawn(order)
         return worker_id
 
     async def event(self, worker_id: str, timeout_s: float = 180.0) -> ManagerEvent:
@@ -148,6 +153,44 @@ def test_workers_run_and_stop_and_leave_nothing(cluster: KubernetesCluster) -> N
             assert await watched.manager.find() == []
             await until(lambda: cluster.leaks() == [])
             assert watched.events == []
+
+    asyncio.run(scene())
+
+
+def test_the_workers_secrets_are_in_a_secret_that_goes_with_its_pod(
+    cluster: KubernetesCluster, tmp_path: Path
+) -> None:
+    worker = tmp_path / "telling-worker"
+    worker.write_text(
+        "#!/bin/sh\n"
+        'echo "told $TCWORKER_ID $TCWORKER_MINIO_ACCESS_KEY $TCWORKER_MINIO_SECRET_KEY"\n'
+        "exec sleep 600\n"
+    )
+    worker.chmod(0o755)
+    cluster.set_behaviour(worker=worker)
+
+    def secrets() -> list[Any]:
+        found = cluster.core().list_namespaced_secret("dacirco", label_selector="app=tc-worker")
+        return list(found.items)
+
+    async def scene() -> None:
+        async with started(cluster) as watched:
+            stopped, killed, orphaned = [await watched.spawn() for _ in range(3)]
+            for worker_id in (stopped, killed, orphaned):
+                await watched.placed(worker_id)
+                pod = await watched.pod(worker_id)
+                told = f"told {watched.secrets[worker_id]} s3-user s3-key"
+                await until(lambda pod=pod, told=told: told in pod.log)
+            kept = str(cluster.pods()) + str([secret.metadata for secret in secrets()])
+            for hidden in (*watched.secrets.values(), "s3-user", "s3-key"):
+                assert hidden not in kept
+            assert len(secrets()) == 3
+            await watched.manager.stop(stopped)
+            await asyncio.to_thread((await watched.pod(killed)).kill)
+            await watched.gone(killed)
+        # Without a controller, too: Kubernetes itself removes what a pod leaves behind.
+        cluster.core().delete_namespaced_pod(f"tc-{orphaned[:8]}", "dacirco")
+        await until(lambda: secrets() == [])
 
     asyncio.run(scene())
 
@@ -270,7 +313,7 @@ def test_a_restarted_controller_finds_its_own_and_no_others(cluster: KubernetesC
 def test_the_manifests_rights_are_enough(cluster: KubernetesCluster, tmp_path: Path) -> None:
     """Everything above the namespace is applied for real; the manager runs with its rights."""
     api = config.new_client_from_config(str(cluster.kubeconfig))
-    for name in ("namespace", "rbac", "controller", "rest-api"):
+    for name in ("namespace", "rbac", "controller", "rest-api", "network-policy"):
         for document in yaml.safe_load_all((MANIFESTS / f"{name}.yaml").read_text()):
             if document["kind"] == "Deployment":
                 continue  # their image is not here: checked by the server without being kept

@@ -24,7 +24,7 @@ from deploy.managers.environment import WorkerLink
 from deploy.managers.vm.manager import VmManager
 from deploy.managers.vm.settings import VmSettings
 from env.config import ClusterConfig, FlavorConfig, NodeConfig
-from tests.clouds.openstack.cloud import OpenStackCloud
+from tests.clouds.openstack.cloud import OWNER, OpenStackCloud
 from tests.clouds.openstack.layout import COMPUTES
 
 NOBODY = WorkerLink("127.0.0.1", 1)
@@ -44,13 +44,16 @@ class Watched:
     def __init__(self, manager: VmManager) -> None:
         self.manager = manager
         self.events: list[ManagerEvent] = []
+        self.secrets: dict[str, str] = {}
         self.config: ClusterConfig
 
     async def spawn(self, flavor: str = "s10.tiny") -> str:
         """Order a worker and return its id."""
         worker_id = str(uuid.uuid4())
         sizes = {f.name: f for f in self.config.flavors}
-        await self.manager.spawn(SpawnOrder(worker_id, f"tc-{worker_id[:8]}", sizes[flavor]))
+        self.secrets[worker_id] = secret = str(uuid.uuid4())
+        name = f"tc-{worker_id[:8]}"
+        await self.manager.spawn(SpawnOrder(worker_id, name, sizes[flavor], secret=secret))
         return worker_id
 
     async def event(self, worker_id: str, timeout_s: float = 180.0) -> ManagerEvent:
@@ -118,6 +121,21 @@ def test_workers_spread_are_placed_stopped_and_leave_nothing(cloud: OpenStackClo
 
     asyncio.run(scene())
     assert [leak for leak in cloud.leaks() if not leak.startswith("server group")] == []
+
+
+def test_what_the_cloud_lists_of_a_worker_holds_its_public_id_only(cloud: OpenStackCloud) -> None:
+    async def scene() -> None:
+        async with started() as watched:
+            worker = await watched.spawn()
+            await watched.placed(worker)
+            owner = cloud.connect(OWNER)
+            (server,) = await asyncio.to_thread(lambda: list(owner.compute.servers(details=True)))
+            assert worker in server.metadata.values()
+            # The user data must hold it; the API shows that to nobody but the project.
+            listed = {key: value for key, value in server.to_dict().items() if key != "user_data"}
+            assert watched.secrets[worker] not in str(listed)
+
+    asyncio.run(scene())
 
 
 def test_workers_can_be_concentrated(cloud: OpenStackCloud) -> None:
