@@ -56,6 +56,10 @@ class Client:
             time.sleep(0.02)
 
 
+FIRST_OF_OURS = 15
+"""Fields with such numbers are ours: the existing system's peers leave them out and skip them."""
+
+
 @pytest.mark.parametrize("name", MESSAGES)
 def test_our_messages_are_the_contracts(name: str) -> None:
     ours = getattr(pb, name).DESCRIPTOR
@@ -65,7 +69,7 @@ def test_our_messages_are_the_contracts(name: str) -> None:
         return [(f.name, f.number, f.type, f.is_repeated) for f in descriptor.fields]
 
     assert ours.full_name == theirs.full_name
-    assert fields(ours) == fields(theirs)
+    assert [field for field in fields(ours) if field[1] < FIRST_OF_OURS] == fields(theirs)
 
 
 @pytest.mark.parametrize("name", ENUMS)
