@@ -14,7 +14,12 @@ from deploy.controller.journal import Keys, Line
 from deploy.controller.streams import Stream
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.names import VideoNameError, check_output_name, check_video_name
-from deploy.storage.base import ObjectStorage, StorageError
+from deploy.storage.base import (
+    MisleadingLinkError,
+    ObjectMissingError,
+    ObjectStorage,
+    StorageError,
+)
 from deploy.store.records import (
     JobRecord,
     JobState,
@@ -160,17 +165,20 @@ class Service:
 
     async def _check_input(self, video: str) -> None:
         if self._storage is None:
-            there = self._known_videos is None or video in self._known_videos
+            if self._known_videos is not None and video not in self._known_videos:
+                raise RejectedError("not-found", f"there is no input video {video!r}")
         else:
             try:
                 async with asyncio.timeout(_STORAGE_TIMEOUT_S):
                     key = f"{INPUT_FOLDER}/{video}"
-                    there = await asyncio.to_thread(self._storage.exists, key)
+                    await asyncio.to_thread(self._storage.size, key)
+            except MisleadingLinkError as error:
+                raise RejectedError("not-found", f"input video {video!r}: {error}") from None
+            except ObjectMissingError:
+                raise RejectedError("not-found", f"there is no input video {video!r}") from None
             except (StorageError, TimeoutError) as error:
                 _LOGGER.error("the object storage fails: %r", error)
                 raise RejectedError("storage", "the object storage does not answer") from None
-        if not there:
-            raise RejectedError("not-found", f"there is no input video {video!r}")
 
     async def job_page(self, limit: int, after: str = "", offset: int = 0) -> Page:
         """A part of the jobs in the order of arrival; see `Store.job_page`."""
