@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -29,7 +30,7 @@ def run(chosen: EmbeddedSettings) -> None:
     """Start everything, keep it running until SIGINT, SIGTERM or SIGHUP, end everything.
 
     Raises:
-        DaCircoError: it cannot be started, or one of its programs does not stay alive.
+        DaCircoError: it cannot be started.
     """
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -64,7 +65,9 @@ def settings(argv: Sequence[str] | None = None) -> EmbeddedSettings:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    # A full disk or a reader that has gone does not end a service that works.
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
 
 
 def _greet(service: EmbeddedService) -> None:
@@ -145,7 +148,8 @@ def _parser() -> argparse.ArgumentParser:
         type=whole_number,
         default=given.most_restarts,
         metavar="N",
-        help="give up when a program dies more often within a minute (%(default)s)",
+        help="a program that dies more often within a minute is started again after growing "
+        "pauses, up to 15 s; the rest goes on (%(default)s)",
     )
     return parser
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -47,4 +48,5 @@ def write_atomically(path: Path, text: str) -> None:
     except OSError as error:
         raise ScenarioError(f"cannot write {path}: {error.strerror}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from deploy.controller.storage_watch import StorageWatch
-from deploy.storage.base import ObjectStorage, StorageError
+from deploy.storage.base import MisleadingLinkError, ObjectMissingError, ObjectStorage, StorageError
 
 INPUT_FOLDER: Final = "input-videos"
 _TIMEOUT_S: Final = 3.0
@@ -25,7 +25,7 @@ class Inputs:
         storage: where they are.
         watch: makes the calls, and knows whether it answers.
         found: called with the id of a job that was to be looked at later: its input is there.
-        missing: as above: its input is not there.
+        missing: as above, with the reason: its input is not there.
     """
 
     def __init__(
@@ -34,19 +34,19 @@ class Inputs:
         watch: StorageWatch,
         *,
         found: Callable[[str], None],
-        missing: Callable[[str], None],
+        missing: Callable[[str, str], None],
     ) -> None:
         self._storage, self._watch = storage, watch
         self._found, self._missing = found, missing
         self._later: dict[str, str] = {}
         self._any = asyncio.Event()
 
-    async def there(self, video: str) -> bool | None:
-        """Whether there is such a video; none if the storage does not tell at the moment."""
+    async def why_missing(self, video: str) -> str | None:
+        """Why there is no such video, empty if there is one; none if nobody can tell now."""
         if self._watch.reason:
             return None
         try:
-            return await self._exists(video, _TIMEOUT_S)
+            return await self._look(video, _TIMEOUT_S)
         except StorageError as error:
             _LOGGER.warning("whether there is an input is looked for later: %s", error)
             self._watch.suspect()
@@ -64,16 +64,27 @@ class Inputs:
             await self._watch.wait_until_well()
             for job_id, video in list(self._later.items()):
                 try:
-                    there = await self._exists(video, None)
+                    why = await self._look(video, None)
                 except StorageError:
                     await self._watch.look()
                     await asyncio.sleep(_PAUSE_S)
                     break
                 del self._later[job_id]
-                (self._found if there else self._missing)(job_id)
+                if why:
+                    self._missing(job_id, why)
+                else:
+                    self._found(job_id)
             if not self._later:
                 self._any.clear()
 
-    async def _exists(self, video: str, timeout_s: float | None) -> bool:
-        key = f"{INPUT_FOLDER}/{video}"
-        return await self._watch.call(lambda: self._storage.exists(key), timeout_s)
+    async def _look(self, video: str, timeout_s: float | None) -> str:
+        def why() -> str:
+            try:
+                self._storage.size(f"{INPUT_FOLDER}/{video}")
+            except MisleadingLinkError as error:
+                return f"input video {video!r}: {error}"
+            except ObjectMissingError:
+                return f"there is no input video {video!r}"
+            return ""
+
+        return await self._watch.call(why, timeout_s)

@@ -128,12 +128,12 @@ class Service:
             RejectedError: it is not accepted.
         """
         received = self._conductor.clock.time()
-        there: bool | None = None
+        missing: str | None = None
         try:
             _check_request(video, output, bitrate, speed)
-            there = await self._is_there(video)
-            if there is False:
-                raise RejectedError("not-found", f"there is no input video {video!r}")
+            missing = await self._why_missing(video)
+            if missing:
+                raise RejectedError("not-found", missing)
         except RejectedError as error:
             if strict:
                 raise
@@ -158,7 +158,7 @@ class Service:
         self._arriving += 1
         try:
             # A client that goes away while the job is written must not leave it in limbo.
-            return await asyncio.shield(self._accept(record, looked_for=there is not None))
+            return await asyncio.shield(self._accept(record, looked_for=missing is not None))
         finally:
             self._arriving -= 1
 
@@ -197,21 +197,20 @@ class Service:
         except StoreUnavailableError:
             raise RejectedError("storage", "the controller cannot store jobs now") from None
 
-    async def _is_there(self, video: str) -> bool | None:
-        """Whether there is such an input, none if that cannot be told at the moment."""
+    async def _why_missing(self, video: str) -> str | None:
+        """Why there is no such input, empty if there is one; none if nobody can tell now."""
         if self._inputs is not None:
-            return await self._inputs.there(video)
-        return self._known_videos is None or video in self._known_videos
+            return await self._inputs.why_missing(video)
+        if self._known_videos is None or video in self._known_videos:
+            return ""
+        return f"there is no input video {video!r}"
 
     def input_found(self, job_id: str) -> None:
         """The input of a job that was accepted without a look at it is there."""
         self._of_waiting(job_id, lambda now: self._scheduler.release(now, job_id))
 
-    def input_missing(self, job_id: str) -> None:
+    def input_missing(self, job_id: str, reason: str) -> None:
         """The input of a job that was accepted without a look at it is not there."""
-        job = self._conductor.jobs.get(job_id)
-        video = "" if job is None else job.input_video
-        reason = f"there is no input video {video!r}"
         self._of_waiting(job_id, lambda now: self._scheduler.withdraw(now, job_id, reason))
 
     def _of_waiting(self, job_id: str, event: Any) -> None:
@@ -412,7 +411,7 @@ class Service:
             return told, False
         fault = whose(error, words, told, (job.input_video, job.output_video))
         if fault is Fault.UNKNOWN and error is TaskError.STORAGE_ERROR and self._inputs is not None:
-            if await self._inputs.there(job.input_video) is False:
+            if await self._inputs.why_missing(job.input_video):
                 return Fault.JOB, True
             fault = Fault.STORAGE
         if fault is Fault.STORAGE:

@@ -39,9 +39,9 @@ class StorageDoor:
         simulated = settings.runner_type == "simulated"
         self.results = None if simulated else Results(storage, self.watch)
         self._on_found: Callable[[str], None] = lambda _: None
-        self._on_missing: Callable[[str], None] = lambda _: None
+        self._on_missing: Callable[[str, str], None] = lambda _, __: None
 
-    def tell(self, *, found: Callable[[str], None], missing: Callable[[str], None]) -> None:
+    def tell(self, *, found: Callable[[str], None], missing: Callable[[str, str], None]) -> None:
         """Who is told of inputs that were looked for later, by the ids of their jobs."""
         self._on_found, self._on_missing = found, missing
 
@@ -52,5 +52,5 @@ class StorageDoor:
     def _found(self, job_id: str) -> None:
         self._on_found(job_id)
 
-    def _missing(self, job_id: str) -> None:
-        self._on_missing(job_id)
+    def _missing(self, job_id: str, why: str) -> None:
+        self._on_missing(job_id, why)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from env.errors import DaCircoError
 
 _WINDOW_S: Final = 60.0
+_FIRST_PAUSE_S: Final = 0.5
+_LONGEST_PAUSE_S: Final = 15.0
 _END_PATIENCE_S: Final = 15.0
 _TAIL_BYTES: Final = 4000
 
@@ -29,7 +32,7 @@ class Child:
         environment: all of its environment.
         folder: its working directory.
         log: file for its output, appended to.
-        most_restarts: more of them within a minute are an error.
+        most_restarts: more of them within a minute are made after growing pauses.
     """
 
     def __init__(
@@ -48,7 +51,11 @@ class Child:
         self._environment = dict(environment)
         self._folder = folder
         self._most_restarts = most_restarts
-        self._recent: deque[float] = deque()
+        self._deaths: deque[float] = deque()
+        self._pause_s = 0.0
+        self._due = 0.0
+        self._error = "not been started"
+        self._seen_dead = False
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -63,8 +70,13 @@ class Child:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start it, in a session of its own: a Ctrl-C is for the service to handle."""
-        with self.log.open("ab") as log:
+        """Start it, in a session of its own: a Ctrl-C is for the service to handle.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+        self._seen_dead = False
+        with self._open_log() as log:
             self._process = subprocess.Popen(
                 self.command,
                 env=self._environment,
@@ -75,23 +87,55 @@ class Child:
                 start_new_session=True,
             )
 
-    def restart(self) -> None:
-        """Start it again after it died.
+    def _open_log(self) -> IO[bytes]:
+        try:
+            return self.log.open("ab")
+        except OSError:  # a full disk must not keep a program from running
+            return Path(os.devnull).open("ab")
 
-        Raises:
-            ChildError: it has died too often within a minute.
+    def revive(self) -> str:
+        """Start it again if it is dead and its pause is over; to be called again and again.
+
+        Returns:
+            What there is to tell: that it has died, or that it has been started; mostly nothing.
         """
+        if self.alive:
+            return ""
         now = time.monotonic()
-        while self._recent and now - self._recent[0] > _WINDOW_S:
-            self._recent.popleft()
-        if len(self._recent) >= self._most_restarts:
-            raise ChildError(
-                f"{self.name} died {len(self._recent) + 1} times within a minute; "
-                f"the last words of {self.log}: {self.last_words()}"
-            )
-        self._recent.append(now)
+        if not self._seen_dead:
+            self._seen_dead = True
+            self._due = now + self._next_pause(now)
+            if self._due > now:
+                return (
+                    f"{self.name} has {self.how_it_ended()} ({self.last_words()}); the next try "
+                    f"is in {self._due - now:g} s, the rest goes on"
+                )
+            how = self.how_it_ended()
+            self._try()
+            return f"{self.name} has {how}; starting it again"
+        if now < self._due:
+            return ""
+        self._try()
+        return f"starting {self.name} again"
+
+    def _next_pause(self, now: float) -> float:
+        self._deaths.append(now)
+        while now - self._deaths[0] > _WINDOW_S:
+            self._deaths.popleft()
+        if len(self._deaths) <= self._most_restarts and not self._pause_s:
+            return 0.0
+        if len(self._deaths) == 1:  # it had lived for long
+            self._pause_s = 0.0
+            return 0.0
+        self._pause_s = min(max(_FIRST_PAUSE_S, 2 * self._pause_s), _LONGEST_PAUSE_S)
+        return self._pause_s
+
+    def _try(self) -> None:
         self.restarts += 1
-        self.start()
+        try:
+            self.start()
+        except OSError as error:
+            self._process, self._error = None, f"not been started: {error.strerror}"
 
     def check(self) -> None:
         """See that it runs.
@@ -104,7 +148,9 @@ class Child:
 
     def how_it_ended(self) -> str:
         """The way it went, for people."""
-        code = None if self._process is None else self._process.poll()
+        if self._process is None:
+            return self._error
+        code = self._process.poll()
         if code is None:
             return "not ended"
         return f"been ended by signal {-code}" if code < 0 else f"ended with code {code}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -72,7 +73,11 @@ class DataFolder:
             self._lock = None
 
     def write_state(self, state: dict[str, Any]) -> None:
-        """Tell other programs what runs here."""
+        """Tell other programs what runs here.
+
+        Raises:
+            DaCircoError: it cannot be written.
+        """
         write_atomically(self._state, json.dumps(state, indent=1) + "\n")
 
     def read_state(self) -> dict[str, Any]:
@@ -84,4 +89,5 @@ class DataFolder:
 
     def clear_state(self) -> None:
         """Nothing runs here any more."""
-        self._state.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a disk that fails ends nothing but itself
+            self._state.unlink(missing_ok=True)

@@ -30,6 +30,7 @@ from env.errors import DaCircoError
 
 _READY_PATIENCE_S: Final = 180.0
 _POLL_S: Final = 0.1
+_TELL_AGAIN_S: Final = 5.0
 _WORKER_GRACE_S: Final = 3.0
 
 
@@ -47,6 +48,7 @@ class EmbeddedService:
     def __init__(self, settings: EmbeddedSettings, log: Callable[[str], None] = print) -> None:
         self.data = DataFolder(settings.data)
         self._log = log
+        self._untold = 0.0  # when the state is to be written again, if it could not be
         self.data.lock()
         try:
             self._end_strays()
@@ -91,21 +93,20 @@ class EmbeddedService:
         self._tell_state()
 
     def keep_running(self, stopped: Callable[[], bool]) -> None:
-        """Start again what dies, until told to stop.
+        """Start again what dies, until told to stop; what lives is left alone meanwhile.
 
         Args:
             stopped: asked several times a second.
-
-        Raises:
-            DaCircoError: a program dies again and again.
         """
         while not stopped():
             time.sleep(_POLL_S)
             for child in (self._controller, self._rest):
-                if not child.alive:
-                    self._log(f"{child.name} has {child.how_it_ended()}; starting it again")
-                    child.restart()
+                news = child.revive()
+                if news:
+                    self._log(news)
                     self._tell_state()
+            if self._untold and time.monotonic() >= self._untold:
+                self._tell_state()
 
     def stop(self) -> None:
         """End everything, workers too. Jobs that have not ended go on at the next start."""
@@ -137,21 +138,30 @@ class EmbeddedService:
         )
 
     def _tell_state(self) -> None:
-        self.data.write_state(
-            {
-                "service": os.getpid(),
-                "controller": self._controller.pid,
-                "rest_api": self._rest.pid,
-                "restarts": self._controller.restarts + self._rest.restarts,
-                "ports": {
-                    "rest": self.settings.rest_port,
-                    "grpc": self.settings.grpc_port,
-                    "http": self.settings.http_port,
-                },
-                "rest_url": self.rest_url,
-                "controller_url": self.controller_url,
-            }
-        )
+        """Write it down; a disk that takes nothing does not end a service that works."""
+        try:
+            self.data.write_state(self._state())
+        except DaCircoError as error:
+            if not self._untold:
+                self._log(f"{error}; the service goes on, and tries it again")
+            self._untold = time.monotonic() + _TELL_AGAIN_S
+        else:
+            self._untold = 0.0
+
+    def _state(self) -> dict[str, object]:
+        return {
+            "service": os.getpid(),
+            "controller": self._controller.pid,
+            "rest_api": self._rest.pid,
+            "restarts": self._controller.restarts + self._rest.restarts,
+            "ports": {
+                "rest": self.settings.rest_port,
+                "grpc": self.settings.grpc_port,
+                "http": self.settings.http_port,
+            },
+            "rest_url": self.rest_url,
+            "controller_url": self.controller_url,
+        }
 
     def _ours(self) -> list[psutil.Process]:
         return tagged(SERVICE_VARIABLE, str(self.data.path))

@@ -28,7 +28,7 @@ class EmbeddedSettings:
         max_workers: most workers at once; by default as many as fit.
         max_attempts: how many workers a job may be given before it ends in Error.
         boot_delay_s: a worker starts this much later, as a VM that boots would, seconds.
-        most_restarts: more restarts of one program within a minute end the service.
+        most_restarts: more restarts of one program within a minute are made after pauses.
     """
 
     data: Path

@@ -29,6 +29,10 @@ class ObjectMissingError(StorageError):
     """No object has this key."""
 
 
+class MisleadingLinkError(ObjectMissingError, StorageKeyError):
+    """A link stands where the object should be, and leads out of the storage or in a circle."""
+
+
 class StorageUnavailableError(StorageError):
     """The storage cannot be reached or is overloaded: the same call may succeed later."""
 

@@ -15,10 +15,10 @@ from typing import BinaryIO, Final
 
 from deploy.liveness import hold, take_abandoned
 from deploy.storage.base import (
+    MisleadingLinkError,
     ObjectMissingError,
     ObjectStorage,
     StorageError,
-    StorageKeyError,
     StorageUnavailableError,
     StoredObject,
     check_key,
@@ -173,11 +173,18 @@ class DirectoryStorage(ObjectStorage):
         """The file of an object.
 
         Raises:
-            StorageKeyError: it would lie outside the root, also by way of a symbolic link.
+            StorageKeyError: it would lie outside the root.
+            MisleadingLinkError: so would a symbolic link, or it leads in a circle.
         """
         path = self.root.joinpath(*check_key(key))
-        if not path.resolve().is_relative_to(self.root.resolve()):
-            raise StorageKeyError(f"storage key {key[:80]!a} leads out of {self.root}")
+        try:
+            inside = path.resolve().is_relative_to(self.root.resolve())
+        except (RuntimeError, OSError) as error:  # pathlib's word for a circle, and the kernel's
+            if isinstance(error, OSError) and error.errno != errno.ELOOP:
+                raise
+            raise MisleadingLinkError(f"{key[:80]!a} is a link that leads in a circle") from None
+        if not inside:
+            raise MisleadingLinkError(f"{key[:80]!a} is a link that leads out of {self.root}")
         return path
 
     @contextlib.contextmanager

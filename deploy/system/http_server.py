@@ -19,7 +19,7 @@ from typing import Any, Final
 import h11
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from deploy.system.bounded_log import BoundedRate
@@ -196,12 +196,13 @@ class _Connection(H11Protocol):
     def _wait(self) -> _Wait | None:
         if self.flow.write_paused:
             return _Wait.READER
-        if self.cycle is None or self.cycle.response_complete:
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete:
             if self.conn.their_state is h11.SEND_BODY:
                 return _Wait.LINGER
-            begun = self.cycle is None or self.conn.trailing_data[0]
+            begun = cycle is None or self.conn.trailing_data[0]
             return _Wait.HEAD if begun else _Wait.IDLE
-        return _Wait.BODY if self.cycle.more_body else None
+        return _Wait.BODY if cycle.more_body else None
 
 
 class HttpServer(uvicorn.Server):

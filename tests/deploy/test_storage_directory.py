@@ -64,6 +64,24 @@ def test_links_that_lead_out_are_refused(
     assert clip.read_bytes() == b"frames"
 
 
+def test_a_link_that_leads_nowhere_is_no_object(storage: DirectoryStorage, clip: Path) -> None:
+    (storage.root / "out").symlink_to(clip)
+    (storage.root / "self").symlink_to(storage.root / "self")
+    (storage.root / "a").symlink_to(storage.root / "b")
+    (storage.root / "b").symlink_to(storage.root / "a")
+    (storage.root / "dangling").symlink_to(storage.root / "gone")
+    for key, words in {
+        "out": "leads out",
+        "self": "in a circle",
+        "a": "in a circle",
+        "b/deeper": "in a circle",
+        "dangling": "does not exist",
+    }.items():
+        with pytest.raises(ObjectMissingError, match=words):
+            storage.size(key)
+        assert not storage.exists(key)
+
+
 def test_a_link_within_the_folder_is_followed(storage: DirectoryStorage, clip: Path) -> None:
     storage.upload(clip, "a/clip")
     (storage.root / "b").symlink_to(storage.root / "a")

@@ -239,19 +239,73 @@ def _child(tmp_path: Path, program: str, most_restarts: int = 2) -> Child:
     return Child("thing", command, dict(os.environ), tmp_path, tmp_path / "log", most_restarts)
 
 
-def test_a_program_that_dies_again_and_again_is_given_up(tmp_path: Path) -> None:
+def test_a_program_that_dies_again_and_again_is_tried_less_and_less_often(
+    tmp_path: Path,
+) -> None:
     child = _child(tmp_path, "import sys; print('no way'); sys.exit(3)")
     child.start()
-    for _ in range(2):
-        wait_for(lambda: not child.alive, "its end")
-        child.restart()
     wait_for(lambda: not child.alive, "its end")
-    assert child.pid is None
     with pytest.raises(ChildError, match=r"has ended with code 3: no way"):
         child.check()
-    with pytest.raises(ChildError, match=r"thing died 3 times within a minute.*no way"):
-        child.restart()
-    assert child.restarts == 2
+    news: list[str] = []
+
+    def tried() -> bool:
+        news.extend(filter(None, [child.revive()]))
+        return child.restarts == 5
+
+    wait_for(tried, "five tries")
+    assert news[:2] == ["thing has ended with code 3; starting it again"] * 2
+    assert "code 3 (no way); the next try is in 0.5 s, the rest goes on" in news[2]
+    assert news[3] == "starting thing again"
+    assert "next try is in 1 s" in news[4]
+    assert "next try is in 2 s" in news[6]
+    child.stop()
+
+
+def test_a_program_whose_log_and_file_are_gone_is_tried_again(tmp_path: Path) -> None:
+    child = Child("thing", [str(tmp_path / "none")], {}, tmp_path, tmp_path / "no" / "log", 1)
+    assert "has not been started; starting it again" in child.revive()
+    assert not child.alive
+    assert "No such file" in child.revive()
+    child.command = [sys.executable, "-c", "import time; time.sleep(300)"]
+    wait_for(lambda: child.revive() or child.alive, "the next try")
+    assert child.alive
+    child.stop()
+
+
+@pytest.mark.slow
+def test_what_works_goes_on_when_a_port_is_taken_and_nothing_can_be_written(
+    service: Service,
+) -> None:
+    service.start("--most-restarts", "1")
+    state = service.data.read_state()
+    rest_port = state["ports"]["rest"]
+    file = service.data.path / "service.json"
+    assert service.process is not None
+    service.process.send_signal(signal.SIGSTOP)  # so that we are the first at the port
+    file.unlink()
+    (file / "in the way").mkdir(parents=True)
+    psutil.Process(state["rest_api"]).kill()
+    wait_for(lambda: _bindable(rest_port), "the port")
+    with socket.create_server(("127.0.0.1", rest_port)):
+        service.process.send_signal(signal.SIGCONT)
+        wait_for(lambda: service.output.count("cannot listen") >= 2, "tries in vain")
+        assert _ready(f"{state['controller_url']}/ready")
+        assert service.process.poll() is None
+    wait_for(lambda: _ready(f"{state['rest_url']}/ready"), "the Job API on its port")
+    assert "cannot write" in service.output
+    (file / "in the way").rmdir()
+    file.rmdir()
+    wait_for(lambda: service.data.read_state().get("rest_api") not in (None, state["rest_api"]), "")
+    service.interrupt()
+
+
+def _bindable(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 def test_a_program_is_stopped_and_how_it_ended_is_told(tmp_path: Path) -> None:
@@ -265,6 +319,7 @@ def test_a_program_is_stopped_and_how_it_ended_is_told(tmp_path: Path) -> None:
     wait_for(lambda: not child.alive, "its end")
     assert child.how_it_ended() == "been ended by signal 9"
     assert child.last_words() == "(it wrote nothing)"
-    child.restart()
+    child.revive()
+    assert child.alive
     child.stop()
     assert not child.alive
