@@ -28,6 +28,7 @@ from deploy.comparison.predicted import predict
 from env.catalog import load_catalog
 from env.config import ClusterConfig, NodeConfig, Profile, load_profile
 from env.event_log import read_events
+from env.log_parts import logs_in
 from env.scenario import Scenario, load_scenario
 from tests.clouds.kubernetes.cluster import KubernetesCluster
 from tests.clouds.live import ROOT, LiveController, living
@@ -102,7 +103,7 @@ def play(runner: str, out: Path, scenario: Scenario) -> tuple[Path, float]:
                     )
                 )
             controller.await_completed(ids)
-        (log,) = (p for p in folder.glob("tc-events-*.txt") if ".config" not in p.name)
+        (log,) = logs_in(folder)
     process_log(log)
     return log, start
 

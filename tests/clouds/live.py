@@ -19,6 +19,7 @@ from deploy.grpc_api.dacirco_pb2_grpc import DaCircogRPCServiceStub
 from deploy.storage.directory import DirectoryStorage
 from env.catalog import load_catalog
 from env.event_log import Event, read_events
+from env.log_parts import logs_in
 from tests.clouds.machine import free_ports
 from tests.clouds.waiting import wait_for
 
@@ -160,8 +161,7 @@ class LiveController:
 
     def events(self) -> list[Event]:
         """The events of all lives."""
-        logs = [p for p in self.folder.glob("tc-events-*.txt") if ".config" not in p.name]
-        return [event for log in sorted(logs) for _, event in read_events(log)]
+        return [event for log in logs_in(self.folder) for _, event in read_events(log)]
 
     def codes(self) -> Counter[str]:
         """How often each code was logged."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from env.event_log import read_events
+from env.log_parts import logs_in
 from tests.deploy.controller_process import ROOT, completed, controller, submit
 from tests.deploy.live_controller import PATIENCE_S
 
@@ -31,8 +32,7 @@ def test_no_job_is_lost_or_done_twice_when_the_controller_is_killed(tmp_path: Pa
         asyncio.run(completed(port, ids, JOBS))
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_S) == 0
-    logs = sorted(tmp_path.glob("tc-events-*.txt"))
-    logs = [log for log in logs if "config" not in log.name]
+    logs = logs_in(tmp_path)
     assert len(logs) == 4
     events = [event for log in logs for _, event in read_events(log)]
     received = [event["request_id"] for event in events if event["code"] == "EV1"]

@@ -19,7 +19,9 @@ from deploy.analysis import process_logs
 from deploy.clients import monitor, scenario, wait_scenario
 from deploy.clients.job_api import JobApi
 from deploy.clients.snapshot import Watcher
+from env.moments import parse_duration
 from tests.deploy.clients.job_api_server import wait_until
+from tests.deploy.eventlog.existing_reader import existing_process_log
 
 pytestmark = pytest.mark.slow
 
@@ -107,7 +109,9 @@ def test_jobs_from_the_player_to_the_tables(
     with Path("tc-events-01-ok-requests.csv").open() as file:
         requests = list(csv.DictReader(file))
     assert [row["request_id"] for row in requests] == [job["id"] for job in look["jobs"]]
-    assert all(float(value) >= 0 for row in requests for key, value in row.items() if "diff" in key)
+    durations = [text for row in requests for key, text in row.items() if "diff" in key]
+    assert all(parse_duration(text) >= 0 for text in durations)
+    assert existing_process_log(Path("tc-events-01.txt")).ok == {job["id"] for job in look["jobs"]}
     with Path("tc-events-01-workers.csv").open() as file:
         workers = {row["worker_id"]: row for row in csv.DictReader(file)}
     assert workers.keys() == {worker["id"] for worker in look["workers"]}
