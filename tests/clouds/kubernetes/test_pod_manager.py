@@ -25,7 +25,7 @@ from deploy.managers.base import (
 )
 from deploy.managers.environment import WorkerLink
 from deploy.managers.pod.manager import PodManager
-from deploy.managers.pod.settings import PodSettings
+from deploy.managers.pod.settings import PodSettings, PodType
 from env.config import ClusterConfig, FlavorConfig
 from tests.clouds.kubernetes.cluster import NODES, KubernetesCluster, Pod
 
@@ -200,6 +200,26 @@ def test_workers_can_be_concentrated(cluster: KubernetesCluster) -> None:
         async with started(cluster, placement="concentrate") as watched:
             workers = [await watched.spawn() for _ in range(3)]
             assert len({await watched.placed(worker) for worker in workers}) == 1
+
+    asyncio.run(scene())
+
+
+def test_preferences_bend_and_types_of_pod_are_what_they_say(cluster: KubernetesCluster) -> None:
+    """With one node only for it, a preferred spread still places all; nothing is reserved."""
+    types = {"s10.tiny": PodType(cpu_request="500m", node_selector=NODES[1])}
+
+    async def scene() -> None:
+        async with started(
+            cluster, placement="spread", preferred=True, flavors=FLAVORS[:1], types=types
+        ) as watched:
+            assert [node.name for node in watched.config.nodes] == [NODES[1]]
+            assert watched.config.max_workers is None
+            workers = [await watched.spawn() for _ in range(2)]
+            assert {await watched.placed(worker) for worker in workers} == {NODES[1]}
+            for pod in cluster.pods():
+                (container,) = pod.spec.containers
+                assert container.resources.requests == {"cpu": "500m"}
+                assert container.resources.limits is None
 
     asyncio.run(scene())
 

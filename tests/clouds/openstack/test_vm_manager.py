@@ -22,7 +22,7 @@ from deploy.managers.base import (
 )
 from deploy.managers.environment import WorkerLink
 from deploy.managers.vm.manager import VmManager
-from deploy.managers.vm.settings import VmSettings
+from deploy.managers.vm.settings import VmSettings, VmType
 from env.config import ClusterConfig, FlavorConfig, NodeConfig
 from tests.clouds.openstack.cloud import OWNER, OpenStackCloud
 from tests.clouds.openstack.layout import COMPUTES
@@ -144,6 +144,28 @@ def test_workers_can_be_concentrated(cloud: OpenStackCloud) -> None:
             # One after the other: Nova does not see what it is placing at the same time.
             nodes = {await watched.placed(await watched.spawn()) for _ in range(3)}
             assert len(nodes) == 1
+
+    asyncio.run(scene())
+
+
+def test_preferred_placements_and_types_of_vm(cloud: OpenStackCloud) -> None:
+    """Nova takes the soft policies, and each type of VM is what its table names."""
+    types = {"small": VmType(flavor="s10.tiny"), "large": VmType(flavor="s10.medium")}
+
+    async def scene() -> None:
+        for placement in ("concentrate", "spread"):
+            async with started(
+                placement=placement, preferred=True, flavors=tuple(types), types=types
+            ) as watched:
+                sizes = [(flavor.name, flavor.vcpus) for flavor in watched.config.flavors]
+                assert sizes == [("small", 1), ("large", 4)]
+                assert watched.config.max_vcpus is None or watched.config.max_vcpus > 6
+                workers = [await watched.spawn(name) for name in types]
+                for worker in workers:
+                    assert await watched.placed(worker) in COMPUTES
+                found = {each.flavor for each in await watched.manager.find()}
+                assert found == set(types)
+                await asyncio.gather(*(watched.manager.stop(worker) for worker in workers))
 
     asyncio.run(scene())
 
