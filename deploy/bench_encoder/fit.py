@@ -107,7 +107,7 @@ class _Columns:
     @classmethod
     def of(cls, rows: Sequence[Row]) -> _Columns:
         def column(name: str) -> Floats:
-            return np.log(np.array([getattr(row, name) for row in rows], dtype=float))
+            return np.asarray(np.log([float(getattr(row, name)) for row in rows]))
 
         cpu, wall = column("cpu_s"), column("wall_s")
         sizes = np.array([SIZES[row.lines] for row in rows], dtype=float)
@@ -423,16 +423,17 @@ def _identifiable(columns: dict[str, Floats]) -> list[str]:
 
 def _solve(y: Floats, design: Floats, weights: Floats) -> Floats:
     root = np.sqrt(weights)
-    return np.linalg.lstsq(design * root[:, None], y * root, rcond=None)[0]
+    values, *_ = np.linalg.lstsq(design * root[:, None], y * root, rcond=None)
+    return np.asarray(values, dtype=np.float64)
 
 
 def _huber(residuals: Floats) -> Floats:
     scale = 1.4826 * float(np.median(np.abs(residuals - np.median(residuals)))) + 1e-9
-    return np.minimum(1.0, _HUBER * scale / np.maximum(np.abs(residuals), 1e-12))
+    return np.asarray(np.minimum(1.0, _HUBER * scale / np.maximum(np.abs(residuals), 1e-12)))
 
 
 def _errors(jacobian: Floats, residuals: Floats, weights: Floats) -> Floats:
     freedom = max(1, len(residuals) - jacobian.shape[1])
     variance = float((weights * residuals**2).sum()) / freedom
     inverse = np.linalg.pinv(jacobian.T @ (jacobian * weights[:, None]))
-    return np.sqrt(np.maximum(variance * np.diag(inverse), 0.0))
+    return np.asarray(np.sqrt(np.maximum(variance * np.diag(inverse), 0.0)))

@@ -131,7 +131,7 @@ def _texture(rng: np.random.Generator, height: int, width: int, detail: float) -
     amplitude[0, 0] = 0.0
     phases = np.exp(2j * pi * rng.random(amplitude.shape))
     texture = np.fft.irfft2(amplitude * phases, s=(height, width))
-    return (texture / texture.std()).astype(np.float32)
+    return np.asarray(texture / texture.std(), dtype=np.float32)
 
 
 def _layer(rng: np.random.Generator, height: int, width: int, detail: float) -> _Layer:

@@ -178,6 +178,8 @@ def test_uploads_are_as_large_as_what_was_written(folder: Path) -> None:
     factor = np.where(tasks["speed"] == "fast", law.least_fast_factor, 1.0)
     least = 300.0 * pixels**law.least_pixels_exponent * factor
     assert sorted(old.megabytes) == pytest.approx(sorted(least * tasks["duration_s"] / 8000))
+    unknown = upload_sample(read(folder, "tc-events-01.txt", catalog), replace(law, least_kbps=0.0))
+    assert len(unknown.megabytes) == 0
 
 
 def test_runs_of_the_existing_system_are_replayed_at_the_floor(folder: Path) -> None:

@@ -37,7 +37,8 @@ def upload_sample(observations: Observations, law: UploadTiming) -> TransferSamp
     """Uploads of the results.
 
     Where a result's size is not recorded, it is the duration times the asked bitrate, or
-    times the least that the encoder can write.
+    times the least that the encoder can write; unknown where workers wrote that least and the
+    law does not tell it.
 
     Args:
         observations: measured runs.
@@ -47,6 +48,8 @@ def upload_sample(observations: Observations, law: UploadTiming) -> TransferSamp
     fast = np.array([speed == "fast" for speed in texts(tasks, "speed")], dtype=np.float64)
     megapixels = relative_pixels(tasks) * FULL_HD_MEGAPIXELS
     kbps = written_kbps(law, figures(tasks, "bitrate"), megapixels, fast)
+    if law.least_kbps == 0.0:
+        kbps = np.where(tasks["bitrate_unit"] == "bit", np.nan, kbps)
     size = tasks["output_bytes"].fillna(
         pd.Series(kbps * figures(tasks, "duration_s") * 125, index=tasks.index)
     )
