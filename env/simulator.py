@@ -424,7 +424,8 @@ class Simulator:
         return law.first_on_node_s * scatter
 
     def _created(self, event: Event) -> None:
-        worker, boot = event.value
+        value: Any = event.value
+        worker, boot = value
         if worker.worker_id in self._uncreated:  # else it was lost before
             self._uncreated.discard(worker.worker_id)
             self._nodes[worker.node].start_boot(boot, worker)

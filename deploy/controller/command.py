@@ -338,6 +338,18 @@ def _add_storage(group: argparse._ArgumentGroup) -> None:
         metavar="FILE",
         help="file whose first line is the secret",
     )
+    group.add_argument(
+        "--worker-minio-access-key",
+        metavar="NAME",
+        help="a user of the workers' own, who may only read inputs and write results (default: the "
+        "controller's user)",
+    )
+    group.add_argument(
+        "--worker-minio-secret-key-file",
+        type=Path,
+        metavar="FILE",
+        help="file whose first line is that user's secret",
+    )
 
 
 def _add_openstack(group: argparse._ArgumentGroup) -> None:
@@ -574,7 +586,12 @@ def settings_from(args: argparse.Namespace) -> Settings:
         ),
         access=access_settings(args),
         minio=MinioSettings(
-            args.minio_server, args.minio_port, args.minio_access_key, _secret(args)
+            args.minio_server,
+            args.minio_port,
+            args.minio_access_key,
+            _secret(args),
+            worker_access_key=args.worker_minio_access_key,
+            worker_secret_key=_workers_secret(args),
         ),
     )
 
@@ -625,13 +642,7 @@ def _secret(args: argparse.Namespace) -> str:
         return str(args.minio_secret_key)
     path: Path | None = args.minio_secret_key_file
     if path is not None:
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DaCircoError(f"--minio-secret-key-file {path}: {error}") from None
-        if not lines or not lines[0]:
-            raise DaCircoError(f"--minio-secret-key-file {path}: its first line is empty")
-        return lines[0]
+        return _first_line(path, "--minio-secret-key-file")
     return os.environ.get(SECRET_VARIABLE) or DEFAULT_SECRET_KEY
 
 
@@ -664,6 +675,25 @@ def _tag(text: str) -> str:
             f"{text[:40]!r} is not usable: at most {_MOST_TAG} printable characters"
         )
     return text
+
+
+def _workers_secret(args: argparse.Namespace) -> str | None:
+    path: Path | None = args.worker_minio_secret_key_file
+    if (path is None) != (args.worker_minio_access_key is None):
+        raise DaCircoError(
+            "give both --worker-minio-access-key and --worker-minio-secret-key-file, or neither"
+        )
+    return None if path is None else _first_line(path, "--worker-minio-secret-key-file")
+
+
+def _first_line(path: Path, option: str) -> str:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DaCircoError(f"{option} {path}: {error}") from None
+    if not lines or not lines[0]:
+        raise DaCircoError(f"{option} {path}: its first line is empty")
+    return lines[0]
 
 
 def _seconds(text: str) -> float:

@@ -162,8 +162,8 @@ def worker_link(
         tls_server_name=tls[1],
         minio_server=minio.server or "",
         minio_port=minio.port,
-        minio_access_key=minio.access_key if with_keys else "",
-        minio_secret_key=minio.secret_key if with_keys else "",
+        minio_access_key=(minio.worker_access_key or minio.access_key) if with_keys else "",
+        minio_secret_key=(minio.worker_secret_key or minio.secret_key) if with_keys else "",
         storage=storage,
     )
 

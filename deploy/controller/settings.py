@@ -80,13 +80,21 @@ class PodSettings:
 
 @dataclass(frozen=True, slots=True)
 class MinioSettings:
-    """The object storage of VMs and pods."""
+    """The object storage of VMs and pods.
+
+    Attributes:
+        server, port, bucket: where it is.
+        access_key, secret_key: the controller's user.
+        worker_access_key, worker_secret_key: the workers' user; none: the controller's.
+    """
 
     server: str | None = None
     port: int = 9000
     access_key: str = "minio"
     secret_key: str = field(default="pass4minio", repr=False)
     bucket: str = "videos"
+    worker_access_key: str | None = None
+    worker_secret_key: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

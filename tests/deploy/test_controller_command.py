@@ -243,6 +243,28 @@ def test_workers_are_told_to_give_signs_of_life_within_the_timeout(
     assert SIGNS_WITHIN_TIMEOUT * interval_s <= float(timeout_s)
 
 
+def test_workers_may_have_an_s3_user_of_their_own(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("of the workers\n")
+    common = ("--minio-server", "storage", "--minio-secret-key", "of the controller")
+    own = ("--worker-minio-access-key", "w", "--worker-minio-secret-key-file", str(secret))
+    for options, keys in (
+        (common, ("minio", "of the controller")),
+        ((*common, *own), ("w", "of the workers")),
+    ):
+        settings = parsed(*options)
+        link = worker_link(settings, "10.0.0.1", Ports(50051))
+        assert (link.minio_access_key, link.minio_secret_key) == keys
+        assert (settings.minio.access_key, settings.minio.secret_key) == (
+            "minio",
+            "of the controller",
+        )
+        assert "of the workers" not in repr(settings)
+    for half in (own[:2], own[2:]):
+        with pytest.raises(DaCircoError, match="or neither"):
+            parsed(*common, *half)
+
+
 def test_who_may_call_as_the_options_say() -> None:
     assert parsed("-r", "simulated").access == AccessSettings()
     chosen = parsed(

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from deploy.controller.refusals import Trickle
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.grpc_api import dacirco_pb2_grpc as rpc
+from deploy.grpc_api import servicer
 from deploy.grpc_api.door import REFUSAL, Door
 from deploy.grpc_api.front_ends import CERTIFICATE, NO_CREDENTIAL, WRONG_TOKEN, FrontEnds
 from deploy.grpc_api.peers import OwnAddresses, address_of, is_unix
@@ -178,11 +179,13 @@ class Answers(rpc.DaCircogRPCServiceServicer):
 
 
 @asynccontextmanager
-async def serving(door: Door) -> AsyncIterator[grpc.aio.Channel]:
+async def serving(door: Door, ports: list[int] | None = None) -> AsyncIterator[grpc.aio.Channel]:
     server = make_server(door)
     rpc.add_DaCircogRPCServiceServicer_to_server(Answers(), server)  # type: ignore[no-untyped-call]
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
+    if ports is not None:
+        ports.append(port)
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             yield channel
@@ -240,6 +243,32 @@ def test_callers_of_one_address_cannot_take_the_room_of_others() -> None:
             async with asyncio.timeout(30):
                 while door._n_unread:
                     await asyncio.sleep(0.01)
+
+    asyncio.run(story())
+
+
+def test_connections_beyond_the_limit_are_closed_and_those_inside_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(servicer, "MOST_CONNECTIONS", 20)
+
+    ports: list[int] = []
+
+    async def story() -> None:
+        async with serving(Door(), ports) as channel:
+            stub: Any = rpc.DaCircogRPCServiceStub(channel)  # type: ignore[no-untyped-call]
+            assert (await stub.submit_event(pb.GrpcEvent())).success
+            idle = [await asyncio.open_connection("127.0.0.1", ports[0]) for _ in range(40)]
+            closed = [asyncio.create_task(reader.read()) for reader, _ in idle]
+            async with asyncio.timeout(30):
+                while sum(task.done() for task in closed) < 20:
+                    await asyncio.sleep(0.01)
+            assert (await stub.submit_event(pb.GrpcEvent())).success
+            for task in closed:
+                task.cancel()
+            await asyncio.gather(*closed, return_exceptions=True)
+            for _, writer in idle:
+                writer.close()
 
     asyncio.run(story())
 
