@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from deploy.grpc_api import dacirco_pb2 as pb
 from tests.deploy.hostile.players import Behaviour, Company, Player
@@ -166,6 +167,10 @@ def test_the_storage_is_away_for_a_while(tmp_path: Path) -> None:
             away = await running.logged("EV38")
             assert str(storage) in away["reason"]
             assert metric(running, "dacirco_storage_away") == 1
+            url = f"http://127.0.0.1:{running.controller.http_port}/ready"
+            answer = await asyncio.to_thread(requests.get, url, timeout=30)
+            assert answer.status_code == 503
+            assert "waiting for the object storage" in answer.json()["status"]
             jobs = [first, *[await running.submit() for _ in range(5)]]
             missing = await running.submit("nobody_knows.mp4")  # taken: nobody can look now
             go_on.set()
