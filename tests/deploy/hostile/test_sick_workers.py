@@ -91,6 +91,7 @@ def test_one_of_two_workers_has_a_full_work_folder(tmp_path: Path) -> None:
         (pb.ERROR_STORAGE_ERROR, pb.FAULT_UNKNOWN, "connection reset by peer"),
         (pb.ERROR_STORAGE_ERROR, pb.FAULT_STORAGE, "the storage does not answer"),
         (pb.ERROR_STORAGE_ERROR, pb.FAULT_WORKER, NO_SPACE),
+        (pb.ERROR_STORAGE_ERROR, pb.FAULT_JOB, "input-videos/bbb_0.mp4 does not exist"),
         (pb.ERROR_TRANSCODING_FAILED, pb.FAULT_JOB, "moov atom not found"),
         (pb.ERROR_TRANSCODING_FAILED, pb.FAULT_UNKNOWN, "moov atom not found"),
         (pb.ERROR_TRANSCODING_FAILED, pb.FAULT_UNKNOWN, "ffmpeg failed with code 1"),
