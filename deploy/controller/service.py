@@ -396,9 +396,9 @@ class Service:
         fault = whose(error, words, told, (job.input_video, job.output_video))
         if error is TaskError.STORAGE_ERROR and fault is not Fault.NONE:
             # That the input is missing, or that the storage is away, we can see ourselves.
-            if fault in (Fault.JOB, Fault.UNKNOWN) and self._inputs is not None:
-                if await self._inputs.there(job.input_video) is False:
-                    return Fault.JOB, True
+            of_job = fault in (Fault.JOB, Fault.UNKNOWN) and self._inputs is not None
+            if of_job and await self._is_there(job.input_video) is False:
+                return Fault.JOB, True
             away = "" if self._watch is None else await self._watch.look()
             fault = Fault.STORAGE if away else Fault.WORKER
         elif fault is Fault.STORAGE:
