@@ -10,11 +10,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from heapq import heappop, heappush
 from typing import Final
 
 from deploy.blame import Blame, Retries, Verdict
 from deploy.deciding import Deciding, LivePolicy, Observer
+from deploy.pauses import Pauses
 from deploy.steps import (
     AllFail,
     AllFailOver,
@@ -121,8 +121,7 @@ class Scheduler:
         )
         self.paused = True
         self._blame = Blame(max_attempts, retries or Retries(), seed)
-        self._pauses: list[tuple[float, str]] = []  # when each job that pauses is released
-        self._paused_until: dict[str, float] = {}
+        self._pauses = Pauses()
         self._away_since = 0.0
         self._deciding = Deciding(policy, self.cluster, observers)
         self._new_id = new_id
@@ -143,9 +142,7 @@ class Scheduler:
     @property
     def wake_at(self) -> float | None:
         """When to call `tick` at the latest, seconds; none if nobody minds."""
-        wishes = [self._deciding.wake_at]
-        if self._pauses:
-            wishes.append(self._pauses[0][0])
+        wishes = [self._deciding.wake_at, self._pauses.next_end]
         if self.cluster.waiting and self.cluster.n_idle:
             wishes.append(self._blame.next_rest_end(self.cluster.now))
         return min((wish for wish in wishes if wish is not None), default=None)
@@ -577,7 +574,7 @@ class Scheduler:
 
     def _job_ended(self, job_id: str) -> None:
         del self._estimates[job_id]
-        self._paused_until.pop(job_id, None)
+        self._pauses.drop(job_id)
         self._blame.forget_job(job_id)
 
     def _pause(self, now: float, job_id: str, verdict: Verdict, steps: list[Step]) -> None:
@@ -585,19 +582,14 @@ class Scheduler:
         if verdict.pause_s <= 0:
             return
         self.cluster.job_held(now, job_id)
-        until = now + verdict.pause_s
-        self._paused_until[job_id] = until
-        heappush(self._pauses, (until, job_id))
+        self._pauses.begin(job_id, now + verdict.pause_s)
         steps.append(Held(job_id, verdict.pause_s))
 
     def _end_pauses(self, steps: list[Step]) -> None:
         cluster = self.cluster
-        while self._pauses and self._pauses[0][0] <= cluster.now:
-            until, job_id = heappop(self._pauses)
-            if self._paused_until.get(job_id) == until:  # it has not ended meanwhile
-                del self._paused_until[job_id]
-                cluster.job_released(cluster.now, job_id)
-                steps.append(Released(job_id))
+        for job_id in self._pauses.ended(cluster.now):
+            cluster.job_released(cluster.now, job_id)
+            steps.append(Released(job_id))
 
     def _may_do(self, job: Job, worker: Worker) -> bool:
         """Whether an idle worker may be given a job.

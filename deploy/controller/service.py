@@ -410,14 +410,14 @@ class Service:
         if job is None:  # nothing will follow from it
             return told, False
         fault = whose(error, words, told, (job.input_video, job.output_video))
-        if fault is Fault.UNKNOWN and error is TaskError.STORAGE_ERROR and self._inputs is not None:
-            if await self._inputs.why_missing(job.input_video):
+        if error is TaskError.STORAGE_ERROR and fault is not Fault.NONE:
+            # That the input is missing, or that the storage is away, we can see ourselves.
+            of_job = fault in (Fault.JOB, Fault.UNKNOWN) and self._inputs is not None
+            if of_job and await self._why_missing(job.input_video):
                 return Fault.JOB, True
-            fault = Fault.STORAGE
-        if fault is Fault.STORAGE:
             away = "" if self._watch is None else await self._watch.look()
             fault = Fault.STORAGE if away else Fault.WORKER
-        elif fault is Fault.UNKNOWN and error is TaskError.STORAGE_ERROR:
+        elif fault is Fault.STORAGE:
             fault = Fault.WORKER
         return fault, False
 

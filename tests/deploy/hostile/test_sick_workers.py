@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from deploy.grpc_api import dacirco_pb2 as pb
 from tests.deploy.hostile.players import Behaviour, Company, Player
@@ -90,6 +91,7 @@ def test_one_of_two_workers_has_a_full_work_folder(tmp_path: Path) -> None:
         (pb.ERROR_STORAGE_ERROR, pb.FAULT_UNKNOWN, "connection reset by peer"),
         (pb.ERROR_STORAGE_ERROR, pb.FAULT_STORAGE, "the storage does not answer"),
         (pb.ERROR_STORAGE_ERROR, pb.FAULT_WORKER, NO_SPACE),
+        (pb.ERROR_STORAGE_ERROR, pb.FAULT_JOB, "input-videos/bbb_0.mp4 does not exist"),
         (pb.ERROR_TRANSCODING_FAILED, pb.FAULT_JOB, "moov atom not found"),
         (pb.ERROR_TRANSCODING_FAILED, pb.FAULT_UNKNOWN, "moov atom not found"),
         (pb.ERROR_TRANSCODING_FAILED, pb.FAULT_UNKNOWN, "ffmpeg failed with code 1"),
@@ -166,6 +168,10 @@ def test_the_storage_is_away_for_a_while(tmp_path: Path) -> None:
             away = await running.logged("EV38")
             assert str(storage) in away["reason"]
             assert metric(running, "dacirco_storage_away") == 1
+            url = f"http://127.0.0.1:{running.controller.http_port}/ready"
+            answer = await asyncio.to_thread(requests.get, url, timeout=30)
+            assert answer.status_code == 503
+            assert "waiting for the object storage" in answer.json()["status"]
             jobs = [first, *[await running.submit() for _ in range(5)]]
             missing = await running.submit("nobody_knows.mp4")  # taken: nobody can look now
             go_on.set()

@@ -19,7 +19,7 @@ from deploy.eventlog.world import world_keys
 from deploy.eventlog.writer import EventLog
 from deploy.scheduler import Scheduler
 from deploy.steps import Assign, Step
-from deploy.tasks import Progress, RestoredJob, RestoredTask, RestoredWorker, TaskError
+from deploy.tasks import Fault, Progress, RestoredJob, RestoredTask, RestoredWorker, TaskError
 from env.catalog import load_catalog
 from env.config import load_profile
 from env.errors import IllegalEventError
@@ -61,6 +61,7 @@ class Recorder:
             profile, self.policy, preference=0.4, boot_s=self.estimates.boot_s, new_id=self.new_id
         )
         self.now = 0.0
+        self.unseen: list[str] = []
         image_nodes = ("compute2", "gone") if inherits else ()
         for node in image_nodes:
             self.scheduler.restore_image(node)
@@ -154,6 +155,7 @@ class Recorder:
         self.now = round(self.now, 6)
         often = [self.arrive, self.boot, self.stopped] * 2 + [self.work] * 6
         rarely = [self.fail, self.give_up, self.gone, self.tick, self.dial, self.placed]
+        rarely += [self.storage, self.look_for_input]
         with suppress(IllegalEventError):
             self.random.choice(often + rarely)()
 
@@ -171,7 +173,24 @@ class Recorder:
             )
             request = Request(self.now, movie, bitrate, speed)
             estimate = self.estimates.of(movie, bitrate, speed)
-            self.took(self.scheduler.submit(self.now, job_id, request, estimate))
+            unseen = self.random.random() < 0.1
+            self.took(self.scheduler.submit(self.now, job_id, request, estimate, held=unseen))
+            if unseen:
+                self.unseen.append(job_id)
+
+    def look_for_input(self) -> None:
+        if self.unseen:
+            job_id = self.unseen.pop()
+            if self.random.random() < 0.5:
+                self.took(self.scheduler.release(self.now, job_id))
+            else:
+                self.took(self.scheduler.withdraw(self.now, job_id, "no such video"))
+
+    def storage(self) -> None:
+        if self.scheduler.storage_is_away:
+            self.took(self.scheduler.storage_back(self.now))
+        elif self.random.random() < 0.3:
+            self.took(self.scheduler.storage_away(self.now, "down"))
 
     def boot(self) -> None:
         worker = self.some(WorkerState.BOOTING)
@@ -205,7 +224,8 @@ class Recorder:
         storage = error is TaskError.STORAGE_ERROR
         code = EventCode.STORAGE_ERROR if storage else EventCode.TRANSCODING_ERROR
         self.write(code, worker_id=worker.worker_id, task_id=task[1], error_message="bad")
-        self.took(self.scheduler.failed(self.now, worker.worker_id, task[1], error, "bad"))
+        fault = self.random.choice(list(Fault))
+        self.took(self.scheduler.failed(self.now, worker.worker_id, task[1], error, "bad", fault))
 
     def give_up(self) -> None:
         worker = self.some(WorkerState.BOOTING, WorkerState.IDLE, WorkerState.BUSY)
