@@ -112,7 +112,7 @@ def boot_sample(
         settled = boots["seconds"][~early]
         # The quicker of them: one that waited for room must not make copies look usual.
         quick = float(settled.quantile(_QUICK, interpolation="lower"))
-        typical = quick if len(settled) >= MIN_SETTLED else typical_s
+        typical = max(typical_s, quick) if len(settled) >= MIN_SETTLED else typical_s
     cold = early & (boots["seconds"] > COLD_FACTOR * typical) & may_copy
     slowest = STUCK_FACTOR * max(median, typical)
     stuck = ~cold & ((boots["node"] == "") | (boots["seconds"] > slowest))
