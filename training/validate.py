@@ -11,11 +11,13 @@ Ask whether a profile still describes a cluster::
 
     python -m training.validate --event-log tc-events-01.txt... --profile P
 
-Exit code 0: it still describes the cluster; 1: it has drifted; 3: too little data.
+Exit code 0: it still describes the cluster, or what has changed does not matter (neither the
+delay nor the cost under the policy changes by 2 %); 1: it has drifted, and that matters; 3: too
+little data.
 
 Exit code 2 is bad input, in both. RUNS are event logs of the controller
-(tc-events-01.txt), CSV exports made of them (tc-events-01-ok-requests.csv) or folders with
-requests.csv and workers.csv; so are the logs.
+(tc-events-01.txt), CSV exports made of them (tc-events-01-ok-requests.csv), SQLite files of the
+2024 system (dacirco.db) or folders with requests.csv and workers.csv; so are the logs.
 """
 
 from __future__ import annotations
@@ -29,19 +31,25 @@ from math import inf
 from pathlib import Path
 from typing import Any, Final, get_args
 
+from agents.registry import make_policy
 from env.catalog import DEFAULT_CATALOG, load_catalog
 from env.command import CommandParser, UsageError, positive_seconds, run_command, whole_number
-from env.config import load_profile
+from env.config import Profile, load_profile
+from env.cost import check_preference
+from env.errors import DaCircoError
 from env.textfile import write_atomically
 from training.calibration.bitrate_unit import BitrateUnit
 from training.calibration.observations import Observations
 from training.calibration.sources import read_observations
+from training.evaluation.plan import BASELINE, DEFAULT_PREFERENCE, SHIPPED_POLICY
 from training.validation.bitrate_units import check_profile_units
 from training.validation.comparison import Comparison, compare
-from training.validation.drift import TOLERANCE, Verdict, find_drift, log_ratios
+from training.validation.consequence import Consequence, consequences
+from training.validation.drift import TOLERANCE, Drift, Verdict, find_drift, log_ratios
 from training.validation.drift_plot import write_drift_plot
 from training.validation.drift_report import drift_json, drift_text
 from training.validation.errors import ValidationError
+from training.validation.measured_flavor import check_nodes
 from training.validation.measured_run import MeasuredRun, measured_runs
 from training.validation.replay import BY_RUNNER, Placing, replay
 from training.validation.replay_plots import write_replay_plot
@@ -53,11 +61,6 @@ DIFFERS: Final = 1
 UNDECIDED: Final = 3
 
 _STDOUT: Final = "-"
-_EXIT_CODES: Final = {
-    Verdict.DESCRIBES: HOLDS,
-    Verdict.DRIFTED: DIFFERS,
-    Verdict.TOO_LITTLE_DATA: UNDECIDED,
-}
 _REPLAY_CODES: Final = {True: HOLDS, False: DIFFERS, None: UNDECIDED}
 
 
@@ -130,6 +133,23 @@ def parser() -> argparse.ArgumentParser:
         default=TOLERANCE,
         metavar="SHARE",
         help=f"Times that are off by less than this are no drift ({TOLERANCE:g}).",
+    )
+    drift.add_argument(
+        "--warm-nodes",
+        action="store_true",
+        help="All nodes held the workers' image before: no boot copied it.",
+    )
+    drift.add_argument(
+        "--policy",
+        metavar="POLICY",
+        help="Under whom a change is weighed (the shipped policy, else grace-period).",
+    )
+    drift.add_argument(
+        "--preference",
+        type=float,
+        default=DEFAULT_PREFERENCE,
+        metavar="W",
+        help=f"At which preference ({DEFAULT_PREFERENCE:g}).",
     )
     return result
 
@@ -218,17 +238,44 @@ def _read(options: argparse.Namespace) -> Observations:
 
 
 def _judge(observations: Observations, options: argparse.Namespace) -> int:
+    check_preference(options.preference)
     if options.profile is None:
         raise UsageError("--event-log needs --profile: the profile to judge")
     profile = load_profile(options.profile)
     check_profile_units(observations, profile)
+    if options.warm_nodes:
+        profile = replace(profile, image_cached=True)
+    for run in observations.runs:
+        nodes = observations.workers["node"][observations.workers["run"] == run]
+        check_nodes(run, nodes, profile.cluster)
     drift = find_drift(observations, profile, name=options.profile, tolerance=options.tolerance)
-    figures = drift_json(drift)
+    found, why_not = _consequences(drift, observations, profile, options)
+    figures = drift_json(drift, found, why_not)
     if options.report is not None:
         write_drift_plot(drift, log_ratios(observations, profile), options.report / "drift.png")
         _write_json(figures, options.report / "drift.json")
-    _print(figures, drift_text(drift), options.json)
-    return _EXIT_CODES[drift.verdict]
+    _print(figures, drift_text(drift, found, why_not), options.json)
+    if drift.verdict is Verdict.TOO_LITTLE_DATA:
+        return UNDECIDED
+    return DIFFERS if drift.verdict is Verdict.DRIFTED and drift.matters(found) else HOLDS
+
+
+def _consequences(
+    drift: Drift, observations: Observations, profile: Profile, options: argparse.Namespace
+) -> tuple[dict[str, Consequence], str]:
+    """What the changed steps bring about, and why not if that cannot be said."""
+    policy = options.policy or (SHIPPED_POLICY.as_posix() if SHIPPED_POLICY.is_dir() else BASELINE)
+    if options.policy is not None:
+        make_policy(policy)  # a wrong one is the user's to put right
+    try:
+        return (
+            consequences(
+                observations, profile, drift.changed, policy=policy, preference=options.preference
+            ),
+            "",
+        )
+    except DaCircoError as error:
+        return {}, str(error)
 
 
 def _replay(run: MeasuredRun, options: argparse.Namespace) -> Comparison:
@@ -237,6 +284,7 @@ def _replay(run: MeasuredRun, options: argparse.Namespace) -> Comparison:
             f"run {run.name} does not say what kind of workers it had: pass --profile NAME"
         )
     profile = load_profile(options.profile or BY_RUNNER[run.runner])
+    check_nodes(run.name, run.worker_nodes, profile.cluster)
     run = replace(run, until=min(run.until, options.until))
     if options.max_workers is not None:
         run = replace(run, max_workers=options.max_workers)

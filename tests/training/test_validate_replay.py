@@ -28,7 +28,14 @@ from training.validation.errors import ValidationError
 from training.validation.measured_flavor import node_indices, replay_cluster
 from training.validation.measured_run import MeasuredRun, measured_runs
 from training.validation.replay import Replay, replay
-from training.validation.replay_report import as_json, headline, markdown_report, verdict
+from training.validation.replay_report import (
+    as_json,
+    headline,
+    markdown_report,
+    remarks,
+    result_word,
+    verdict,
+)
 
 PROFILE = replace(load_profile("openstack"), image_cached=True)
 REQUESTS = draw_requests(1, 40, gap_s=8.0)
@@ -112,7 +119,7 @@ def test_a_stopped_run_is_compared_up_to_its_stop() -> None:
     assert comparison.parts["delay"].mean.within(0.1)
     assert comparison.parts["transcode"].p_value > 0.05
     assert all(trace.part("delay", until).max() <= until for trace in comparison.replay.simulated)
-    assert "No run is complete" in headline([comparison])
+    assert "is complete, so none can be judged" in headline([comparison])
 
 
 def test_idle_workers_are_counted_to_the_end_of_the_measured_run() -> None:
@@ -254,6 +261,40 @@ def test_pods_use_more_than_they_reserve() -> None:
     assert "request 1, limit 4" in pods.notes[0]
 
 
+def test_a_few_requests_are_too_few_to_say_that_a_run_holds() -> None:
+    few = compare(replay(only_run(*simulated_tables(PROFILE, REQUESTS[:1])), PROFILE, seeds=2))
+    assert few.replay.run.complete
+    assert few.passed is None
+    assert result_word(few) == "too few requests"
+    assert verdict([few]) is None
+
+
+def test_a_task_that_never_began_to_download_is_named() -> None:
+    tasks, workers = (table.copy() for table in TABLES)
+    steps = ["t_dwnld_start", "t_tc_start", "t_upld_start", "t_completed", "status"]
+    tasks.loc[3, steps] = [nan] * 4 + ["aborted"]
+    workers["t_stopped"] = tasks["t_received"].max() + 1084.0
+    worker, node, video = (tasks.loc[3, name] for name in ("worker", "node", "video"))
+    words = f"{worker} on {node}: {video} was given to it and it never began to download ("
+    assert f"tasks stopped getting on: {words}" in found(tasks, workers)
+
+
+@pytest.mark.parametrize("part", ["transcode", "wait"])
+def test_a_miss_is_explained(own: Comparison, part: str) -> None:
+    tasks, workers = (table.copy() for table in TABLES)
+    late = ["t_upld_start", "t_completed"]
+    if part == "wait":
+        late = ["t_assigned", "t_dwnld_start", "t_tc_start", *late]
+    tasks[late] += 60.0
+    missed = compare(replay(only_run(tasks, workers), PROFILE, seeds=3))
+    assert missed.passed is False
+    (line,) = [line for line in remarks(missed) if line.startswith("missed: ")]
+    assert f"the {part} by +" in line
+    if part == "transcode":
+        assert "transcodes by height: " in line
+    assert not any(line.startswith("missed: ") for line in remarks(own))
+
+
 def test_an_unknown_limit_is_read_off_the_run() -> None:
     result = replay(run_with(max_workers=None), PROFILE, seeds=1)
     assert "max_workers=5" in result.policy
@@ -267,7 +308,8 @@ def found(tasks: pd.DataFrame, workers: pd.DataFrame) -> str:
 def test_transcodes_that_never_end_are_named() -> None:
     tasks, workers = (table.copy() for table in TABLES)
     tasks.loc[0, ["t_upld_start", "t_completed", "status"]] = [nan, nan, "aborted"]
-    assert f"a transcode should have ended before the stop ({tasks['video'][0]}" in found(
+    place = f"{tasks['worker'][0]} on {tasks['node'][0]}: {tasks['video'][0]}"
+    assert f"a transcode should have ended before the stop ({place} ran for" in found(
         tasks, workers
     )
 

@@ -34,6 +34,9 @@ COLD_FACTOR: Final = 2.0
 STUCK_FACTOR: Final = 5.0
 MIN_BOOTS: Final = 5
 MIN_CROWDED: Final = 3
+MIN_SETTLED: Final = 2
+"""So many boots on nodes that hold the image tell what a boot takes, however few they are."""
+_QUICK: Final = 0.25
 ORDER_WINDOW_S: Final = 2.0
 MIN_COPIES: Final = 3
 """Fewer first boots say nothing of their spread."""
@@ -84,6 +87,7 @@ def boot_sample(
     contention: ContentionTiming,
     *,
     typical_s: float | None = None,
+    may_copy: bool = True,
 ) -> BootSample:
     """The boots that were seen to end.
 
@@ -91,17 +95,25 @@ def boot_sample(
         observations: measured runs.
         law: gives the load of a transcode on several vCPUs.
         contention: gives the load of a boot.
-        typical_s: of a warm boot, to tell those that copied the image; by default the
-            median, which is right unless most boots copied it.
+        typical_s: of a warm boot, to tell those that copied the image, where fewer than
+            `MIN_SETTLED` are known to have found it there; by default the median of all is taken,
+            which is right unless most boots copied it.
+        may_copy: whether a first boot may have copied the image; else none is left out for that.
     """
     workers = observations.workers
     boots = workers.assign(seconds=workers["t_available"] - workers["t_created"])
     boots = boots[(boots["seconds"] > 0) & ~(boots["vcpus"] < 1)]
     median = float(boots["seconds"].median())
-    typical = median if typical_s is None else typical_s
     first_ready = boots.groupby(["run", "node"])["t_available"].transform("min")
     early = (boots["t_created"] < first_ready) & (boots["node"] != "")
-    cold = early & (boots["seconds"] > COLD_FACTOR * typical)
+    typical = median
+    if typical_s is not None:
+        # What a boot takes now, however far that is from what was expected.
+        settled = boots["seconds"][~early]
+        # The quicker of them: one that waited for room must not make copies look usual.
+        quick = float(settled.quantile(_QUICK, interpolation="lower"))
+        typical = max(typical_s, quick) if len(settled) >= MIN_SETTLED else typical_s
+    cold = early & (boots["seconds"] > COLD_FACTOR * typical) & may_copy
     slowest = STUCK_FACTOR * max(median, typical)
     stuck = ~cold & ((boots["node"] == "") | (boots["seconds"] > slowest))
     warm = boots[~cold & ~stuck]

@@ -20,8 +20,17 @@ _NAMED: Final = 3
 def anomalies(replay: Replay) -> tuple[str, ...]:
     """One sentence for each finding, none for a run that went as simulations go."""
     run = replay.run
-    found = (_stuck(replay), _idle_while_waiting(run), _below_limit(run))
+    found = (_stuck(replay), _hung(run), _idle_while_waiting(run), _below_limit(run))
     return tuple(text for text in found if text)
+
+
+def _hung(run: MeasuredRun) -> str:
+    """Tasks that stopped at a step that takes a moment."""
+    if not run.hung:
+        return ""
+    named = "; ".join(str(task) for task in run.hung[:_NAMED])
+    more = f"; {len(run.hung) - _NAMED} more" if len(run.hung) > _NAMED else ""
+    return f"tasks stopped getting on: {named}{more}"
 
 
 def _stuck(replay: Replay) -> str:
@@ -36,13 +45,23 @@ def _stuck(replay: Replay) -> str:
     if not len(stuck):
         return ""
     named = "; ".join(
-        f"{replay.run.requests[i].movie} ran for {ran[i]:.0f} s, "
-        f"at most {longest[i]:.0f} s simulated"
+        f"{_place(replay.run, i)}{replay.run.requests[i].movie} ran for {ran[i]:.0f} s "
+        f"from {trace.downloaded[i]:.0f} s on, at most {longest[i]:.0f} s simulated"
         for i in stuck[:_NAMED]
     )
     more = f"; {len(stuck) - _NAMED} more" if len(stuck) > _NAMED else ""
     what = f"{len(stuck)} transcodes" if len(stuck) > 1 else "a transcode"
     return f"{what} should have ended before the stop ({named}{more})"
+
+
+def _place(run: MeasuredRun, request: int) -> str:
+    """The worker of a request and its node, as the begin of a sentence; empty if not known."""
+    worker = run.task_workers[request]
+    if not worker:
+        return ""
+    nodes = dict(zip(run.worker_names, run.worker_nodes, strict=True))
+    node = nodes.get(worker, "")
+    return f"{worker}{f' on {node}' if node else ''}: "
 
 
 def _idle_while_waiting(run: MeasuredRun) -> str:

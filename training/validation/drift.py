@@ -13,10 +13,15 @@ its interval does not hold 1 and its ratio is off by more than a tolerance that 
 intervals are so wide that all tests of a verdict together raise a false alarm with a chance
 of at most `FALSE_ALARMS`. Failures are counted against what the profile allows (exact
 binomial and Poisson tests).
+
+The scatter itself is part of what a profile says: a step whose middle four fifths spread
+`SPREAD_FACTOR` times as far as expected, and farther than chance allows, is not described
+either, wherever its centre lies (runs of two kinds of worker, judged by the profile of one).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from math import exp, inf, log, nan, sqrt
@@ -29,7 +34,7 @@ from scipy.stats import binomtest, norm, poisson
 from statsmodels.robust.scale import mad
 
 from env.config import Profile, TransferTiming
-from training.calibration.boot_law import boot_sample
+from training.calibration.boot_law import BootSample, boot_sample
 from training.calibration.crowding import Crowding
 from training.calibration.fault_rates import count_faults
 from training.calibration.observations import Observations, figures, stop_times, texts
@@ -40,6 +45,8 @@ from training.calibration.transcode_law import (
     transcode_sample,
 )
 from training.calibration.transfer_law import TransferSample, download_sample, upload_sample
+from training.validation.consequence import Consequence
+from training.validation.hung import HungTask, hung_tasks
 from training.validation.replay import order_delay_s
 
 Floats = NDArray[np.float64]
@@ -53,6 +60,15 @@ MIN_OBSERVATIONS: Final = 5
 LEAST_FAULT_RATE: Final = 0.01
 """A profile without faults still allows so many (a probability, or a rate per hour)."""
 
+SPREAD_FACTOR: Final = 2.0
+"""A spread so many times the profile's is another world."""
+_MIDDLE: Final = (0.1, 0.9)
+_MIDDLE_WIDTH: Final = 2.0 * float(norm.ppf(_MIDDLE[1]))
+_SPREAD_ERROR: Final = 1.4
+"""Relative standard error of that spread of n normal values, times the root of n."""
+
+HUNG: Final = "hung_task"
+"""Not in a profile: tasks that stop at a step that takes a moment."""
 OVERDUE: Final = "overdue_transcode"
 """Not in a profile: transcodes that run on and on."""
 OVERDUE_SIGMAS: Final = 4.0
@@ -60,9 +76,11 @@ OVERDUE_SIGMAS: Final = 4.0
 
 _STEPS: Final = ("boot", "download", "transcode", "upload")
 _FAULTS: Final = ("spawn_failure", "transcode_error", "worker_loss_per_hour")
-_TESTS: Final = len(_STEPS) + len(_FAULTS) + 1
+_TESTS: Final = 2 * len(_STEPS) + len(_FAULTS) + 2
 _ALPHA: Final = FALSE_ALARMS / _TESTS
 _NO_SPREAD: Final = 1e-9
+_LEAST_SPREAD: Final = 0.05
+"""A profile that says that nothing scatters does not mean less than this."""
 
 
 class Verdict(Enum):
@@ -82,10 +100,11 @@ class StepDrift:
         n: observations.
         ratio: measured over expected time, robust centre; NaN without observations.
         low, high: its interval, so wide that all those of a verdict hold together.
-        spread: measured robust deviation of the logarithm.
-        expected_spread: the profile's sigma.
+        spread: measured deviation of the logarithm over the middle four fifths.
+        expected_spread: the profile's sigma, with how much runs differed.
         shows_from: least ratio above 1 that would have been called a drift.
         verdict: of this step.
+        scattered: whether it is the spread that is not described.
     """
 
     step: str
@@ -97,6 +116,7 @@ class StepDrift:
     expected_spread: float
     shows_from: float
     verdict: Verdict
+    scattered: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,33 +149,71 @@ class Drift:
         runs: names of the runs.
         steps: each timing step.
         faults: each kind of failure.
+        hung: tasks that stopped getting on, by name.
+        copies: slow first boots on a node, taken to have copied the image.
+        copy_ratio: the median of these over the profile's warm boot; NaN if there is none.
+        waited: boots taken to have waited for room.
     """
 
     profile: str
     runs: tuple[str, ...]
     steps: tuple[StepDrift, ...]
     faults: tuple[FaultDrift, ...]
+    hung: tuple[HungTask, ...] = ()
+    copies: int = 0
+    copy_ratio: float = nan
+    waited: int = 0
 
     @property
     def verdict(self) -> Verdict:
-        """Drifted if anything is; without a judged transcode time there is too little data."""
+        """Drifted if anything is; without a judged transcode time there is too little data.
+
+        So there is where all boots may have copied the image: whether they would take longer
+        than expected on nodes that hold it, nobody knows.
+        """
         verdicts = [step.verdict for step in self.steps] + [f.verdict for f in self.faults]
         if Verdict.DRIFTED in verdicts:
             return Verdict.DRIFTED
-        transcode = next(step for step in self.steps if step.step == "transcode")
-        return transcode.verdict
+        judged = {step.step: step.verdict for step in self.steps}
+        return Verdict.TOO_LITTLE_DATA if self.boots_unclear else judged["transcode"]
+
+    @property
+    def boots_unclear(self) -> bool:
+        """Whether too few boots are judged because the others may have copied the image."""
+        boot = next(step for step in self.steps if step.step == "boot")
+        return boot.n < MIN_OBSERVATIONS <= boot.n + self.copies
 
     @property
     def overdue(self) -> bool:
-        """Whether transcodes hang, which no profile describes."""
-        return any(f.fault == OVERDUE and f.verdict is Verdict.DRIFTED for f in self.faults)
+        """Whether workers hang, which no profile describes."""
+        return any(f.fault in (OVERDUE, HUNG) and f.verdict is Verdict.DRIFTED for f in self.faults)
+
+    @property
+    def changed(self) -> dict[str, float]:
+        """Measured over expected time of the steps whose centre has drifted."""
+        return {
+            step.step: step.ratio
+            for step in self.steps
+            if step.verdict is Verdict.DRIFTED and not step.scattered
+        }
+
+    def matters(self, found: Mapping[str, Consequence]) -> bool:
+        """Whether anything that has drifted matters; what has no consequence told does.
+
+        Args:
+            found: of the steps in `changed`, see `training.validation.consequence`.
+        """
+        steps = [step.step for step in self.steps if step.verdict is Verdict.DRIFTED]
+        if any(step not in found or found[step].matters for step in steps):
+            return True
+        return any(fault.verdict is Verdict.DRIFTED for fault in self.faults)
 
     @property
     def recalibrate(self) -> list[str]:
         """Tables of the profile to calibrate again."""
         tables = [f"timing.{s.step}" for s in self.steps if s.verdict is Verdict.DRIFTED]
         failing = any(
-            fault.verdict is Verdict.DRIFTED and fault.fault != OVERDUE for fault in self.faults
+            fault.verdict is Verdict.DRIFTED and fault.fault in _FAULTS for fault in self.faults
         )
         return [*tables, "faults"] if failing else tables
 
@@ -177,6 +235,7 @@ def find_drift(
     """
     ratios = log_ratios(observations, profile)
     one_run = _concentration(observations)
+    boots = _boots(observations, profile)
     sigmas = {step: float(getattr(profile.timing, step).sigma) for step in _STEPS}
     return Drift(
         profile=name or profile.name,
@@ -192,6 +251,14 @@ def find_drift(
             for step in _STEPS
         ),
         faults=_faults(observations, profile),
+        hung=tuple(hung_tasks(observations)),
+        copies=len(boots.cold_s),
+        copy_ratio=(
+            float(np.median(boots.cold_s)) / profile.timing.boot.median_s
+            if len(boots.cold_s)
+            else nan
+        ),
+        waited=boots.n_stuck,
     )
 
 
@@ -210,12 +277,23 @@ def log_ratios(observations: Observations, profile: Profile) -> dict[str, Floats
 
 
 def _boot_ratios(observations: Observations, profile: Profile, cores: float) -> Floats:
-    timing, law = profile.timing, profile.timing.boot
-    sample = boot_sample(observations, timing.transcode, timing.contention, typical_s=law.median_s)
+    law = profile.timing.boot
+    sample = _boots(observations, profile)
     ordering = sample.order_delay_s if sample.n_order_delays else order_delay_s(profile)
     crowding = Crowding(law.crowd_knee_share * cores, limit=law.crowd_limit)
     slowdown, _ = crowding.log_slowdown(sample.load, law.crowd_slope)
     return np.asarray(np.log((sample.seconds + ordering) / law.median_s) - slowdown)
+
+
+def _boots(observations: Observations, profile: Profile) -> BootSample:
+    timing = profile.timing
+    return boot_sample(
+        observations,
+        timing.transcode,
+        timing.contention,
+        typical_s=timing.boot.median_s,
+        may_copy=timing.boot.first_on_node_s > 0.0 and not profile.image_cached,
+    )
 
 
 def _transfer_ratios(sample: TransferSample, law: TransferTiming) -> Floats:
@@ -253,16 +331,21 @@ def _step(
     error = sqrt(max(sigma, spread) ** 2 / n + between_runs)
     half = float(norm.isf(_ALPHA / 2)) * error
     least = max(half, log(1 + tolerance))
+    low, high = np.quantile(ratios, _MIDDLE)
+    middle, expected = float(high - low) / _MIDDLE_WIDTH, sqrt(sigma**2 + between_runs)
+    chance = float(norm.isf(_ALPHA)) * _SPREAD_ERROR / sqrt(n)
+    scattered = middle > max(expected, _LEAST_SPREAD) * max(SPREAD_FACTOR, 1.0 + chance)
     return StepDrift(
         step=step,
         n=n,
         ratio=exp(centre),
         low=exp(centre - half),
         high=exp(centre + half),
-        spread=spread,
-        expected_spread=sigma,
+        spread=middle,
+        expected_spread=expected,
         shows_from=exp(least),
-        verdict=Verdict.DRIFTED if abs(centre) > least else Verdict.DESCRIBES,
+        verdict=Verdict.DRIFTED if scattered or abs(centre) > least else Verdict.DESCRIBES,
+        scattered=scattered,
     )
 
 
@@ -275,7 +358,12 @@ def _faults(observations: Observations, profile: Profile) -> tuple[FaultDrift, .
         rate = float(getattr(profile.faults, fault))
         allowed = max(rate, float(upper.get(f"{fault}_upper_95", 0.0)), LEAST_FAULT_RATE)
         drifts.append(_fault(fault, *counts[fault], allowed))
-    return (*drifts, _fault(OVERDUE, *_overdue(observations, profile), LEAST_FAULT_RATE))
+    given = int(observations.tasks["t_assigned"].notna().sum())
+    return (
+        *drifts,
+        _fault(OVERDUE, *_overdue(observations, profile), LEAST_FAULT_RATE),
+        _fault(HUNG, len(hung_tasks(observations)), given, LEAST_FAULT_RATE),
+    )
 
 
 def _fault(fault: str, events: int, exposure: float, allowed: float) -> FaultDrift:

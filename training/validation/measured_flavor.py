@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import ceil, isfinite
 from typing import Final
 
 from env.config import ClusterConfig, FlavorConfig
 from env.errors import UnknownNameError
+from training.validation.errors import ValidationError
 from training.validation.measured_run import MeasuredRun
 
 
@@ -84,6 +85,21 @@ def _pods(run: MeasuredRun, cluster: ClusterConfig, size: PodSize) -> ReplayClus
         f"{size.limit} vCPU on nodes over-committed by {size.limit / size.request:g}"
     )
     return ReplayCluster(wider, flavor.name, (note,))
+
+
+def check_nodes(run: str, nodes: Iterable[str], cluster: ClusterConfig) -> None:
+    """Refuse a run of another data centre.
+
+    Raises:
+        ValidationError: the run's workers ran on more nodes than the profile has.
+    """
+    seen = sorted({node for node in nodes if node})
+    if len(seen) > len(cluster.nodes):
+        named = ", ".join(seen[:5]) + ", ..." * (len(seen) > 5)
+        raise ValidationError(
+            f"run {run} ran on {len(seen)} nodes ({named}), "
+            f"but the profile has {len(cluster.nodes)}: pass --profile with as many"
+        )
 
 
 def node_indices(run: MeasuredRun, cluster: ClusterConfig) -> list[int]:

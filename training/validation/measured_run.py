@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, isfinite, nan
 from typing import Final
 
@@ -15,6 +15,7 @@ from env.catalog import Catalog, Movie
 from env.jobs import SPEEDS, Request, Speed
 from training.calibration.observations import COMPLETED, ERROR, Observations, figures, texts
 from training.validation.errors import ValidationError
+from training.validation.hung import HungTask, hung_tasks
 from training.validation.run_trace import RunTrace
 
 Floats = NDArray[np.float64]
@@ -41,6 +42,7 @@ class MeasuredRun:
         worker_nodes: node of each worker of the trace; empty where it is not recorded.
         task_workers: name of the worker of each request; empty where there was none.
         until: when the run was stopped, seconds; infinite if all its requests ended.
+        hung: its tasks that stopped getting on.
     """
 
     name: str
@@ -57,6 +59,7 @@ class MeasuredRun:
     worker_nodes: tuple[str, ...]
     task_workers: tuple[str, ...]
     until: float
+    hung: tuple[HungTask, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -76,11 +79,13 @@ def measured_runs(observations: Observations) -> list[MeasuredRun]:
         ValidationError: a request cannot be replayed (its video or speed is unknown).
     """
     seen = observations.with_run_ends()
+    hung = hung_tasks(observations)
     runs = []
     for name in seen.runs:
         tasks = seen.tasks[(seen.tasks["run"] == name) & seen.tasks["t_received"].notna()]
         if len(tasks):
-            runs.append(_run(name, tasks, seen.workers[seen.workers["run"] == name]))
+            run = _run(name, tasks, seen.workers[seen.workers["run"] == name])
+            runs.append(replace(run, hung=tuple(task for task in hung if task.run == name)))
     if not runs:
         raise ValidationError("no run holds a request: there is nothing to replay")
     return runs

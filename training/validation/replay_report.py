@@ -14,6 +14,7 @@ from training.validation.comparison import (
     Figure,
     PartComparison,
 )
+from training.validation.explanation import explanation
 
 _PASSED: Final = {True: "holds", False: "MISSED"}
 
@@ -100,6 +101,8 @@ def remarks(comparison: Comparison) -> list[str]:
         f"number of workers within the range of the simulations for "
         f"{comparison.workers.inside:.0%} of the time"
     )
+    why = explanation(comparison)
+    lines += [f"missed: {why}"] if why else []
     return lines + [f"measured only: {text}" for text in comparison.anomalies]
 
 
