@@ -15,7 +15,7 @@ from deploy.media.ffmpeg import (
 )
 from deploy.media.pixels import filters, has_alpha
 from deploy.media.probe import Probe
-from deploy.media.streams import AudioStream, VideoStream
+from deploy.media.streams import VideoStream
 
 PRESETS: Final = (
     "ultrafast",
@@ -115,6 +115,15 @@ def losses(found: Probe) -> list[str]:
     return lost
 
 
+def can_copy_sound(found: Probe) -> bool:
+    """Whether the sound stays as it is, where that is allowed."""
+    if found.sound is None or found.sound.codec not in _COPIED_AUDIO:
+        return False
+    if _COPIED_FROM.isdisjoint(found.container.split(",")):
+        return False
+    return found.sound.codec != "mp3" or (found.sound.sample_rate or 0) >= _LOWEST_MP3_HZ
+
+
 def _rate_options(picture: VideoStream) -> list[str]:
     """Tell the encoder how many frames a second come, where the clock allows many more.
 
@@ -132,15 +141,9 @@ def _sound_options(found: Probe, *, copy_sound: bool) -> list[str]:
     if sound is None:
         return []
     chosen = ["-map", f"0:{sound.index}"]
-    if copy_sound and _can_be_copied(sound, found.container):
+    if copy_sound and can_copy_sound(found):
         return [*chosen, "-c:a", "copy"]
     channels = sound.channels or 2
     if channels not in _CODED_CHANNELS:
         channels = 2
     return [*chosen, "-c:a", "aac", "-ac", str(channels)]
-
-
-def _can_be_copied(sound: AudioStream, container: str) -> bool:
-    if sound.codec not in _COPIED_AUDIO or _COPIED_FROM.isdisjoint(container.split(",")):
-        return False
-    return sound.codec != "mp3" or (sound.sample_rate or 0) >= _LOWEST_MP3_HZ

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,8 @@ from deploy.media.streams import AudioStream, VideoStream
 
 _ENTRIES: Final = (
     "stream=index,codec_type,codec_name,width,height,pix_fmt,field_order,color_range,"
-    "color_space,color_transfer,r_frame_rate,avg_frame_rate,channels,sample_rate"
+    "color_space,color_transfer,r_frame_rate,avg_frame_rate,channels,sample_rate,"
+    "start_time,duration"
     ":stream_disposition=default,attached_pic,timed_thumbnails,comment,visual_impaired"
     ":stream_side_data"
     ":format=format_name,start_time,duration,bit_rate"
@@ -85,7 +86,8 @@ class Answer:
             raise UnreadableAnswerError(str(error)) from error
         self.others = len(kinds) - len(self.videos) - len(self.audios)
         self.start_s = _number(form.get("start_time"))
-        self.duration_s = _number(form.get("duration"))
+        # A container may lie about its length where its streams do not.
+        self.duration_s = _span(streams) or _number(form.get("duration"))
         rate = _number(form.get("bit_rate"))
         self.bitrate_kbps = None if rate is None else int(rate / 1000)
 
@@ -131,6 +133,18 @@ def frame_hdr(text: str) -> Hdr:
         return read_hdr(entry for frame in frames for entry in frame.get("side_data_list", ()))
     except (ValueError, TypeError, AttributeError, RecursionError):
         return Hdr()
+
+
+def _span(streams: Iterable[Mapping[str, Any]]) -> float | None:
+    """From the first stream's beginning to the last one's end, seconds; none if one is unknown."""
+    begins, ends = [], []
+    for stream in streams:
+        begin, length = _number(stream.get("start_time")), _number(stream.get("duration"))
+        if begin is None or length is None:
+            return None
+        begins.append(begin)
+        ends.append(begin + length)
+    return max(ends) - min(begins) if ends else None
 
 
 def _number(value: object) -> float | None:

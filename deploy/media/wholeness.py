@@ -58,8 +58,11 @@ def missing_of_input(source: Path, found: Probe, progress: Progress) -> Steps[st
     duration = found.duration_s
     if not duration or _DECLARING.isdisjoint(found.container.split(",")):
         return None
-    # Some muxers write when the film ends, others how long it is.
-    begin = max(0.0, found.start_s or 0.0)
+    # Some muxers write when the film ends, others how long it is. A film cannot end before it
+    # begins, so where the clock begins later than that it is the length.
+    begin = found.start_s or 0.0
+    if not 0 < begin <= duration:
+        begin = 0.0
     enough = duration - _tolerance(duration, found)
     if begin + progress.done_s >= enough:
         return None

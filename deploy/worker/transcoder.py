@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from deploy.media.command import check_request, losses, transcode_command
+from deploy.media.command import can_copy_sound, check_request, losses, transcode_command
 from deploy.media.failure import Culprit, culprit, ending
 from deploy.media.ffmpeg import (
     BadVideoError,
     BrokenFfmpegError,
-    Ran,
     Steps,
     last_words,
 )
-from deploy.media.probe import Probe, probing
+from deploy.media.probe import probing
 from deploy.media.progress import Progress
 from deploy.media.selftest import testing_ffmpeg
 from deploy.media.wholeness import BadOutputError, checking_output, missing_of_input
@@ -110,9 +110,9 @@ async def _transcode(
     lost = losses(found)
     if lost:
         log.info("not in the result: %s", ", ".join(lost))
-    copy_sound = True
-    stalls = 0
-    while True:
+    copy_sound = can_copy_sound(found)
+    progress = None
+    while progress is None:
         command = transcode_command(
             source,
             target,
@@ -122,42 +122,46 @@ async def _transcode(
             cpus=cpus,
             copy_sound=copy_sound,
         )
-        follower = _Follower(found.duration_s)
+        try:
+            progress = await _make(command, target, found.duration_s, stall_timeout_s)
+        except (BadVideoError, BadOutputError) as error:
+            if not copy_sound:
+                raise
+            # Damaged sound cannot always be copied, but what is left of it can be encoded.
+            log.warning("%s; trying once more, with new sound", error)
+            copy_sound = False
+    missing = await _run_steps(missing_of_input(source, found, progress), stall_timeout_s)
+    if missing is not None:
+        raise BadVideoError(missing)
+
+
+async def _make(
+    command: list[str], target: Path, duration_s: float | None, stall_timeout_s: float
+) -> Progress:
+    """Run ffmpeg and look at what it has made; what it told of its progress."""
+    for stalls in itertools.count(1):
+        follower = _Follower(duration_s)
         try:
             ran = await run_child(command, follower.line, stall_timeout_s=stall_timeout_s)
+            break
         except StalledError as error:
-            stalls += 1
             if stalls == _STALLS:
                 raise StalledError(f"ffmpeg, {stalls} times: {error}") from error
             log.warning("ffmpeg: %s; trying once more", error)
-            continue
-        words = last_words(ran.errors, hide=[source.parent])
-        if ran.code == 0:
-            break
-        if culprit(ran) is Culprit.MACHINE:
-            raise BrokenFfmpegError(f"{ending(ran)}: {words or 'no reason given'}")
-        if copy_sound and found.sound is not None and ran.code > 0:
-            # Damaged sound cannot always be copied, but what is left of it can be encoded.
-            log.warning("%s: %s; trying once more, with new sound", ending(ran), words)
-            copy_sound = False
-            continue
-        raise BadVideoError(f"{ending(ran)}: {words or 'no reason given'}")
-    await _check(source, target, found, follower.progress, ran, stall_timeout_s)
-
-
-async def _check(
-    source: Path, target: Path, found: Probe, progress: Progress, ran: Ran, timeout_s: float
-) -> None:
-    words = last_words(ran.errors, hide=[source.parent])
+    words = last_words(ran.errors, hide=[target.parent]) or "no reason given"
+    sick = culprit(ran) is Culprit.MACHINE
+    if ran.code != 0:
+        kind = BrokenFfmpegError if sick else BadVideoError
+        raise kind(f"{ending(ran)}: {words}")
     try:
-        await _run_steps(checking_output(target, progress), timeout_s)
+        await _run_steps(checking_output(target, follower.progress), stall_timeout_s)
     except (BadOutputError, StalledError) as error:
-        if progress.frames == 0 and culprit(ran) is not Culprit.MACHINE:
-            raise BadVideoError(f"no picture can be read: {words or 'no reason given'}") from error
-        raise BadOutputError(f"{error}; ffmpeg's words: {words or 'none'}") from error
-    missing = await _run_steps(missing_of_input(source, found, progress), timeout_s)
-    if missing is not None:
-        raise BadVideoError(f"{missing}; {words}" if words else missing)
+        if sick:
+            raise BrokenFfmpegError(f"{error}; ffmpeg's words: {words}") from error
+        if follower.progress.frames == 0:
+            raise BadVideoError(f"no picture can be read: {words}") from error
+        raise BadOutputError(f"{error}; ffmpeg's words: {words}") from error
+    return follower.progress
 
 
 class _Follower:

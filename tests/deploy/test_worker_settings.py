@@ -48,6 +48,7 @@ def test_every_variable_of_the_contract_counts() -> None:
             "TCWORKER_KEEPALIVE_INTERVAL": "5",
             "TCWORKER_CPUS": "3",
             "TCWORKER_WORK_DIR": "/scratch",
+            "TCWORKER_BITRATE_UNIT": "bit",
             "TCWORKER_VERBOSE": "1",
         },
     )
@@ -58,6 +59,7 @@ def test_every_variable_of_the_contract_counts() -> None:
     assert settings.keepalive_interval_s == 5
     assert settings.cpus == 3
     assert settings.work_dir == Path("/scratch")
+    assert settings.bitrate_unit_bps == 1
     assert settings.verbose
 
 
@@ -100,6 +102,7 @@ def test_what_is_missing_is_named(name: str) -> None:
         ("id", "a\nb", "not printable"),
         ("minio-secret-key-file", "/does/not/exist", "cannot read"),
         ("minio-access-key", "", "both"),
+        ("bitrate-unit", "byte", "'byte' is not one of kbit, bit"),
     ],
 )
 def test_bad_values_are_named(option: str, value: str, why: str) -> None:

@@ -76,6 +76,22 @@ def _damaged(whole: str) -> Callable[[Films, Path], None]:
     return make
 
 
+def _damaged_sound(films: Films, path: Path) -> None:
+    content = bytearray(films("a.ts").read_bytes())
+    packets = range(0, len(content), 188)
+    sound = [at for at in packets if int.from_bytes(content[at + 1 : at + 3]) & 0x1FFF == 0x101]
+    middle = sound[len(sound) // 2]
+    content[middle + 60 : middle + 160] = bytes(range(100))
+    path.write_bytes(content)
+
+
+def _lying(films: Films, path: Path) -> None:
+    content = bytearray(films("plain.mp4").read_bytes())
+    duration = content.index(b"mvhd") + 20
+    content[duration : duration + 4] = (0xFFFFFF).to_bytes(4)
+    path.write_bytes(content)
+
+
 def _many_tracks(films: Films, path: Path) -> None:
     subtitles, chapters = films.folder / "s.srt", films.folder / "chapters.txt"
     subtitles.write_text("1\n00:00:00,000 --> 00:00:00,900\nhello\n\n")
@@ -185,6 +201,8 @@ _RECIPES: dict[str, str | Callable[[Films, Path], None]] = {
     "damaged.mp4": _damaged("long.mp4"),
     "damaged.ts": _damaged("wrapped.ts"),
     "head_first.mp4": "-i {long.mp4} -c copy -movflags +faststart",
+    "damaged_sound.ts": _damaged_sound,
+    "lying.mp4": _lying,
     "cut.mp4": _cut("head_first.mp4", 0.6),
     "long.mkv": "-i {long.mp4} -c copy",
     "cut.mkv": _cut("long.mkv", 0.5),

@@ -93,10 +93,19 @@ FILMS = {
     "x.ogv": Wanted(),
     "x.mxf": Wanted(),
     "damaged.mp4": Wanted(seconds=6, frames=120),
+    "damaged_sound.ts": Wanted(),
+    "lying.mp4": Wanted(),
     "damaged.ts": Wanted(seconds=6, frames=120),
 }
 """The result of each."""
-QUICK = {"plain.mp4", "forwards.ts", "odd.mkv", "still_first.mkv", "second_default.mkv"}
+QUICK = {
+    "plain.mp4",
+    "forwards.ts",
+    "odd.mkv",
+    "still_first.mkv",
+    "second_default.mkv",
+    "lying.mp4",
+}
 """Done with the system's ffmpeg in the quick tests, too: it takes long to start."""
 
 BAD = {
