@@ -45,7 +45,7 @@ async def submit_job(
     "",
     summary="List all jobs",
     response_model=IdList,
-    responses=documented(422, 502, 503, 504),
+    responses=documented(404, 422, 502, 503, 504),
 )
 async def list_jobs(
     controller: Controller, limit: Limit = None, offset: Offset = 0, after: After = ""

@@ -106,7 +106,7 @@ async def _on_controller_error(_request: Request, error: Exception) -> JSONRespo
             return JSONResponse({"detail": [invalid(("body",), str(error), "refused")]}, status)
         return problem(status, str(error))
     if isinstance(error, UnknownIdError):
-        return JSONResponse({"detail": [invalid(("query", "after"), str(error), "unknown")]}, 422)
+        return problem(404, str(error))
     _LOGGER.warning("%s", error)
     if isinstance(error, ControllerAwayError):
         return problem(503, str(error))

@@ -16,7 +16,7 @@ router = APIRouter(prefix="/workers", tags=["workers"])
     "",
     summary="List all workers",
     response_model=IdList,
-    responses=documented(422, 502, 503, 504),
+    responses=documented(404, 422, 502, 503, 504),
 )
 async def list_workers(
     controller: Controller, limit: Limit = None, offset: Offset = 0, after: After = ""

@@ -83,6 +83,8 @@ def test_nobody_is_kept_from_his_call(tmp_path: Path, usual_limit: None) -> None
             reply = requests.post(f"{rest}/jobs", json=job, timeout=PATIENCE_S)
             assert reply.status_code == 201
             assert requests.get(f"{rest}/ready", timeout=PATIENCE_S).ok
+            evil = {"Host": "evil.example"}
+            assert requests.get(f"{rest}/jobs", headers=evil, timeout=60).status_code == 421
             metrics = requests.get(f"http://127.0.0.1:{http_port}/metrics", timeout=PATIENCE_S)
             assert "dacirco" in metrics.text
             ids = asyncio.run(submit(grpc_port, 1))  # over a connection of its own

@@ -110,10 +110,8 @@ def test_page_after_page_gives_the_whole_list(url: str) -> None:
 @pytest.mark.parametrize("query", [{}, {"limit": 5}])
 def test_an_id_that_is_not_there(url: str, query: dict[str, int]) -> None:
     reply = requests.get(f"{url}/jobs", params=query | {"after": "nobody"}, timeout=60)
-    assert reply.status_code == 422
-    [problem] = reply.json()["detail"]
-    assert problem["loc"] == ["query", "after"]
-    assert "nobody" in problem["msg"]
+    assert reply.status_code == 404
+    assert "nobody" in reply.json()["detail"]
 
 
 def test_a_reply_that_would_be_too_long_is_refused_at_once(
