@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import log
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
 from agents.registry import make_policy
-from env.config import Profile, TimingConfig
+from env.config import Profile, TimingConfig, TransferTiming
 from env.cost import cost_so_far
 from env.simulator import Simulator
 from training.calibration.observations import Observations, figures
@@ -21,6 +21,8 @@ MATTERS: Final = 0.02
 SEEDS: Final = 5
 MOST_RUNS: Final = 8
 """More runs than this are not simulated: they would tell the same."""
+
+TransferLaw = TypeVar("TransferLaw", bound=TransferTiming)
 
 
 @dataclass(frozen=True)
@@ -90,11 +92,13 @@ def scaled(timing: TimingConfig, step: str, ratio: float) -> TimingConfig:
     if step == "transcode":
         law = timing.transcode
         return replace(timing, transcode=replace(law, intercept=law.intercept + log(ratio)))
-    transfer = timing.download if step == "download" else timing.upload
-    slower = replace(
-        transfer, base_s=transfer.base_s * ratio, per_megabyte_s=transfer.per_megabyte_s * ratio
-    )
-    return replace(timing, **{step: slower})
+    if step == "download":
+        return replace(timing, download=_slower(timing.download, ratio))
+    return replace(timing, upload=_slower(timing.upload, ratio))
+
+
+def _slower(law: TransferLaw, ratio: float) -> TransferLaw:
+    return replace(law, base_s=law.base_s * ratio, per_megabyte_s=law.per_megabyte_s * ratio)
 
 
 def _delay_share(observations: Observations, step: str, ratio: float) -> float:
