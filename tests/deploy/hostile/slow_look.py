@@ -36,7 +36,7 @@ async def run(folder: Path) -> None:
                 time.sleep(0.01)
         return stat(storage, key)
 
-    DirectoryStorage.stat = slow  # type: ignore[method-assign]
+    DirectoryStorage.stat = slow  # type: ignore[method-assign,assignment]
     async with controller_in(folder, cloud) as running:
         await running.controller.ready.wait()
         print(running.controller.grpc_port, flush=True)

@@ -15,10 +15,9 @@ from typing import Any
 import grpc
 import pytest
 
-from deploy.controller import results
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.grpc_api.dacirco_pb2_grpc import DaCircogRPCServiceStub
-from deploy.storage.base import StorageUnavailableError, StoredObject
+from deploy.storage.base import StorageError, StorageUnavailableError, StoredObject
 from deploy.storage.directory import DirectoryStorage
 from env.event_log import read_events
 from tests.deploy.hostile.players import put
@@ -179,7 +178,7 @@ def test_a_result_that_cannot_be_looked_at_is_the_workers_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def denied(storage: DirectoryStorage, key: str) -> StoredObject:
-        raise results.StorageError("access denied")
+        raise StorageError("access denied")
 
     async def story() -> None:
         async with controller_in(tmp_path) as running:
