@@ -235,8 +235,8 @@ def _setup(
     boots = law.median_s * draws
     first = float(draws[:fit].min())
     copied = 0.0 if profile.image_cached else law.first_on_node_s
-    if law.first_on_node_sigma > 0.0:  # the quickest copy that any of these boots can have
-        quickest = float(copy_scatter(seed, len(draws)).min())
+    if law.first_on_node_sigma > 0.0:  # whoever is ready first is among the first that fit
+        quickest = float(copy_scatter(seed, fit).min())
         copied *= float(np.exp(law.first_on_node_sigma * quickest))
     decided = min(float(arrival[0]), profile.tick_s)  # no decision is due before
     theta, shortfall = _price_of_boots(boots, kappa, fit, most_boots, len(arrival), law.median_s)

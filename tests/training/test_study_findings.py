@@ -204,8 +204,11 @@ def test_the_states_of_the_workers_add_up_to_what_is_reserved(policy: str) -> No
 def test_the_first_job_waits_for_the_copy_and_later_ones_do_not() -> None:
     here = world(replace(TINY, boot_seeds=12))
     found = cold_start(here, silently)
-    copy = OPENSTACK.timing.boot.first_on_node_s
-    assert found.extra_s[0] == pytest.approx(copy, rel=0.15)  # times the scatter of the boots
+    boot = OPENSTACK.timing.boot
+    copy = lognormal_mean(boot.first_on_node_s, boot.first_on_node_sigma)
+    # Its mean over the seeds scatters by sigma over the root of their number.
+    within = 3 * boot.first_on_node_sigma / 12**0.5 + 0.15
+    assert found.extra_s[0] == pytest.approx(copy, rel=within)
     assert abs(found.extra_s[-3:]).max() < copy / 4
     assert 3 <= found.jobs_hit < len(found.cold_s)
 
