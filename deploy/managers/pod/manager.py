@@ -50,6 +50,7 @@ class _Pod:
         created: the API has taken the order.
         started: its container has run.
         stopping: its end was ordered; no report about it is due.
+        reported: its end was told.
         stuck: gives it up when it stays unschedulable.
         gone: set once no pod of it exists.
     """
@@ -60,6 +61,7 @@ class _Pod:
     created: bool = True
     started: bool = False
     stopping: bool = False
+    reported: bool = False
     stuck: asyncio.TimerHandle | None = None
     gone: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -146,7 +148,8 @@ class PodManager(WorkerManager):
                 raise SpawnError(f"the Secret of its pod: {error}") from None
             raise
         pod.created = True
-        if pod.stopping:
+        # The watch may be quicker than the second answer: the order was taken, and its end is told.
+        if pod.stopping and not pod.reported:
             self._discard(pod)
             raise SpawnError("the worker was stopped while it was being ordered")
 
@@ -261,6 +264,7 @@ class PodManager(WorkerManager):
             self._report_end(pod, "the pod was deleted by somebody else")
 
     def _report_end(self, pod: _Pod, reason: str) -> None:
+        pod.reported = True
         self._discard(pod)
         event = WorkerGone if pod.started else SpawnFailed
         self._listener(event(pod.worker_id, reason))
