@@ -94,6 +94,10 @@ class TaskStream:
             task.worker_id = self._public
         return task
 
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        while (task := await self.read()) is not grpc.aio.EOF:
+            yield task
+
     def cancel(self) -> None:
         self._call.cancel()
 
