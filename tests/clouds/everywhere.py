@@ -178,7 +178,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         measured = read_measurement(log, (), start, profile, PREFERENCE).figures
         foreseen, _ = predict(profile, scenario, catalog, str(FROZEN), FALLBACK, PREFERENCE, SEEDS)
         lines += [row(f"{runner}, measured", measured), row(f"{runner}, simulated", foreseen)]
-        sources = Counter(e["source"] for _, e in read_events(log) if e["code"] == "EV20")
+        sources: Counter[str] = Counter()
+        for _, event in read_events(log):
+            if event["code"] in ("EV20", "EV45"):
+                sources[event["source"]] += int(event.get("repeated", 1))
         notes.append(f"- {runner}: decisions by source {dict(sources)}")
     text = "\n".join(
         [
