@@ -407,6 +407,7 @@ class Simulator:
         return law.first_on_node_s * scatter
 
     def _created(self, event: Event) -> None:
+        assert isinstance(event.value, tuple)
         worker, boot = event.value
         if worker.worker_id in self._uncreated:  # else it was lost before
             self._uncreated.discard(worker.worker_id)

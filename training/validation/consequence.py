@@ -94,7 +94,9 @@ def scaled(timing: TimingConfig, step: str, ratio: float) -> TimingConfig:
     slower = replace(
         transfer, base_s=transfer.base_s * ratio, per_megabyte_s=transfer.per_megabyte_s * ratio
     )
-    return replace(timing, **{step: slower})
+    if step == "download":
+        return replace(timing, download=slower)
+    return replace(timing, upload=slower)
 
 
 def _delay_share(observations: Observations, step: str, ratio: float) -> float:
