@@ -203,6 +203,8 @@ def test_workers_from_before_there_were_secrets_go_on_and_new_ones_have_one(
         # As a controller without secrets left it: the worker was given the id that all know.
         connection = sqlite3.connect(tmp_path / "store.db")
         connection.execute("ALTER TABLE workers DROP COLUMN secret_hash")
+        connection.execute("DROP TABLE failures")
+        connection.execute("DROP TABLE fence")
         connection.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
         connection.commit()
         connection.close()
