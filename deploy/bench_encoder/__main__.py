@@ -134,15 +134,15 @@ def _run(options: argparse.Namespace) -> None:
     path = out / ROWS_FILE
     rows = read_rows(path)
     others = [row for other in options.others for row in _rows_of(other)]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BenchError(f"cannot make the folder {out}: {error.strerror}") from error
     if options.minutes > 0:
         if {row.machine for row in rows} - {machine()}:
             raise BenchError(
                 f"{path} was measured on another machine ({one_machine(rows)}): give another --out"
             )
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise BenchError(f"cannot make the folder {out}: {error.strerror}") from error
         find_ffmpeg()
         rows = _measure(_grid(options), rows, path, options.minutes)
     console = Console(highlight=False, soft_wrap=True)

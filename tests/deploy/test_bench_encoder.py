@@ -328,7 +328,6 @@ def test_rows_of_several_files_are_fitted_without_measuring(
         append_row(tmp_path / f"{row.threads}.csv", row)
     files = [str(tmp_path / f"{threads}.csv") for threads in (1, 2, 4)]
     out = tmp_path / "out"
-    out.mkdir()
     assert main(["--out", str(out), "--minutes", "0", "--with", *files]) == 0
     printed = capsys.readouterr().out
     assert "240 transcodes with 1, 2, 4 threads" in printed

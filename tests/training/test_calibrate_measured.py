@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from env.catalog import load_catalog
 from env.config import load_profile
 from training.calibration.fitting import Calibration, calibrate
 from training.calibration.profile_text import unseen
-from training.calibration.two_tables import read_two_tables
+from training.calibration.sources import read_observations
 
 TRACES = Path(__file__).resolve().parents[3] / "shared" / "traces"
 
@@ -18,12 +19,14 @@ pytestmark = pytest.mark.skipif(not TRACES.is_dir(), reason="no measured runs be
 
 @pytest.fixture(scope="module")
 def openstack() -> Calibration:
-    return calibrate(read_two_tables(TRACES).only("vm"), load_profile("openstack"))
+    return calibrate(
+        read_observations([TRACES], load_catalog()).only("vm"), load_profile("openstack")
+    )
 
 
 @pytest.fixture(scope="module")
 def kubernetes(openstack: Calibration) -> Calibration:
-    runs = read_two_tables(TRACES).only("pod")
+    runs = read_observations([TRACES], load_catalog()).only("pod")
     return calibrate(runs, load_profile("kubernetes"), one_vcpu=openstack.transcode.law)
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from env.catalog import load_catalog
 from env.config import load_profile
 from training.calibration.observations import Observations
-from training.calibration.two_tables import read_two_tables
+from training.calibration.sources import read_observations
 from training.validation.comparison import Comparison, compare
 from training.validation.drift import Verdict, find_drift
 from training.validation.measured_run import measured_runs
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.skipif(not TRACES.is_dir(), reason="no measured runs be
 
 @pytest.fixture(scope="module")
 def observations() -> Observations:
-    return read_two_tables(TRACES)
+    return read_observations([TRACES], load_catalog())
 
 
 @pytest.fixture(scope="module")
