@@ -32,7 +32,7 @@ from env.load import rate_for_load
 from env.scenario import Scenario
 
 REFERENCE_CORES: Final = 18.0
-REFERENCE_CORE_S: Final = 42.3
+REFERENCE_CORE_S: Final = 59.9
 """Mean work of a request, core-seconds, for which the loads below are named.
 
 `env.load.mean_core_seconds` of the catalog ``bbb`` under the profile ``openstack``. It is
@@ -97,8 +97,8 @@ TRAIN: Final = _recipes(
         ("heavy-tail-busy", HeavyTail(law="pareto", gap_cv=2), 0.6, 25 * _MINUTE),
         ("ramp-up-mild", Ramp(start_share=0.2), 0.35, 40 * _MINUTE),
         ("ramp-down-busy", Ramp(start_share=1.6), 0.6, 25 * _MINUTE),
-        ("near-idle-single", NearIdle(visit_jobs=1), 0.01, 6 * _HOUR),
-        ("near-idle-visits", NearIdle(visit_jobs=2.5, think_s=60), 0.02, 4 * _HOUR),
+        ("near-idle-single", NearIdle(visit_jobs=1), 0.014, 6 * _HOUR),
+        ("near-idle-visits", NearIdle(visit_jobs=2.5, think_s=60), 0.02, 6 * _HOUR),
     ],
 )
 TEST: Final = _recipes(

@@ -203,7 +203,7 @@ def validate(options: argparse.Namespace) -> int:
             raise ValidationError(f"cannot make {options.report}: {error.strerror}") from error
     if options.event_log is not None:
         return _judge(observations, options)
-    comparisons = [_replay(run, options) for run in measured_runs(observations)]
+    comparisons = [_replay(run, observations, options) for run in measured_runs(observations)]
     figures = as_json(comparisons)
     if options.report is not None:
         for comparison in comparisons:
@@ -278,13 +278,16 @@ def _consequences(
         return {}, str(error)
 
 
-def _replay(run: MeasuredRun, options: argparse.Namespace) -> Comparison:
+def _replay(
+    run: MeasuredRun, observations: Observations, options: argparse.Namespace
+) -> Comparison:
     if options.profile is None and run.runner not in BY_RUNNER:
         raise ValidationError(
             f"run {run.name} does not say what kind of workers it had: pass --profile NAME"
         )
     profile = load_profile(options.profile or BY_RUNNER[run.runner])
     check_nodes(run.name, run.worker_nodes, profile.cluster)
+    check_profile_units(observations.of([run.name]), profile)
     run = replace(run, until=min(run.until, options.until))
     if options.max_workers is not None:
         run = replace(run, max_workers=options.max_workers)

@@ -67,7 +67,7 @@ def clockwork() -> World:
     timing = replace(
         timing,
         boot=replace(timing.boot, sigma=0.0, crowd_slope=0.0),
-        transcode=replace(timing.transcode, sigma=0.0, fast_factor=1.0),
+        transcode=replace(timing.transcode, sigma=0.0, fast_factor=1.0, bitrate_exponent=0.0),
         download=replace(timing.download, sigma=0.0),
         upload=replace(timing.upload, sigma=0.0, per_megabyte_s=0.0),
         contention=replace(timing.contention, slope_per_core=0.0),

@@ -204,7 +204,7 @@ def test_differences_between_runs_widen_the_interval() -> None:
 
 def test_a_tolerance_decides_what_matters() -> None:
     runs = observed(slower_boots(PROFILE))
-    assert find_drift(runs, PROFILE, tolerance=0.6).verdict is Verdict.DESCRIBES
+    assert find_drift(runs, PROFILE, tolerance=0.8).verdict is Verdict.DESCRIBES
     assert find_drift(runs, PROFILE, tolerance=0.0).verdict is Verdict.DRIFTED
 
 

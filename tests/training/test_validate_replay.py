@@ -38,7 +38,7 @@ from training.validation.replay_report import (
 )
 
 PROFILE = replace(load_profile("openstack"), image_cached=True)
-REQUESTS = draw_requests(1, 40, gap_s=8.0)
+REQUESTS = draw_requests(1, 40, gap_s=12.0)
 TABLES = simulated_tables(PROFILE, REQUESTS, seed=777)
 SEEDS = 25
 
@@ -424,6 +424,9 @@ def test_the_command_on_logs_and_exports(
     export = str(write_exports(tmp_path, "tc-events-02", *TABLES))
     given = ["--catalog", catalog, "--profile", "openstack", "--seeds", "15"]
     named = [*given, "--algorithm", "grace-period:max_idle_time=10", "--max-workers", "5"]
+    assert main(["--runs", export, *named]) == 2  # an export does not tell the unit
+    assert "tc-events-02: time grows as the asked bitrate" in capsys.readouterr().err
+    named += ["--bitrate-unit", "kbit"]
     assert main(["--runs", log_file, export, *named, "--json"]) == 0
     runs = json.loads(capsys.readouterr().out)["runs"]
     assert set(runs) == {"tc-events-01", "tc-events-02"}

@@ -11,6 +11,7 @@ encoder saw.
 from __future__ import annotations
 
 from dataclasses import replace
+from math import log
 from typing import Final, Literal
 
 import numpy as np
@@ -63,9 +64,16 @@ def to_kbps(observations: Observations, unit: BitrateUnit) -> Observations:
     return replace(observations, tasks=tasks.assign(bitrate=in_kbps, bitrate_unit=units))
 
 
-def trend(residuals: Floats, column: Floats) -> Coefficient:
-    """How residuals change with a column."""
+def trend(residuals: Floats, column: Floats, *beside: Floats) -> Coefficient:
+    """How residuals change with a column.
+
+    Args:
+        residuals: shape (n,).
+        column: likewise.
+        beside: columns whose effect is none of the trend's; a fit may have taken up part of it.
+    """
     terms = [Term("level", np.ones(len(residuals)), 0.0), Term("trend", column, 0.0)]
+    terms += [Term(f"beside {i}", one, 0.0) for i, one in enumerate(beside)]
     return regress(residuals, terms, robust=True).coefficients["trend"]
 
 
@@ -91,10 +99,12 @@ def check_units(
         part = sample.subset(chosen)
         runs = ", ".join(sorted(set(part.run)))
         _check_written(part, unit, f"{runs}: pass --bitrate-unit {other}")
-        column = part.kbps if unit == BIT else log_above_floor(part, law)
+        # How far above the floor the asked bitrates are, if their unit is the kbit.
+        factor = log(_PER_KBIT) if unit == BIT else 0.0
+        column = log_above_floor(replace(part, kbps=part.kbps + factor), law)
         if column.std() < _SPREAD:
             continue
-        found = trend(residuals[chosen], column)
+        found = trend(residuals[chosen], column, part.pixels, part.fast)
         if found.origin != "fitted":
             continue
         slope = found.value + (law.bitrate_exponent if unit == KBIT else 0.0)
