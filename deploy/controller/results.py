@@ -15,7 +15,13 @@ from typing import Final
 
 from deploy.controller.storage_watch import StorageWatch
 from deploy.names import result_key
-from deploy.storage.base import ObjectMissingError, ObjectStorage, StorageError, StoredObject
+from deploy.storage.base import (
+    ObjectMissingError,
+    ObjectStorage,
+    StorageError,
+    StorageKeyError,
+    StoredObject,
+)
 from deploy.store.records import JobRecord
 
 OUTPUT_FOLDER: Final = "output-videos"
@@ -105,6 +111,22 @@ class Results:
             tries += 1
             if tries == _TRIES:
                 return f"its result cannot be looked at: {reason}"
+
+    async def has_place(self, job: JobRecord) -> bool:
+        """Whether a result of the job could be stored, as far as it depends on its names."""
+        keys = result_key(job.request_id, job.output_video), f"{OUTPUT_FOLDER}/{job.output_video}"
+
+        def check() -> None:
+            for key in keys:
+                self._storage.check_place(key)
+
+        try:
+            await self._watch.call(check, _READ_TIMEOUT_S)
+        except StorageKeyError:
+            return False
+        except StorageError:  # nobody can tell now
+            pass
+        return True
 
     async def _look(self, task_id: str, job: JobRecord, told: Told, assigned: float) -> str:
         own, shared = (

@@ -415,6 +415,9 @@ class Service:
             of_job = fault in (Fault.JOB, Fault.UNKNOWN) and self._inputs is not None
             if of_job and await self._why_missing(job.input_video):
                 return Fault.JOB, True
+            # No worker can store a result where a folder or a misleading link has its name.
+            if self._results is not None and not await self._results.has_place(job):
+                return Fault.JOB, True
             away = "" if self._watch is None else await self._watch.look()
             fault = Fault.STORAGE if away else Fault.WORKER
         elif fault is Fault.STORAGE:

@@ -22,6 +22,7 @@ from deploy.grpc_api.front_ends import CALLS, FrontEnds
 from deploy.grpc_api.peers import address_of
 
 REFUSAL: Final = "the bytes are no message of this call"
+NONE_OR_TOO_LONG: Final = "the call has no message, or one longer than is taken"
 REQUEST_TIMEOUT_S: Final = 10.0
 """From the beginning of a call until all of its message is here, seconds."""
 MOST_UNREAD: Final = 2500
@@ -141,6 +142,15 @@ class Door(Interceptor):
             else:
                 if message is not _EOF:
                     return cast("bytes", message)
+                # The caller has ended its side, or gRPC has refused the message by its size: it
+                # tells the caller then, and us only that there is no message.
+                await self._turn_away(
+                    name,
+                    context,
+                    "unreadable",
+                    NONE_OR_TOO_LONG,
+                    grpc.StatusCode.INVALID_ARGUMENT,
+                )
         await self._turn_away(
             name,
             context,

@@ -116,6 +116,14 @@ class ObjectStorage(ABC):
             ObjectMissingError: there is no source.
         """
 
+    def check_place(self, key: str) -> None:
+        """See that this one key could have an object; what is wrong with all keys is not told.
+
+        Raises:
+            StorageKeyError: it never can, whoever uploads to it: something else stands there.
+        """
+        check_key(key)
+
     @abstractmethod
     def list(self, prefix: str = "") -> Iterator[str]:
         """The keys that begin with `prefix`, sorted."""

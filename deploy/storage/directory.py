@@ -19,6 +19,7 @@ from deploy.storage.base import (
     ObjectMissingError,
     ObjectStorage,
     StorageError,
+    StorageKeyError,
     StorageUnavailableError,
     StoredObject,
     check_key,
@@ -134,6 +135,13 @@ class DirectoryStorage(ObjectStorage):
                 copy.flush()
                 os.fsync(copy.fileno())
             partial.replace(target)
+
+    def check_place(self, key: str) -> None:
+        folder = self.root.joinpath(*check_key(key)).parent
+        with self._errors(f"look at {key}"):
+            inside = folder.resolve().is_relative_to(self.root.resolve())
+            if inside and self._path(key).is_dir():
+                raise StorageKeyError(f"{key[:80]!a} in {self.root} is a folder")
 
     def list(self, prefix: str = "") -> Iterator[str]:
         self._check_there()

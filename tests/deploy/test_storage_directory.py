@@ -88,6 +88,23 @@ def test_a_link_within_the_folder_is_followed(storage: DirectoryStorage, clip: P
     assert storage.size("b/clip") == 6
 
 
+def test_a_key_has_no_place_where_a_folder_or_a_misleading_link_stands(
+    storage: DirectoryStorage, clip: Path, tmp_path: Path
+) -> None:
+    storage.upload(clip, "a/clip")
+    (storage.root / "a/folder").mkdir()
+    (storage.root / "a/out").symlink_to(tmp_path.parent / "elsewhere")
+    (storage.root / "a/circle").symlink_to("circle")
+    for key in ("a/clip", "a/new", "new/new", "a/clip/below"):
+        storage.check_place(key)
+    for key in ("a/folder", "a/out", "a/circle"):
+        with pytest.raises(StorageKeyError):
+            storage.check_place(key)
+    # What is wrong with every key of a folder is not one key's fault.
+    (storage.root / "away").symlink_to(tmp_path.parent)
+    storage.check_place("away/clip")
+
+
 def test_what_is_no_file_is_no_object(storage: DirectoryStorage) -> None:
     os.mkfifo(storage.root / "pipe")
     assert not storage.exists("pipe")

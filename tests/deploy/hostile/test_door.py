@@ -18,7 +18,7 @@ from deploy.controller.refusals import Trickle
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.grpc_api import dacirco_pb2_grpc as rpc
 from deploy.grpc_api import servicer
-from deploy.grpc_api.door import REFUSAL, Door
+from deploy.grpc_api.door import NONE_OR_TOO_LONG, REFUSAL, Door
 from deploy.grpc_api.front_ends import CERTIFICATE, NO_CREDENTIAL, WRONG_TOKEN, FrontEnds
 from deploy.grpc_api.peers import OwnAddresses, address_of, is_unix
 from deploy.grpc_api.servicer import make_server
@@ -222,6 +222,25 @@ def test_a_call_that_sends_nothing_holds_nothing_for_long() -> None:
 
     asyncio.run(story())
     assert set(refused) == {("submit_event", "no-message"), ("submit_event", "too-many")}
+
+
+def test_a_message_that_is_too_long_is_not_told_of_as_one_that_never_came() -> None:
+    refused: list[tuple[str, str, str]] = []
+
+    async def story() -> None:
+        door = Door(request_timeout_s=600.0)
+        door.on_refused = lambda call, peer, kind, why: refused.append((call, kind, why))
+        async with serving(door) as channel:
+            stub: Any = rpc.DaCircogRPCServiceStub(channel)  # type: ignore[no-untyped-call]
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await stub.submit_event(pb.GrpcEvent(task_id="x" * 2 * servicer.MOST_RECEIVED))
+            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            ended = begun(channel)
+            await ended.done_writing()
+            assert await ended.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+    asyncio.run(story())
+    assert refused == [("submit_event", "unreadable", NONE_OR_TOO_LONG)] * 2
 
 
 def test_callers_of_one_address_cannot_take_the_room_of_others() -> None:

@@ -208,6 +208,29 @@ def test_an_input_that_is_gone_ends_the_job_at_once(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("what", ["folder", "link out"])
+def test_a_result_that_nobody_can_store_is_not_its_workers_failure(
+    tmp_path: Path, what: str
+) -> None:
+    async def story() -> None:
+        async with controller_in(tmp_path) as running:
+            job_id = await running.submit()
+            order = await running.spawned()
+            assert await running.register(order.worker_id)
+            task = await running.tasks(order.worker_id).read()
+            place = shared(running, task)
+            place.parent.mkdir(exist_ok=True)
+            if what == "folder":
+                place.mkdir()
+            else:
+                place.symlink_to(tmp_path.parent / "elsewhere")
+            kind, words = pb.ERROR_STORAGE_ERROR, "cannot be copied there"
+            assert (await running.error(kind, order.worker_id, task.task_id, words)).success
+            assert await running.job_state(job_id) == pb.REQUEST_STATUS_ERROR
+
+    asyncio.run(story())
+
+
 def test_a_controller_that_is_killed_before_it_has_seen_a_result(tmp_path: Path) -> None:
     hold = tmp_path / "hold"
     hold.touch()  # the controller's look at results takes as long as this is there
