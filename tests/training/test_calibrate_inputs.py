@@ -200,6 +200,16 @@ def test_a_request_that_is_tried_again_has_a_row_for_each_try(
     assert tasks["worker"].tolist() == ["w", "w2"]
 
 
+def test_a_request_that_could_not_be_done_is_left_out(tmp_path: Path, catalog: Catalog) -> None:
+    refused = RECEIVED.replace('"r"', '"r2"').replace("a.mp4", "../no such")
+    failed = (
+        '{"time": "1", "code": "EV25", "description": "", "request_id": "r2", "attempts": "0", '
+        '"reason": "bad name", "refused": "true"}'
+    )
+    tasks = read_event_log(log_of(tmp_path, refused, failed, RECEIVED, ASSIGNED), catalog).tasks
+    assert tasks["request"].tolist() == ["r"]
+
+
 def test_a_task_of_an_earlier_logs_request_is_kept(tmp_path: Path, catalog: Catalog) -> None:
     other = ASSIGNED.replace('"request_id": "r"', '"request_id": "older"').replace('"t"', '"t9"')
     tasks = read_event_log(log_of(tmp_path, RECEIVED, other), catalog).tasks

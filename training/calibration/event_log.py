@@ -39,7 +39,8 @@ STEP_OF_CODE: Final[dict[str, str]] = {
 def read_event_log(path: Path, catalog: Catalog) -> Observations:
     """Read one log, with the parts that continue it, as one run, named for the file.
 
-    A last line that was cut off (the controller was killed) is left out.
+    A last line that was cut off (the controller was killed) is left out; so are requests that
+    failed before any worker had them.
 
     Args:
         path: the log.
@@ -85,6 +86,7 @@ class _Run:
             EventCode.WORKER_DESTROYED: self._destroyed,
             EventCode.TRANSCODING_ERROR: self._failed,
             EventCode.STORAGE_ERROR: self._failed,
+            EventCode.REQUEST_FAILED: self._given_up,
             EventCode.WORKER_REGISTERED: self._registered,
             EventCode.CONTROLLER_STARTED: self._started,
         }
@@ -152,6 +154,12 @@ class _Run:
             task["status"] = COMPLETED
             if "output_size" in event:
                 task["output_bytes"] = float(event["output_size"])
+
+    def _given_up(self, event: Event, moment: float) -> None:
+        # One that no worker ever had took no time, and may ask for what no catalog knows.
+        key = event["request_id"]
+        if all(task["request"] != key for task in self.tasks.values()):
+            self.requests.pop(key, None)
 
     def _failed(self, event: Event, moment: float) -> None:
         task = self.tasks.get(event["task_id"])
