@@ -11,6 +11,7 @@ from pathlib import Path
 from deploy.managers.base import SpawnOrder
 from deploy.storage.base import StoredObject
 from deploy.storage.directory import DirectoryStorage
+from env.textfile import write_atomically
 from tests.deploy.live_controller import TestCloud, controller_in
 
 
@@ -18,13 +19,14 @@ async def run(folder: Path) -> None:
     """Tell the port, and serve until killed; the cloud's workers outlive the process."""
     cloud, known = TestCloud(), folder / "workers.json"
     if known.exists():
-        for worker_id, name, flavor in json.loads(known.read_text()):
+        for worker_id, name, flavor, secret in json.loads(known.read_text()):
             kind = next(each for each in cloud.cluster.flavors if each.name == flavor)
-            cloud.workers[worker_id] = SpawnOrder(worker_id, name, kind)
+            cloud.workers[worker_id] = SpawnOrder(worker_id, name, kind, secret=secret)
 
     async def remember(order: SpawnOrder) -> None:
         orders = [*cloud.workers.values(), order]
-        known.write_text(json.dumps([(o.worker_id, o.name, o.flavor.name) for o in orders]))
+        rows = [(o.worker_id, o.name, o.flavor.name, o.presented_id) for o in orders]
+        write_atomically(known, json.dumps(rows))
 
     cloud.on_spawn = remember
     stat = DirectoryStorage.stat
