@@ -1,4 +1,4 @@
-"""Where a program's own log goes: standard error, or a file that does not grow without end."""
+"""A program's own log: where it goes, and what libraries may say in it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,17 @@ from env.errors import DaCircoError
 
 _BYTES: Final = 10_000_000
 _OLD_FILES: Final = 2
+_TALKATIVE: Final = ("asyncio", "grpc", "keystoneauth", "kubernetes", "openstack", "urllib3")
+
+
+def quiet_libraries() -> None:
+    """Let libraries tell of trouble only, also where the program itself logs details.
+
+    At DEBUG they print whole requests: headers with their signatures, and the user data of VMs,
+    which hold the workers' keys.
+    """
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def log_handler(path: Path | None) -> logging.Handler:

@@ -30,7 +30,7 @@ from deploy.controller.settings import (
     Settings,
 )
 from deploy.grpc_api.dialect import DEFAULT_DIALECT, DIALECT_HELP, DIALECTS
-from deploy.log_file import log_handler
+from deploy.log_file import log_handler, quiet_libraries
 from deploy.managers.pod.settings import PodType
 from deploy.managers.vm.settings import VmType
 from deploy.policy_options import add_policy_options
@@ -734,8 +734,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             format="%(asctime)s %(levelname)s %(name)s: %(message)s",
             handlers=[log_handler(args.log_file)],
         )
-        logging.getLogger("asyncio").setLevel(logging.WARNING)
-        logging.getLogger("urllib3").setLevel(logging.WARNING)
+        quiet_libraries()
         # Imported here: --help needs neither gRPC nor a database.
         from deploy.controller.app import run_controller
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from deploy.grpc_api.dialect import DEFAULT_DIALECT, DIALECT_HELP, DIALECTS
 from deploy.listening import is_loopback, join_host_port, listen
+from deploy.log_file import quiet_libraries
 from deploy.rest.api_key import KEY_HEADER, KEY_VARIABLE, read_api_key
 from deploy.rest.app import RestSettings, create_app
 from deploy.rest.credential import add_credential_options, read_credential
@@ -29,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _serve(options: argparse.Namespace) -> None:
     level = logging.DEBUG if options.verbose else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    quiet_libraries()
     key = read_api_key(options.api_key_file, os.environ)
     credential = read_credential(options)
     with listen(options.host, options.port, "choose others with --host and --port") as listener:

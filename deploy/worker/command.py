@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from deploy.log_file import log_handler
+from deploy.log_file import log_handler, quiet_libraries
 from deploy.media.ffmpeg import find_ffmpeg
 from deploy.storage.factory import make_storage
 from deploy.worker.settings import WorkerSettings, read_settings
@@ -60,8 +60,7 @@ def _log_to(settings: WorkerSettings) -> None:
     )
     if wrong:
         log.warning("%s", wrong)
-    # At DEBUG it prints the headers of requests, with their signatures.
-    logging.getLogger("urllib3").setLevel(logging.WARNING)
+    quiet_libraries()
 
 
 if __name__ == "__main__":

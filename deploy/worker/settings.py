@@ -192,9 +192,15 @@ def _parser(environment: Mapping[str, str]) -> CommandParser:
     add(
         "tls-ca",
         f"CA of the controller's certificate, for TLS: a file, or {INLINE} and its content",
+        metavar="FILE",
     )
     add("tls-server-name", "the name in it, if not --grpc-server", metavar="NAME")
-    add("tls-port", "the controller's port for TLS, if not --grpc-port", type=port_number)
+    add(
+        "tls-port",
+        "the controller's port for TLS, if not --grpc-port",
+        type=port_number,
+        metavar="PORT",
+    )
     add(
         "bitrate-unit",
         "what a task's bitrate counts: kbit/s, or bit/s as the workers of the 2022 system take it, "

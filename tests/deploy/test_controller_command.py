@@ -344,3 +344,4 @@ def test_a_secret_is_written_nowhere(tmp_path: Path) -> None:
     written = [path.read_text() for path in tmp_path.rglob("*.txt")]
     assert len(written) == 3
     assert not any("hush" in text for text in written)
+    assert "DEBUG grpc" not in told.read_text()  # of a line for each call
