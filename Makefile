@@ -61,8 +61,8 @@ study: $(STAMP) ## The study: docs/study.md and its pictures made anew
 bench: $(STAMP) ## Measure the speed of the simulator and of training
 	$(BIN)/python -m training.bench $(ARGS)
 
-test: lint ## Run every check and every test
-	$(BIN)/python -m pytest $(ARGS)
+test: lint ## Run every check and every test (one at a time: ARGS="-n 0")
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-openstack: $(STAMP) ## Run the tests against a real OpenStack on this machine (root)
 test-kubernetes: $(STAMP) ## Run the tests against a real Kubernetes (root; builds it once)
