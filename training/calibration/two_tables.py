@@ -59,9 +59,17 @@ _NEEDED: Final = {
 
 
 _TEXTS: Final = frozenset(
-    {"run", "runner", "algorithm", "flavor_key", "video", "speed", "status", "node", "worker"}
+    {
+        *("run", "runner", "algorithm", "flavor_key", "node", "worker"),
+        *("video", "speed", "status", "bitrate_unit"),
+    }
 )
-_FIGURES: Final = ("max_workers", "duration_s", "width", "height", "size_bytes", "bitrate", "vcpus")
+_FIGURES: Final = frozenset(
+    {
+        *("max_workers", "duration_s", "width", "height", "vcpus"),
+        *("size_bytes", "bitrate", "output_bytes"),
+    }
+)
 
 
 def read_two_tables(
