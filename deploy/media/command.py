@@ -37,9 +37,8 @@ _COPIED_FROM: Final = frozenset({"mov", "matroska", "mpegts", "flv"})
 """Containers that keep the sound's own headers. In AVI they may be missing."""
 _LOWEST_MP3_HZ: Final = 32_000
 """mp4 takes MPEG-1 layer 3 alone."""
-_MOST_CHANNELS: Final = 6
-"""More become stereo: not every layout of 7 or more can be encoded."""
 _CODED_CHANNELS: Final = frozenset({1, 2, 6})
+"""Others become stereo: not every layout of 7 or more can be encoded."""
 
 
 def check_request(bitrate: int, speed: str, *, unit_bps: int = 1000) -> None:
