@@ -89,8 +89,8 @@ def test_the_options_of_2024() -> None:
 
 def test_workers_are_told_the_forwarded_port() -> None:
     chosen = parsed(*VM, "--port-for-tc-worker", "6000")
-    assert worker_link(chosen, "192.0.2.7", 50051).grpc_port == 6000
-    assert worker_link(parsed(*VM), "192.0.2.7", 50051).grpc_port == 50051
+    assert worker_link(chosen, "192.0.2.7", Ports(50051)).grpc_port == 6000
+    assert worker_link(parsed(*VM), "192.0.2.7", Ports(50051)).grpc_port == 50051
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.grpc_api import dacirco_pb2 as pb
+from deploy.grpc_api.reasons import FRONT_END_KEY, REASON_KEY, STRICT
 from tests.deploy.live_controller import controller_in
 
 
@@ -21,10 +22,10 @@ def test_a_job_for_a_misleading_link_is_not_found(tmp_path: Path, name: str, wor
             request = pb.TCRequest(
                 input_video=name, output_video=f"out-{name}", bitrate=1000, speed="fast"
             )
-            call = running.stub.submit_request(request)
+            call = running.stub.submit_request(request, metadata=((FRONT_END_KEY, STRICT),))
             reply = await call
             assert not reply.success
             assert words in reply.error_message
-            assert (await call.trailing_metadata())["dacirco-reason"] == "not-found"
+            assert (await call.trailing_metadata())[REASON_KEY] == "not-found"
 
     asyncio.run(story())
