@@ -1,0 +1,84 @@
+"""The one door to Numba: how the engine's functions are compiled, and where that is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable
+from functools import cache, wraps
+from pathlib import Path
+from threading import Timer
+from typing import Any, Final, ParamSpec, TypeVar, cast
+
+import numba
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_SILENT_S: Final = 1.0
+"""Compiling that takes longer says so."""
+
+
+def compiled(function: Callable[P, R]) -> Callable[P, R]:
+    """A function for compiled code to call; it is compiled with whoever calls it.
+
+    Division by zero gives what NumPy gives; bounds are not checked.
+    """
+    return cast("Callable[P, R]", _jit(function))
+
+
+def entry(function: Callable[P, R]) -> Callable[P, R]:
+    """A function for Python to call, compiled at the first call and kept on disk.
+
+    It lies beside the source, or where that cannot be written in the user's cache folder, or in
+    ``NUMBA_CACHE_DIR``. Where none can be written it is compiled in each process anew.
+    """
+    dispatcher = _jit(function)
+    _keep(dispatcher)
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        if dispatcher.signatures:
+            return cast("R", dispatcher(*args, **kwargs))
+        notice = Timer(_SILENT_S, _tell, (function.__name__,))
+        notice.daemon = True
+        notice.start()
+        try:
+            return cast("R", dispatcher(*args, **kwargs))
+        finally:
+            notice.cancel()
+
+    return call
+
+
+def _jit(function: Callable[..., Any]) -> Any:
+    return numba.njit(nogil=True, error_model="numpy")(function)
+
+
+def _keep(dispatcher: Any) -> None:
+    try:
+        dispatcher.enable_caching()
+    except RuntimeError:  # no folder can be written
+        return
+    # Numba looks at the file of the function alone. What it calls lies in others.
+    dispatcher._cache._cache_file._source_stamp = _contents()
+
+
+@cache
+def _contents() -> str:
+    """A digest of all source that compiled code may come from."""
+    root = Path(__file__).resolve().parents[2]
+    digest = hashlib.sha256(sys.version.encode())
+    for folder in ("env", "agents/compiled"):
+        for path in sorted((root / folder).rglob("*.py")):
+            digest.update(path.relative_to(root).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _tell(name: str) -> None:
+    print(
+        f"compiling the simulation engine ({name}): this happens once and takes up to a minute",
+        file=sys.stderr,
+        flush=True,
+    )
