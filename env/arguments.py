@@ -76,14 +76,14 @@ class World:
             )
         return episode
 
-    def preference_of(self, episode: Episode, asked: float | None) -> float:
-        """The preference of an episode: that asked for, or the fixed one, or its own.
+    def preference_of(self, own: float, asked: float | None) -> float:
+        """The preference of an episode that has its own: that asked for, or the fixed one, or its.
 
         Raises:
             DaCircoError: it is out of range.
         """
         chosen = asked if asked is not None else self.preference
-        return episode.preference if chosen is None else check_preference(chosen)
+        return own if chosen is None else check_preference(chosen)
 
 
 def read_options(options: object) -> float | None:

@@ -332,7 +332,7 @@ class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
             episode.requests,
             episode.catalog,
             seed=episode.seed,
-            preference=self._world.preference_of(episode, preference),
+            preference=self._world.preference_of(episode.preference, preference),
             limit_s=None if episode.horizon_s == np.inf else episode.horizon_s,
             timeline=None if self.render_mode is None else Timeline(),
         )
