@@ -11,6 +11,7 @@ from threading import Timer
 from typing import Any, Final, ParamSpec, TypeVar, cast
 
 import numba
+from numba import types
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -22,9 +23,25 @@ _SILENT_S: Final = 1.0
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """A function for compiled code to call; it is compiled with whoever calls it.
 
-    Division by zero gives what NumPy gives; bounds are not checked.
+    Division by zero gives what NumPy gives; bounds are not checked. Whole numbers are 64 bits wide
+    as arguments: one form of the function serves all. Python cannot call it (`entry` can).
     """
-    return cast("Callable[P, R]", _jit(function))
+    dispatcher = _jit(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    resolve = dispatcher.get_call_template
+
+    def widened(args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        wide = tuple(_widen(one) for one in args)
+        return resolve(wide, {name: _widen(one) for name, one in keywords.items()})
+
+    dispatcher.get_call_template = widened
+    return cast("Callable[P, R]", dispatcher)
+
+
+def _widen(kind: Any) -> Any:
+    kind = types.unliteral(kind)
+    if isinstance(kind, types.Integer):
+        return types.int64
+    return types.float64 if isinstance(kind, types.Float) else kind
 
 
 def entry(function: Callable[P, R]) -> Callable[P, R]:
@@ -51,8 +68,9 @@ def entry(function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-def _jit(function: Callable[..., Any]) -> Any:
-    return numba.njit(nogil=True, error_model="numpy")(function)
+def _jit(function: Callable[..., Any], **options: bool) -> Any:
+    # All memory is Python's: nothing is counted (_nrt), which would take longer to compile.
+    return numba.njit(nogil=True, error_model="numpy", _nrt=False, **options)(function)
 
 
 def _keep(dispatcher: Any) -> None:
