@@ -24,9 +24,9 @@ def random_actor(seed: int, width: int = 24, *, ratios: bool = True) -> Actor:
     seen.spread.copy_(torch.as_tensor(rng.uniform(0.2, 1.0, seen.spread.shape)))
     actor = Actor(model)
     with torch.no_grad():
-        for parameter in actor.parameters():
-            parameter.mul_(3.0)
-            parameter.add_(0.05 * torch.randn(parameter.shape))
+        for layer in [module for module in actor.hidden if isinstance(module, nn.Linear)]:
+            layer.bias.add_(0.1 * torch.randn(layer.bias.shape))
+        actor.head.weight.copy_(torch.randn(actor.head.weight.shape))
     return actor
 
 

@@ -47,7 +47,7 @@ def test_so_does_one_of_other_units_and_depth() -> None:
     deeper.hidden.extend([nn.Linear(24, 9), nn.Tanh()])
     deeper.head = nn.Linear(9, 7)
     with torch.no_grad():
-        deeper.head.weight.mul_(4.0)
+        deeper.head.weight.mul_(9.0)
     same(deeper)
 
 
