@@ -51,7 +51,7 @@ def entry(function: Callable[P, R]) -> Callable[P, R]:
     ``NUMBA_CACHE_DIR``. Where none can be written it is compiled in each process anew.
     """
     dispatcher = _jit(function)
-    _keep(dispatcher)
+    _keep(dispatcher, Path(function.__code__.co_filename))
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -73,20 +73,21 @@ def _jit(function: Callable[..., Any], **options: bool) -> Any:
     return numba.njit(nogil=True, error_model="numpy", _nrt=False, **options)(function)
 
 
-def _keep(dispatcher: Any) -> None:
+def _keep(dispatcher: Any, file: Path) -> None:
     try:
         dispatcher.enable_caching()
     except RuntimeError:  # no folder can be written
         return
     # Numba looks at the file of the function alone. What it calls lies in others.
-    dispatcher._cache._cache_file._source_stamp = _contents()
+    dispatcher._cache._cache_file._source_stamp = _contents(file)
 
 
 @cache
-def _contents() -> str:
-    """A digest of all source that compiled code may come from."""
+def _contents(file: Path) -> str:
+    """A digest of all source that compiled code of a file may come from."""
     root = Path(__file__).resolve().parents[2]
     digest = hashlib.sha256(sys.version.encode())
+    digest.update(file.read_bytes())
     for folder in ("env", "agents/compiled"):
         for path in sorted((root / folder).rglob("*.py")):
             digest.update(path.relative_to(root).as_posix().encode())

@@ -19,6 +19,11 @@ from env.metrics import EpisodeMetrics, measure
 
 _GROWTH: Final = 1.25
 """Rows grow by so much more than is needed: copying them takes time."""
+BEGIN: Final = 0
+ADVANCE: Final = 1
+APPLY: Final = 2
+WAKE: Final = 3
+KEY: Final = 4
 
 
 class Engine:
@@ -72,10 +77,11 @@ class Engine:
             key: of the noise, likewise.
         """
         self._play(d, data)
-        begin_entry(
+        operate(
             self.centre(d),
-            data.preference if preference is None else preference,
+            BEGIN,
             data.key if key is None else key,
+            data.preference if preference is None else preference,
         )
 
     def follow(self, source: int, targets: Iterable[int]) -> None:
@@ -108,24 +114,23 @@ class Engine:
 
     def noise_key(self, d: int) -> int:
         """The key of data centre d's noise."""
-        return int(key_entry(self.centre(d)))
+        return operate(self.centre(d), KEY, 0, 0.0)
 
     def advance(self, d: int) -> bool:
         """See `Simulator.advance`; one data centre at a time is slow."""
         self.make_room(d)
-        going: bool = advance_entry(self.centre(d))
+        going = bool(operate(self.centre(d), ADVANCE, 0, 0.0))
         self._check(d)
         return going
 
     def apply(self, d: int, action: int) -> bool:
         """See `Simulator.apply`, for an action's index."""
         self.make_room(d)
-        done: bool = apply_entry(self.centre(d), action)
-        return done
+        return bool(operate(self.centre(d), APPLY, action, 0.0))
 
     def wake_at(self, d: int, time_s: float) -> None:
         """See `Simulator.wake_at`."""
-        wake_entry(self.centre(d), time_s)
+        operate(self.centre(d), WAKE, 0, time_s)
 
     def make_room(self, d: int) -> None:
         """Take what data centre d has traced out of its row."""
@@ -198,30 +203,26 @@ def _wider(rows: np.ndarray, length: int) -> np.ndarray:
 
 
 @entry
-def begin_entry(s: Centre, preference: float, key: int) -> None:
-    """`env.engine.kernel.begin`."""
-    begin(s, preference, key)
+def operate(s: Centre, operation: int, number: int, amount: float) -> int:
+    """One of the kernel's functions on one data centre: one entry is compiled once.
 
+    Args:
+        s: the data centre.
+        operation: which.
+        number: the noise's key, or the action.
+        amount: the preference, or the time to wake at, seconds.
 
-@entry
-def advance_entry(s: Centre) -> bool:
-    """`env.engine.kernel.advance`."""
-    return advance(s)
-
-
-@entry
-def apply_entry(s: Centre, action: int) -> bool:
-    """`env.engine.kernel.apply`."""
-    return apply(s, action)
-
-
-@entry
-def wake_entry(s: Centre, time_s: float) -> None:
-    """`env.engine.kernel.wake_at`."""
-    wake_at(s, time_s)
-
-
-@entry
-def key_entry(s: Centre) -> int:
-    """`env.engine.view.noise_key_of`."""
-    return noise_key_of(s)
+    Returns:
+        What the function returns, if anything.
+    """
+    if operation == BEGIN:
+        begin(s, amount, number)
+    elif operation == ADVANCE:
+        return int(advance(s))
+    elif operation == APPLY:
+        return int(apply(s, number))
+    elif operation == WAKE:
+        wake_at(s, amount)
+    else:
+        return noise_key_of(s)
+    return 0
