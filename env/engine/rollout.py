@@ -15,18 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from env.engine.compiling import compiled, entry
+from env.engine.engine import Engine
 from env.engine.kernel import GOES_ON, centre, decide, wake_at
 from env.engine.layout import KEY_HIGH, KEY_LOW, NOW, Centre, Floats, Ints
 from env.engine.mask import write_mask
 from env.engine.observe import observe
-from env.engine.perceptron import (
-    Perceptron,
-    fill_inputs,
-    fill_logits,
-    likeliest,
-    n_inputs,
-    widest,
-)
+from env.engine.perceptron import Perceptron, Workspace, fill_logits, likeliest, workspace
 
 _ROUNDING_S: Final = 1e-6
 """A time that falls short of the horizon by so little has reached it."""
@@ -89,14 +83,25 @@ def _take(
     return not over
 
 
-@entry
+class _Copies(NamedTuple):
+    """The copies that are under way, one in each slot."""
+
+    f: Floats
+    i: Ints
+    branch: NDArray[np.int64]
+    start_s: Floats
+    action: NDArray[np.int64]
+    observations: NDArray[np.float32]
+    masks: NDArray[np.bool_]
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+
+
 def roll_out(
-    f: Floats,
-    i: Ints,
-    ef: Floats,
-    ei: Ints,
+    engine: Engine,
     branches: Branches,
     network: Perceptron,
+    *,
     low: NDArray[np.float32],
     high: NDArray[np.float32],
     discount_s: float,
@@ -105,10 +110,7 @@ def roll_out(
     """Follow the network's likeliest actions from each branch's first one to its horizon.
 
     Args:
-        f: states of data centres, floats, shape (data centres, ...); they are not changed.
-        i: the same, whole numbers.
-        ef: their episodes, floats.
-        ei: the same, whole numbers.
+        engine: its data centres are copied, and not changed.
         branches: what to try; the outcomes are filled in.
         network: the policy.
         low: bounds of the features (`env.observation.bounds`).
@@ -116,61 +118,100 @@ def roll_out(
         discount_s: time constant of the discount, seconds; infinite for none.
         batch: copies that are decided for at once.
     """
+    slots = max(1, min(batch, len(branches.source)))
+    copies = _Copies(
+        np.empty((slots, engine.f.shape[1])),
+        np.empty((slots, engine.i.shape[1]), dtype=np.int32),
+        np.full(slots, -1),
+        np.zeros(slots),
+        np.zeros(slots, dtype=np.int64),
+        np.zeros((slots, len(low)), dtype=np.float32),
+        np.zeros((slots, network.actions), dtype=np.bool_),
+        low,
+        high,
+    )
+    _follow(
+        engine.f,
+        engine.i,
+        engine.ef,
+        engine.ei,
+        branches,
+        network,
+        copies,
+        workspace(network, slots),
+        discount_s,
+    )
+
+
+@entry
+def _follow(
+    f: Floats,
+    i: Ints,
+    ef: Floats,
+    ei: Ints,
+    branches: Branches,
+    network: Perceptron,
+    copies: _Copies,
+    work: Workspace,
+    discount_s: float,
+) -> None:
     n = len(branches.source)
-    batch = min(batch, n)
-    copies_f = np.empty((batch, f.shape[1]))
-    copies_i = np.empty((batch, i.shape[1]), dtype=np.int32)
-    actions = len(network.biases[len(network.biases) - 1])
-    observations = np.zeros((batch, len(low)), dtype=np.float32)
-    masks = np.zeros((batch, actions), dtype=np.bool_)
-    inputs = np.zeros((batch, n_inputs(network)), dtype=np.float32)
-    one = np.empty(batch * widest(network), dtype=np.float32)
-    other = np.empty(batch * widest(network), dtype=np.float32)
-    logits = np.zeros((batch, actions), dtype=np.float32)
-    branch_of = np.full(batch, -1)
-    start_s = np.zeros(batch)
-    chosen = np.zeros(batch, dtype=np.int64)
     following = 0
-    active = 0
     while True:
         active = 0
-        for slot in range(batch):
-            branch = branch_of[slot]
+        for slot in range(len(copies.branch)):
+            branch = copies.branch[slot]
             alive = False
-            if branch >= 0:
-                s = centre(copies_f, copies_i, ef, ei, slot)
-                alive = _take(s, chosen[slot], branch, branches, start_s[slot], discount_s)
-                if not alive:
-                    observe(s, branches.observations[branch], low, high)
-            while not alive and following < n:
-                branch = following
-                following += 1
-                source = branches.source[branch]
-                copies_f[slot] = f[source]
-                copies_i[slot] = i[source]
-                s = centre(copies_f, copies_i, ef, ei, slot)
-                key = branches.key[branch]
-                if key >= 0:
-                    s.i[KEY_LOW] = np.int32(key & 0xFFFFFFFF)
-                    s.i[KEY_HIGH] = np.int32(key >> 32)
-                start_s[slot] = s.f[NOW]
-                # A decision is due at the horizon itself: there all branches are compared.
-                wake_at(s, s.f[NOW] + branches.length_s[branch])
+            # One call of what decides, for a branch that goes on and for one that begins: it is
+            # large, and would be compiled twice.
+            while not alive and (branch >= 0 or following < n):
+                if branch < 0:
+                    branch = following
+                    following += 1
+                    _begin(f, i, ef, ei, branches, branch, copies, slot)
+                s = centre(copies.f, copies.i, ef, ei, slot)
                 alive = _take(
-                    s, branches.action[branch], branch, branches, start_s[slot], discount_s
+                    s, copies.action[slot], branch, branches, copies.start_s[slot], discount_s
                 )
-                if not alive:
-                    observe(s, branches.observations[branch], low, high)
-            branch_of[slot] = branch if alive else -1
-            if alive:
-                active += 1
-                s = centre(copies_f, copies_i, ef, ei, slot)
-                observe(s, observations[slot], low, high)
-                write_mask(s, masks[slot])
+                if alive:
+                    observe(s, copies.observations[slot], copies.low, copies.high)
+                    write_mask(s, copies.masks[slot])
+                    active += 1
+                else:
+                    observe(s, branches.observations[branch], copies.low, copies.high)
+                    branch = -1
+            copies.branch[slot] = branch
         if active == 0:
             return
-        fill_inputs(network, observations, inputs)
-        fill_logits(network, inputs, one, other, logits)
-        for slot in range(batch):
-            if branch_of[slot] >= 0:
-                chosen[slot] = likeliest(logits[slot], masks[slot])
+        fill_logits(network, copies.observations, work)
+        for slot in range(len(copies.branch)):
+            if copies.branch[slot] >= 0:
+                copies.action[slot] = likeliest(work.logits[slot], copies.masks[slot])
+
+
+@compiled
+def _begin(
+    f: Floats,
+    i: Ints,
+    ef: Floats,
+    ei: Ints,
+    branches: Branches,
+    branch: int,
+    copies: _Copies,
+    slot: int,
+) -> None:
+    """Copy the branch's data centre into the slot."""
+    source = branches.source[branch]
+    for k in range(f.shape[1]):
+        copies.f[slot, k] = f[source, k]
+    for k in range(i.shape[1]):
+        copies.i[slot, k] = i[source, k]
+    s = centre(copies.f, copies.i, ef, ei, slot)
+    key = branches.key[branch]
+    if key >= 0:
+        s.i[KEY_LOW] = np.int32(key & 0xFFFFFFFF)
+        s.i[KEY_HIGH] = np.int32(key >> 32)
+    copies.start_s[slot] = s.f[NOW]
+    copies.action[slot] = branches.action[branch]
+    # A decision is due at the horizon itself: there all branches are compared.
+    wake_at(s, s.f[NOW] + branches.length_s[branch])

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from env.engine.perceptron import RELU, TANH, Perceptron
+from env.engine.perceptron import RELU, TANH, Perceptron, make_perceptron
 from training.network import Actor
 
 _ACTIVATIONS = {nn.Tanh: TANH, nn.ReLU: RELU}
@@ -31,7 +31,7 @@ def flatten(actor: Actor) -> Perceptron:
     weights[0] = weights[0] / spread[:, None]
     ratios = seen.ratios
     nothing = np.zeros((0, 0), dtype=np.float32)
-    return Perceptron(
+    return make_perceptron(
         low=_float32(seen.low),
         high=_float32(seen.high),
         places=np.zeros(0, dtype=np.int64) if ratios is None else ratios.places.numpy().copy(),
@@ -39,8 +39,8 @@ def flatten(actor: Actor) -> Perceptron:
         above=nothing if ratios is None else _float32(ratios.above),
         below=nothing if ratios is None else _float32(ratios.below),
         constants=np.zeros((2, 0), np.float32) if ratios is None else _float32(ratios.constants),
-        weights=tuple(np.ascontiguousarray(weight, dtype=np.float32) for weight in weights),
-        biases=tuple(bias.astype(np.float32) for bias in biases),
+        weights=weights,
+        biases=biases,
         activation=activation,
     )
 

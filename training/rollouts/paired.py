@@ -114,16 +114,13 @@ def roll_out_pairs(
 
     def part(rows: slice) -> None:
         roll_out(
-            engine.f,
-            engine.i,
-            engine.ef,
-            engine.ei,
+            engine,
             Branches(*(column[rows] for column in branches)),
             network,
-            low,
-            high,
-            discount_s,
-            batch,
+            low=low,
+            high=high,
+            discount_s=discount_s,
+            batch=batch,
         )
 
     if m:

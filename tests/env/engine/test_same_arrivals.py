@@ -11,10 +11,20 @@ pytest.importorskip("numba")
 
 from env.arrivals import HORIZONS_S, ArrivalStatistics
 from env.engine import arrivals as twin
-from env.engine.compiling import compiled
+from env.engine.compiling import entry
 
 
-@compiled
+@entry
+def start(row: twin.Row) -> None:
+    twin.start_arrivals(row)
+
+
+@entry
+def observe(row: twin.Row, now: float, work_s: float) -> None:
+    twin.observe_arrival(row, now, work_s)
+
+
+@entry
 def read(row: twin.Row, now: float, boot_s: float, found: twin.Row) -> None:
     for horizon in range(len(HORIZONS_S)):
         found[horizon] = twin.arrival_rate(row, now, horizon)
@@ -55,13 +65,13 @@ def test_the_statistics_are_the_same(
     gaps: list[tuple[float, float]], later: list[float], boot_s: float
 ) -> None:
     plain, row = ArrivalStatistics(), np.full(twin.SIZE, 7.0)
-    twin.start_arrivals(row)
+    start(row)
     compare(plain, row, 0.0, boot_s)
     now = 0.0
     for gap, work_s in gaps:
         now += gap
         plain.observe(now, work_s)
-        twin.observe_arrival(row, now, work_s)
+        observe(row, now, work_s)
         for passed in later:
             compare(plain, row, now + passed, boot_s)
 
@@ -69,11 +79,11 @@ def test_the_statistics_are_the_same(
 def test_the_weights_are_made_small_again_alike() -> None:
     rng = np.random.default_rng(0)
     plain, row = ArrivalStatistics(), np.zeros(twin.SIZE)
-    twin.start_arrivals(row)
+    start(row)
     now = 0.0
     for gap in rng.exponential(5.0, 2000).tolist():  # 0.98 ** -2000 is far beyond the limit
         now += gap
         plain.observe(now, gap)
-        twin.observe_arrival(row, now, gap)
+        observe(row, now, gap)
     compare(plain, row, now + 3.0, 16.0)
     assert row[twin._WEIGHT] == pytest.approx(plain._weight, rel=1e-12)
