@@ -141,22 +141,26 @@ def _fill_inputs(network: Perceptron, observations: Matrix, work: Workspace) -> 
     """The clipped observations and their ratios."""
     n, width = observations.shape
     amounts, ratios = network.above.shape
-    amount, inputs = work.amounts, work.inputs
+    amount, low, high = work.amounts, network.low, network.high
     for row in range(n):
+        # Views of one row: loops over these use the processor's vectors.
+        seen, into = observations[row], work.inputs[row]
         for k in range(width):
-            inputs[row, k] = min(max(observations[row, k], network.low[k]), network.high[k])
+            x = seen[k]
+            x = x if x > low[k] else low[k]
+            into[k] = x if x < high[k] else high[k]
         if ratios == 0:
             continue
         for k in range(amounts):
-            amount[k] = expm1(inputs[row, network.places[k]] * network.scales[k])
+            amount[k] = expm1(into[network.places[k]] * network.scales[k])
         for r in range(ratios):
             top, bottom = network.constants[0, r], network.constants[1, r]
             for k in range(amounts):
                 top += amount[k] * network.above[k, r]
                 bottom += amount[k] * network.below[k, r]
-            inputs[row, width + r] = log(top) - log(bottom)
-        preference = 0.5 + 0.4 * inputs[row, 0]
-        inputs[row, width + ratios] = log(preference / (1.0 - preference))
+            into[width + r] = log(top) - log(bottom)
+        preference = 0.5 + 0.4 * into[0]
+        into[width + ratios] = log(preference / (1.0 - preference))
 
 
 @fused
