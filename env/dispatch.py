@@ -13,7 +13,7 @@ from itertools import count
 from typing import Final, Literal, Protocol
 
 from env.errors import UnknownNameError
-from env.jobs import Job
+from env.jobs import Job, Request
 
 Discipline = Literal["fcfs", "sjf", "priority"]
 
@@ -23,7 +23,7 @@ AGEING: Final = 0.1
 PRIORITY_STEP_S: Final = 10.0
 """A job's priority rises by one each time that it has waited so long (existing system)."""
 
-_ROUNDING_S: Final = 1e-6
+ROUNDING_S: Final = 1e-6
 """A wait that falls short of a step by so little has reached it."""
 
 
@@ -38,7 +38,12 @@ def sjf(job: Job) -> float:
     The priority at time t is ``service - AGEING * (t - arrival)``; t is common to all
     waiting jobs, so the order is that of ``service + AGEING * arrival`` at any time.
     """
-    return job.service_s[0] + AGEING * job.arrival_s
+    return sjf_key(job.service_s[0], job.arrival_s)
+
+
+def sjf_key(service_s: float, arrival_s: float) -> float:
+    """See `sjf`."""
+    return service_s + AGEING * arrival_s
 
 
 def priority(job: Job, now: float) -> int:
@@ -47,12 +52,17 @@ def priority(job: Job, now: float) -> int:
     ``int(0.5 MB of the file + 0.3 bitrate / 1000 + 0.2 (2 if ultrafast else 1) + seconds waited
     // 10)``, with 10^6 bytes a MB and the bitrate in kbit/s. Large files go first.
     """
-    request = job.request
     return int(
-        0.5 * job.size_mb
+        standing(job.request, job.size_mb) + (now - job.arrival_s + ROUNDING_S) // PRIORITY_STEP_S
+    )
+
+
+def standing(request: Request, size_mb: float) -> float:
+    """What of a job's `priority` does not change while it waits."""
+    return (
+        0.5 * size_mb
         + 0.3 * request.bitrate_kbps / 1000
         + 0.2 * (2 if request.speed == "ultrafast" else 1)
-        + (now - job.arrival_s + _ROUNDING_S) // PRIORITY_STEP_S
     )
 
 
