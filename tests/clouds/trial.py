@@ -78,7 +78,8 @@ class Trial:
         self._cloud, self._set_up, self._limits = cloud, set_up, limits
         self._patient = patient
         self._cache = cloud.state.with_name("pytest")
-        self._tests = [sys.executable, "-m", "pytest", *tests, "-o", f"cache_dir={self._cache}"]
+        self._tests = [sys.executable, "-m", "pytest", *tests]
+        self._tests += ["--timeout=0", "-o", f"cache_dir={self._cache}"]  # steps have limits
 
     def run(self) -> tuple[Verdict, str]:
         """Run the steps; the verdict, and in a few words why."""
