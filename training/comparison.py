@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -12,10 +14,12 @@ from numpy.typing import NDArray
 from agents.registry import make_policy
 from env.episodes import Episode
 from env.metrics import EpisodeMetrics, measure
-from env.simulator import Simulator
-from training.lockstep import greedy, run_lockstep, simulate
+from env.textfile import write_atomically
+from training.lockstep import simulate
 from training.network import Actor
 from training.preferences import PREFERENCES
+from training.rollouts.flatten import flatten
+from training.rollouts.whole_episodes import run_episodes
 
 RIVALS: Final = ("minimize-workers", "grace-period", "adaptive-flavor")
 """The naive algorithms and the strongest rule at its defaults."""
@@ -55,6 +59,8 @@ class Comparison:
         episodes: on which all are compared.
         rivals: the rules.
         preferences: at each of which all episodes are run.
+        cache: file in which the rules' metrics are kept, and looked for: it must belong to these
+            episodes, rivals and preferences alone.
     """
 
     def __init__(
@@ -62,10 +68,14 @@ class Comparison:
         episodes: Sequence[Episode],
         rivals: Sequence[str] = RIVALS,
         preferences: Sequence[float] = PREFERENCES,
+        cache: Path | None = None,
     ) -> None:
         self.episodes = list(episodes)
         self.preferences = tuple(preferences)
-        self.rivals = {name: self._run_rule(name) for name in rivals}
+        known = _load(cache) if cache is not None and cache.is_file() else {}
+        self.rivals = {name: known.get(name) or self._run_rule(name) for name in rivals}
+        if cache is not None and not known:
+            write_atomically(cache, json.dumps({k: asdict(v) for k, v in self.rivals.items()}))
 
     def _run_rule(self, spec: str) -> Figures:
         rows = []
@@ -80,19 +90,11 @@ class Comparison:
         return Figures(tuple(rows))
 
     def run(self, actor: Actor) -> Figures:
-        """What the network makes of them."""
-        simulators: list[Simulator] = [
-            simulate(episode, preference)
-            for preference in self.preferences
-            for episode in self.episodes
-        ]
-        run_lockstep(simulators, greedy(actor))
-        n = len(self.episodes)
+        """What the network makes of them, on the compiled engine."""
+        runs = [(episode, w) for w in self.preferences for episode in self.episodes]
+        found, n = run_episodes(runs, flatten(actor)), len(self.episodes)
         return Figures(
-            tuple(
-                tuple(measure(simulator) for simulator in simulators[i * n : (i + 1) * n])
-                for i in range(len(self.preferences))
-            )
+            tuple(tuple(found[i * n : (i + 1) * n]) for i in range(len(self.preferences)))
         )
 
     def ratios(self, figures: Figures) -> dict[str, NDArray[np.float64]]:
@@ -115,3 +117,13 @@ class Comparison:
                 for name, by in self.ratios(figures).items()
             },
         }
+
+
+def _load(cache: Path) -> dict[str, Figures]:
+    rules = json.loads(cache.read_text(encoding="utf-8"))
+    return {
+        name: Figures(
+            tuple(tuple(EpisodeMetrics(**run) for run in row) for row in figures["metrics"])
+        )
+        for name, figures in rules.items()
+    }
