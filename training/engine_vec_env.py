@@ -143,9 +143,9 @@ class EngineVecEnv(VecEnv):
         if attr_name == "render_mode":
             return [None] * len(chosen)
         if attr_name == "preference":
-            return self.envs.preferences[chosen].tolist()
+            return list(self.envs.preferences[chosen])
         if attr_name == "now":
-            return self.envs.now[chosen].tolist()
+            return list(self.envs.now[chosen])
         raise AttributeError(f"data centres in the engine have no attribute {attr_name!r}")
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:

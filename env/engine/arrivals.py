@@ -121,7 +121,9 @@ def gap_cv(row: Row) -> float:
     mean = row[MEAN_GAP]
     if row[COUNT] < 3.0 or mean <= 0.0:
         return 1.0
-    return sqrt(max(0.0, row[_GAP_SQUARE] - mean * mean)) / mean
+    spread = sqrt(max(0.0, row[_GAP_SQUARE] - mean * mean))
+    found: float = spread / mean
+    return found
 
 
 @compiled

@@ -169,9 +169,7 @@ def _plan(s: Centre, node: int, kind: int) -> None:
 @compiled
 def _start(s: Centre, node: int, kind: int, worker: int, work_s: float) -> None:
     _pass(s, node, kind)
-    s.f[s.ei[WORKERS_F] + worker * WORKER_F + FINISH] = (
-        s.f[_clock(s, node, kind) + CLOCK] + work_s
-    )
+    s.f[s.ei[WORKERS_F] + worker * WORKER_F + FINISH] = s.f[_clock(s, node, kind) + CLOCK] + work_s
     s.i[s.ei[WORKERS_I] + worker * WORKER_I + ORDER] = next_number(s)
     at = s.ei[NODES_I] + node * NODE_I + RUNS + kind
     n = s.i[at]

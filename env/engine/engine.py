@@ -10,7 +10,7 @@ import numpy as np
 from env.engine import layout as at
 from env.engine.compiling import entry
 from env.engine.episode import EpisodeData
-from env.engine.kernel import advance, apply, begin, centre, wake_at
+from env.engine.kernel import advance, apply, begin, wake_at
 from env.engine.layout import Centre, Floats, Ints
 from env.engine.measure import History, TracedRun
 from env.engine.view import noise_key_of

@@ -25,7 +25,7 @@ from env.episodes import Episode
 from env.errors import DaCircoError
 from env.job_draws import JobDraws, draw_jobs, event_times
 from env.jobs import Request
-from env.node import MIB_PER_GIB, MILLI, used_mib, used_millicores
+from env.node import MILLI, used_mib, used_millicores
 from env.noise import noise_key
 from env.simulator import PATIENCE_S, reference_erlangs
 from env.timing import TimingModel
@@ -263,9 +263,7 @@ class _Shape:
         self.profile, self.cluster, self.n_jobs = profile, cluster, n_jobs
         sizes = cluster.sizes
         cpu, ram = min(sizes.millicores), min(sizes.mib)
-        largest = max(
-            max(node.capacity_millicores, node.capacity_mib) for node in cluster.nodes
-        )
+        largest = max(max(node.capacity_millicores, node.capacity_mib) for node in cluster.nodes)
         if largest > _MOST:
             raise DaCircoError(
                 f"profile {profile.name!r}: a node of {largest} millicores or MiB is more than the "
@@ -273,8 +271,7 @@ class _Shape:
             )
         #: Workers that each node holds at most, whatever their flavors.
         self.per_node = [
-            min(node.capacity_millicores // cpu, node.capacity_mib // ram)
-            for node in cluster.nodes
+            min(node.capacity_millicores // cpu, node.capacity_mib // ram) for node in cluster.nodes
         ]
         self.workers = max(
             1,

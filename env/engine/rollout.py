@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from env.engine.compiling import compiled, entry
 from env.engine.engine import Engine
 from env.engine.kernel import GOES_ON, centre, decide, wake_at
-from env.engine.layout import KEY_HIGH, KEY_LOW, NOW, Centre, Floats, Ints
+from env.engine.layout import KEY_HIGH, KEY_LOW, NOW, TRACED, Centre, Floats, Ints
 from env.engine.mask import write_mask
 from env.engine.observe import observe
 from env.engine.perceptron import Perceptron, Workspace, fill_logits, likeliest, workspace
@@ -58,11 +58,12 @@ class Branches(NamedTuple):
 
 
 @compiled
-def _take(
+def take(
     s: Centre, action: int, branch: int, branches: Branches, start_s: float, discount_s: float
 ) -> bool:
     """Carry out a decision and book what it costs; false at the end of the branch."""
     before = s.f[NOW]
+    s.i[TRACED] = 0  # nobody asks for a copy's metrics: its trace must not fill up
     jobs, cores, end = decide(s, action)
     branches.decisions[branch] += 1
     passed = s.f[NOW] - before
@@ -83,8 +84,20 @@ def _take(
     return not over
 
 
-class _Copies(NamedTuple):
-    """The copies that are under way, one in each slot."""
+class Copies(NamedTuple):
+    """The copies that are under way, one in each slot.
+
+    Attributes:
+        f: their states, floats.
+        i: their states, whole numbers.
+        branch: which one each is, -1 for none.
+        start_s: when it began.
+        action: what it does next.
+        observations: what it looks like.
+        masks: what it may do.
+        low: bounds of the features.
+        high: likewise.
+    """
 
     f: Floats
     i: Ints
@@ -95,6 +108,23 @@ class _Copies(NamedTuple):
     masks: NDArray[np.bool_]
     low: NDArray[np.float32]
     high: NDArray[np.float32]
+
+
+def make_copies(
+    engine: Engine, slots: int, actions: int, low: NDArray[np.float32], high: NDArray[np.float32]
+) -> Copies:
+    """Room for copies of the engine's data centres."""
+    return Copies(
+        np.empty((slots, engine.f.shape[1])),
+        np.empty((slots, engine.i.shape[1]), dtype=np.int32),
+        np.full(slots, -1),
+        np.zeros(slots),
+        np.zeros(slots, dtype=np.int64),
+        np.zeros((slots, len(low)), dtype=np.float32),
+        np.zeros((slots, actions), dtype=np.bool_),
+        low,
+        high,
+    )
 
 
 def roll_out(
@@ -119,17 +149,7 @@ def roll_out(
         batch: copies that are decided for at once.
     """
     slots = max(1, min(batch, len(branches.source)))
-    copies = _Copies(
-        np.empty((slots, engine.f.shape[1])),
-        np.empty((slots, engine.i.shape[1]), dtype=np.int32),
-        np.full(slots, -1),
-        np.zeros(slots),
-        np.zeros(slots, dtype=np.int64),
-        np.zeros((slots, len(low)), dtype=np.float32),
-        np.zeros((slots, network.actions), dtype=np.bool_),
-        low,
-        high,
-    )
+    copies = make_copies(engine, slots, network.actions, low, high)
     _follow(
         engine.f,
         engine.i,
@@ -151,7 +171,7 @@ def _follow(
     ei: Ints,
     branches: Branches,
     network: Perceptron,
-    copies: _Copies,
+    copies: Copies,
     work: Workspace,
     discount_s: float,
 ) -> None:
@@ -168,9 +188,9 @@ def _follow(
                 if branch < 0:
                     branch = following
                     following += 1
-                    _begin(f, i, ef, ei, branches, branch, copies, slot)
+                    begin_branch(f, i, ef, ei, branches, branch, copies, slot)
                 s = centre(copies.f, copies.i, ef, ei, slot)
-                alive = _take(
+                alive = take(
                     s, copies.action[slot], branch, branches, copies.start_s[slot], discount_s
                 )
                 if alive:
@@ -190,14 +210,14 @@ def _follow(
 
 
 @compiled
-def _begin(
+def begin_branch(
     f: Floats,
     i: Ints,
     ef: Floats,
     ei: Ints,
     branches: Branches,
     branch: int,
-    copies: _Copies,
+    copies: Copies,
     slot: int,
 ) -> None:
     """Copy the branch's data centre into the slot."""

@@ -1,4 +1,4 @@
-"""What may be read of a data centre: functions with `Cluster`'s names, for rules and observations."""
+"""What may be read of a data centre: functions with the names of `Cluster`, for all who decide."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from env.engine.layout import (
     CPU_AREA,
     CPU_SINCE,
     CPU_WEIGHT,
-    EXPECTED_END,
     ENDS,
     ENDS_I,
+    EXPECTED_END,
     FITS,
     FLAVOR,
     FLAVOR_EF,

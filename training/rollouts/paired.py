@@ -11,11 +11,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.compiled.rules import Form
 from env import noise
 from env.engine.engine import Engine
 from env.engine.perceptron import Perceptron
 from env.engine.rollout import Branches, roll_out
 from env.observation import bounds
+from training.rollouts.rules import roll_out_rule
 
 BATCH: Final = 128
 """Copies that a network decides for at once: more do not fit the processor's cache."""
@@ -48,7 +50,7 @@ def roll_out_pairs(
     engine: Engine,
     states: NDArray[np.int64],
     tried: NDArray[np.bool_],
-    network: Perceptron,
+    policy: Perceptron | Form,
     *,
     length_s: float | NDArray[np.float64],
     futures: int = 1,
@@ -56,7 +58,7 @@ def roll_out_pairs(
     threads: int = 1,
     batch: int = BATCH,
 ) -> Rollouts:
-    """Take each of the given actions in copies of data centres, and follow the network.
+    """Take each of the given actions in copies of data centres, and follow a policy.
 
     All branches of a state and a future see the same arrivals, sizes and noise. The first future
     is the data centre's own; in the others the noise of what begins later (boots, stops, faults)
@@ -66,7 +68,8 @@ def roll_out_pairs(
         engine: its data centres are not changed.
         states: which of them, each at a decision; shape (states,).
         tried: which actions to try, all of them allowed; shape (states, actions).
-        network: the policy that is followed, by its likeliest allowed action.
+        policy: what is followed: a network by its likeliest allowed action, or a rule
+            (`agents.compiled.rules.form_of`).
         length_s: how long, seconds; one for all or shape (states,).
         futures: of each state.
         discount_s: time constant of the discount, seconds.
@@ -113,15 +116,23 @@ def roll_out_pairs(
     )
 
     def part(rows: slice) -> None:
-        roll_out(
-            engine,
-            Branches(*(column[rows] for column in branches)),
-            network,
-            low=low,
-            high=high,
-            discount_s=discount_s,
-            batch=batch,
+        some = Branches(
+            source=branches.source[rows],
+            action=branches.action[rows],
+            key=branches.key[rows],
+            length_s=branches.length_s[rows],
+            job_seconds=branches.job_seconds[rows],
+            core_seconds=branches.core_seconds[rows],
+            discounted=branches.discounted[rows],
+            elapsed_s=branches.elapsed_s[rows],
+            decisions=branches.decisions[rows],
+            ended=branches.ended[rows],
+            observations=branches.observations[rows],
         )
+        if isinstance(policy, Perceptron):
+            roll_out(engine, some, policy, low=low, high=high, discount_s=discount_s, batch=batch)
+        else:
+            roll_out_rule(engine, some, policy, low=low, high=high, discount_s=discount_s)
 
     if m:
         edges = np.linspace(0, m, min(threads, m) + 1).astype(int).tolist()

@@ -18,16 +18,20 @@ from tests.env.worlds import make_profile
 
 pytest.importorskip("numba")
 
-OFTEN = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+OFTEN = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @st.composite
 def profiles(draw: st.DrawFn) -> Profile:
     """Small data centres of all kinds; many have whole times, so that events coincide."""
     flavors = sorted(
-        draw(st.lists(st.tuples(st.integers(1, 4), st.sampled_from([0.5, 1.0, 2.0])), min_size=1, max_size=3)),
+        draw(
+            st.lists(
+                st.tuples(st.integers(1, 4), st.sampled_from([0.5, 1.0, 2.0])),
+                min_size=1,
+                max_size=3,
+            )
+        ),
     )
     most_vcpus, most_ram = max(f[0] for f in flavors), max(f[1] for f in flavors)
     nodes = draw(
@@ -98,7 +102,10 @@ def profiles(draw: st.DrawFn) -> Profile:
 
 MOVIES = Catalog(
     "test",
-    [Movie(f"m{i}", float(3 * i + 2), *size) for i, size in enumerate([(1920, 1080), (640, 360)] * 3)],
+    [
+        Movie(f"m{i}", float(3 * i + 2), *size)
+        for i, size in enumerate([(1920, 1080), (640, 360)] * 3)
+    ],
 )
 
 
@@ -110,7 +117,10 @@ def workloads(draw: st.DrawFn) -> list[Request]:
     for gap in gaps:
         now += gap
         movie = f"m{draw(st.integers(0, len(MOVIES) - 1))}"
-        kbps, speed = draw(st.sampled_from([500, 4000])), draw(st.sampled_from(["fast", "ultrafast"]))
+        kbps, speed = (
+            draw(st.sampled_from([500, 4000])),
+            draw(st.sampled_from(["fast", "ultrafast"])),
+        )
         requests.append(Request(now, movie, kbps, speed))  # type: ignore[arg-type]
     return requests
 
