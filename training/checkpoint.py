@@ -72,7 +72,6 @@ class Checkpoints:
         self.folder = run_folder / "checkpoints"
         self.latest = self.folder / "latest.zip"
         self.best = self.folder / "best.zip"
-        self.rules = self.folder / "rules.json"
         self._state = self.folder / "state.json"
         self._settings = run_folder / "settings.json"
         self._observations = self.folder / "observations.npy"
@@ -86,7 +85,7 @@ class Checkpoints:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for path in (
-                *(self.latest, self.best, self._state, self._observations, self.rules),
+                *(self.latest, self.best, self._state, self._observations),
                 *self.folder.glob("states-*.npz"),
                 *self.run_folder.rglob("events.out.tfevents.*"),
             ):

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.registry import make_policy
 from env.episodes import Episode
-from env.metrics import EpisodeMetrics, measure
-from env.textfile import write_atomically
-from training.lockstep import simulate
+from env.metrics import EpisodeMetrics
 from training.network import Actor
 from training.preferences import PREFERENCES
 from training.rollouts.flatten import flatten
-from training.rollouts.whole_episodes import run_episodes
+from training.rollouts.whole_episodes import run_network, run_rule
 
 RIVALS: Final = ("minimize-workers", "grace-period", "adaptive-flavor")
 """The naive algorithms and the strongest rule at its defaults."""
@@ -59,8 +54,6 @@ class Comparison:
         episodes: on which all are compared.
         rivals: the rules.
         preferences: at each of which all episodes are run.
-        cache: file in which the rules' metrics are kept, and looked for: it must belong to these
-            episodes, rivals and preferences alone.
     """
 
     def __init__(
@@ -68,34 +61,23 @@ class Comparison:
         episodes: Sequence[Episode],
         rivals: Sequence[str] = RIVALS,
         preferences: Sequence[float] = PREFERENCES,
-        cache: Path | None = None,
     ) -> None:
         self.episodes = list(episodes)
         self.preferences = tuple(preferences)
-        known = _load(cache) if cache is not None and cache.is_file() else {}
-        self.rivals = {name: known.get(name) or self._run_rule(name) for name in rivals}
-        if cache is not None and not known:
-            write_atomically(cache, json.dumps({k: asdict(v) for k, v in self.rivals.items()}))
+        self.rivals = {name: self._figures(run_rule(self._runs(), name)) for name in rivals}
 
-    def _run_rule(self, spec: str) -> Figures:
-        rows = []
-        for preference in self.preferences:
-            row = []
-            for episode in self.episodes:
-                policy = make_policy(spec)
-                simulator = simulate(episode, preference, policy.discipline)
-                simulator.run(policy)
-                row.append(measure(simulator))
-            rows.append(tuple(row))
-        return Figures(tuple(rows))
+    def _runs(self) -> list[tuple[Episode, float]]:
+        return [(episode, w) for w in self.preferences for episode in self.episodes]
 
-    def run(self, actor: Actor) -> Figures:
-        """What the network makes of them, on the compiled engine."""
-        runs = [(episode, w) for w in self.preferences for episode in self.episodes]
-        found, n = run_episodes(runs, flatten(actor)), len(self.episodes)
+    def _figures(self, found: Sequence[EpisodeMetrics]) -> Figures:
+        n = len(self.episodes)
         return Figures(
             tuple(tuple(found[i * n : (i + 1) * n]) for i in range(len(self.preferences)))
         )
+
+    def run(self, actor: Actor) -> Figures:
+        """What the network makes of them."""
+        return self._figures(run_network(self._runs(), flatten(actor)))
 
     def ratios(self, figures: Figures) -> dict[str, NDArray[np.float64]]:
         """Cost ratio to each rival by preference."""
@@ -117,13 +99,3 @@ class Comparison:
                 for name, by in self.ratios(figures).items()
             },
         }
-
-
-def _load(cache: Path) -> dict[str, Figures]:
-    rules = json.loads(cache.read_text(encoding="utf-8"))
-    return {
-        name: Figures(
-            tuple(tuple(EpisodeMetrics(**run) for run in row) for row in figures["metrics"])
-        )
-        for name, figures in rules.items()
-    }

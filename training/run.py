@@ -15,7 +15,7 @@ from env.episodes import random_episodes
 from env.scenario import load_split
 from training.callbacks import EnvelopeCallback, EvaluationCallback, ProgressCallback
 from training.checkpoint import IMITATED, IMITATING, LEARNING, Checkpoints, State
-from training.comparison import RIVALS, Comparison
+from training.comparison import Comparison
 from training.episode_sets import random_set, redrawn_set, scenario_set
 from training.evaluator import Evaluator, exclude_text_formats, log_text
 from training.export import Provenance, check_replaceable, export
@@ -109,9 +109,8 @@ class TrainingRun:
                 *redrawn_set(settings.validation_draws, home),
                 *random_set(settings.validation_episodes, settings.validation_seed, home),
             ]
-            bar = progress.add_task("rule on the validation episodes", total=None)
-            # The strongest rule alone: the simulator takes minutes for all of them.
-            comparison = Comparison(episodes, RIVALS[-1:], cache=self.checkpoints.rules)
+            bar = progress.add_task("rules on the validation episodes", total=None)
+            comparison = Comparison(episodes)
             progress.update(bar, total=1, completed=1)
             evaluator = Evaluator(comparison, self.checkpoints, state, progress.console.print)
             try:
@@ -123,9 +122,7 @@ class TrainingRun:
                     self.checkpoints.save(model, state)
                 if state.stage == IMITATED:
                     assert isinstance(model, VinePPO)
-                    learn_generations(
-                        model, settings, state, self.checkpoints, evaluator, progress
-                    )
+                    learn_generations(model, settings, state, self.checkpoints, evaluator, progress)
                     vine, model = model, self._ppo(model)
                     assert vine.env is not None
                     vine.env.close()

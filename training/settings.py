@@ -70,12 +70,13 @@ class Settings:
         0.03, "Share of the imitation's target spread over all actions that can be carried out."
     )
     generations: int = option(
-        6, "Generations of VinePPO after the imitation: states labelled, policy updated; 0 for none."
+        6,
+        "Generations of VinePPO after the imitation: label states, update; 0 for none.",
     )
     vine_envs: int = option(512, "Compiled data centres in which states are collected.")
     vine_steps: int = option(
         1024,
-        "Decisions of each of them in a generation whose states may be labelled; as many go before.",
+        "Decisions of each of them in a generation at which states may be labelled, and before.",
     )
     vine_states: int = option(60_000, "States at which all actions are tried, in each generation.")
     vine_batch: int = option(512, "States of one step of an update.")
@@ -88,7 +89,8 @@ class Settings:
         "KL coefficient: the divergence from the imitation weighs as much as so many states.",
     )
     vine_target_kl: float = option(
-        0.0, "An update stops early when the policy is 1.5 times so far from the imitation; 0: never."
+        0.0,
+        "An update ends early 1.5 times this divergence from the imitation; 0: never.",
     )
     vine_small: float = option(
         0.05, "Advantages up to this size count in full, larger ones by their logarithm."

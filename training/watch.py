@@ -49,9 +49,7 @@ def overloads(sample: EpisodeSampler) -> EpisodeSampler:
     return overload
 
 
-def watch(
-    network: Perceptron, settings: Settings, decisions: int
-) -> Iterator[NDArray[np.float32]]:
+def watch(network: Perceptron, settings: Settings, decisions: int) -> Iterator[NDArray[np.float32]]:
     """Observations of the policy in training episodes, and then in overloads to their very end.
 
     Labelled states alone are too few to have seen the rare rush at its height.

@@ -1,26 +1,31 @@
-"""Whole episodes under a network on the compiled engine, many at once, with their metrics."""
+"""Whole episodes on the compiled engine, many at once, with their metrics."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
+from agents.compiled.rules import Form, form_of
+from agents.compiled.running import run_rules
+from agents.registry import make_policy
 from env.actions import n_actions
+from env.cluster import Cluster
+from env.config import Profile
 from env.engine.engine import Engine
 from env.engine.episode import prepare_episode
 from env.engine.perceptron import Perceptron, forward
 from env.engine.stepping import Outcome, Seen, look_at, step_centres
 from env.episodes import Episode
+from env.errors import DaCircoError
 from env.metrics import EpisodeMetrics
 from env.observation import bounds
 from training.network import masked_argmax
 
 
-def run_episodes(
-    runs: Sequence[tuple[Episode, float]], network: Perceptron
-) -> list[EpisodeMetrics]:
-    """From start to the last job's end, by the network's likeliest allowed actions.
+def run_network(runs: Sequence[tuple[Episode, float]], network: Perceptron) -> list[EpisodeMetrics]:
+    """A network from start to the last job's end, by its likeliest allowed actions.
 
     Args:
         runs: episodes of the same flavors, each with the preference that it is run at.
@@ -76,3 +81,35 @@ def run_episodes(
     for d, k in enumerate(order):
         found[k] = engine.metrics(d)
     return [metrics for metrics in found if metrics is not None]
+
+
+def run_rule(runs: Sequence[tuple[Episode, float]], spec: str) -> list[EpisodeMetrics]:
+    """A rule from start to the last job's end.
+
+    Args:
+        runs: episodes, each with the preference that it is run at.
+        spec: a rule that has a compiled form (`agents.compiled.rules`).
+
+    Returns:
+        Metrics of each run, in their order.
+
+    Raises:
+        DaCircoError: the rule has no compiled form.
+    """
+    policy = make_policy(spec)
+
+    @cache
+    def form(profile: Profile) -> Form:
+        found = form_of(policy, Cluster(profile))
+        if found is None:
+            raise DaCircoError(f"the rule {spec!r} has no compiled form: choose one that has")
+        return found
+
+    engine = Engine(max(1, len(runs)))
+    for d, (episode, preference) in enumerate(runs):
+        data = prepare_episode(
+            episode, preference=preference, discipline=policy.discipline, trace=True
+        )
+        engine.load(d, data)
+    run_rules(engine, range(len(runs)), [form(episode.profile) for episode, _ in runs])
+    return [engine.metrics(d) for d in range(len(runs))]

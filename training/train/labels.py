@@ -69,10 +69,7 @@ class Labels:
     def join(parts: Sequence[Labels]) -> Labels:
         """All states of the parts."""
         return Labels(
-            *(
-                np.concatenate([getattr(part, name) for part in parts])
-                for name in Labels.__slots__
-            )
+            *(np.concatenate([getattr(part, name) for part in parts]) for name in Labels.__slots__)
         )
 
 

@@ -139,9 +139,7 @@ def fit(
         for rows in torch.split(order, settings.batch_size):
             barred, anchored = forbidden[rows], before[rows]
             now = functional.log_softmax(forbid(actor(observations[rows]), barred), dim=1)
-            loss, gain, kl = surrogate(
-                now, anchored, advantages[rows], barred, settings.kl_weight
-            )
+            loss, gain, kl = surrogate(now, anchored, advantages[rows], barred, settings.kl_weight)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)

@@ -2,11 +2,11 @@
 
 Ordinary PPO estimates the advantage of the one action that was taken from one noisy future. Here
 each generation lets the policy run in many compiled data centres, labels states on its way by
-trying every plausible action on the same future (`training.train.labels`), and fits the actor to the
-states of all generations (`training.train.surrogate`): approximate policy iteration, with the
+trying every plausible action on the same future (`training.train.labels`), and fits the actor to
+the states of all generations (`training.train.surrogate`): approximate policy iteration, with the
 common random numbers that make it cheap. (The name is the field's: Kazemnejad et al. 2024 take
-PPO's advantages from several rollouts of the same state.) There is no critic in it; the one that the
-policy class brings is left as it is.
+PPO's advantages from several rollouts of the same state.) There is no critic in it; the one that
+the policy class brings is left as it is.
 """
 
 from __future__ import annotations
