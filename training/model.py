@@ -20,6 +20,7 @@ from training.network import policy_arguments
 from training.semi_markov import Clock, SemiMarkovRolloutBuffer
 from training.settings import Settings
 from training.train.vine_ppo import VinePPO
+from training.vector_env import BatchVecEnv
 
 
 def randomisation(settings: Settings) -> Randomisation:
@@ -94,7 +95,7 @@ def _policy_arguments(settings: Settings) -> dict[str, Any]:
     return policy_arguments(settings.width, [flavor.name for flavor in flavors])
 
 
-def build_model(settings: Settings, batch: EngineVecEnv) -> MaskablePPO:
+def build_model(settings: Settings, batch: BatchVecEnv | EngineVecEnv) -> MaskablePPO:
     """A fresh learner by PPO on the batch."""
     torch.set_num_threads(1)
     model = MaskablePPO(
@@ -146,7 +147,7 @@ def load_vine(path: Path, batch: EngineVecEnv | None, threads: int) -> VinePPO:
     return model
 
 
-def load_model(path: Path, batch: EngineVecEnv, seed: int) -> MaskablePPO:
+def load_model(path: Path, batch: BatchVecEnv | EngineVecEnv, seed: int) -> MaskablePPO:
     """A learner by PPO from a checkpoint of our own, likewise.
 
     Args:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
 
@@ -12,7 +11,6 @@ from agents.compiled.running import run_rules
 from agents.registry import make_policy
 from env.actions import n_actions
 from env.cluster import Cluster
-from env.config import Profile
 from env.engine.engine import Engine
 from env.engine.episode import prepare_episode
 from env.engine.perceptron import Perceptron, forward
@@ -97,19 +95,18 @@ def run_rule(runs: Sequence[tuple[Episode, float]], spec: str) -> list[EpisodeMe
         DaCircoError: the rule has no compiled form.
     """
     policy = make_policy(spec)
-
-    @cache
-    def form(profile: Profile) -> Form:
-        found = form_of(policy, Cluster(profile))
-        if found is None:
-            raise DaCircoError(f"the rule {spec!r} has no compiled form: choose one that has")
-        return found
-
+    forms: dict[int, Form] = {}
+    for episode, _ in runs:
+        if id(episode.profile) not in forms:
+            form = form_of(policy, Cluster(episode.profile))
+            if form is None:
+                raise DaCircoError(f"the rule {spec!r} has no compiled form: choose one that has")
+            forms[id(episode.profile)] = form
     engine = Engine(max(1, len(runs)))
     for d, (episode, preference) in enumerate(runs):
         data = prepare_episode(
             episode, preference=preference, discipline=policy.discipline, trace=True
         )
         engine.load(d, data)
-    run_rules(engine, range(len(runs)), [form(episode.profile) for episode, _ in runs])
+    run_rules(engine, range(len(runs)), [forms[id(episode.profile)] for episode, _ in runs])
     return [engine.metrics(d) for d in range(len(runs))]
