@@ -132,8 +132,7 @@ def test_data_centres_that_keep_a_trace_can_be_followed_for_long() -> None:
         env.reset(seed=3)
     rows, tried = np.arange(2), traced.action_masks()
     found, expected = (
-        roll_out_pairs(env.engine, rows, tried, rule, length_s=8_000.0)
-        for env in (traced, plain)
+        roll_out_pairs(env.engine, rows, tried, rule, length_s=8_000.0) for env in (traced, plain)
     )
     assert found.decisions[tried[:, None, :]].min() > 1_500
     assert same(found, expected)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 pytest.importorskip("numba")
 
-from env.engine.vector_env import DaCircoVectorEnv  # noqa: E402
-from env.episodes import Randomisation, random_episodes  # noqa: E402
-from env.errors import DaCircoError  # noqa: E402
-from env.gym_env import DaCircoEnv  # noqa: E402
+from env.engine.vector_env import DaCircoVectorEnv
+from env.episodes import Randomisation, random_episodes
+from env.errors import DaCircoError
+from env.gym_env import DaCircoEnv
 
 N = 5
 KEYS = ("vector_reward", "elapsed_s", "epoch", "invalid_actions", "preference")
