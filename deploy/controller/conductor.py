@@ -19,6 +19,7 @@ from deploy.clock import Clock
 from deploy.controller.deadlines import Deadlines
 from deploy.controller.identities import Identities
 from deploy.controller.journal import Line, changes_of, lines_of, warning_of
+from deploy.controller.progress_board import ProgressBoard
 from deploy.controller.refusals import Refusals
 from deploy.controller.settings import Patience
 from deploy.controller.streams import Streams
@@ -38,6 +39,7 @@ from deploy.metrics import Metrics
 from deploy.scheduler import Scheduler
 from deploy.steps import (
     Assign,
+    Cancelled,
     Decided,
     Failed,
     Gone,
@@ -93,7 +95,10 @@ class Conductor:
         workers: the workers that hold resources, by id.
         identities: who may speak for which worker.
         refusals: what was refused.
+        progress: how far the tasks in process are.
         start: when this life began, seconds since the epoch.
+        on_cancelled: is told of a task in process that was cancelled: worker, task and job.
+        on_gone: is told of a worker of which nothing is left.
     """
 
     def __init__(
@@ -110,6 +115,7 @@ class Conductor:
         self.jobs: dict[str, JobRecord] = {}
         self.workers: dict[str, WorkerRecord] = {}
         self.identities = Identities()
+        self.progress = ProgressBoard()
         self.refusals = Refusals(metrics, self.note)
         self.clock = clock
         self.start = round(clock.time(), _DECIMALS)
@@ -129,6 +135,8 @@ class Conductor:
         self._durable.set_result(None)
         self._rewound = asyncio.Event()
         self._switches: list[Switch] = []
+        self.on_cancelled: Callable[[str, str, JobRecord], None] = lambda *_: None
+        self.on_gone: Callable[[str], None] = lambda _: None
 
     @property
     def now(self) -> float:
@@ -314,11 +322,18 @@ class Conductor:
                     self._silence.sign(worker_id, now)
                 case Assign(_, worker_id):
                     self._tasks.sign(worker_id, now)
-                case Uploaded(_, worker_id) | Failed(_, worker_id) | Requeued(_, worker_id):
+                case (
+                    Uploaded(_, worker_id)
+                    | Failed(_, worker_id)
+                    | Requeued(_, worker_id)
+                    | Cancelled(_, worker_id)
+                ):
                     self._tasks.drop(worker_id)
+                    self.progress.forget(worker_id)
                 case Stop(worker_id) | Gone(worker_id):
                     for deadlines in (self._boots, self._silence, self._tasks):
                         deadlines.drop(worker_id)
+                    self.progress.forget(worker_id)
 
     # -- what follows -----------------------------------------------------------------
 
@@ -396,9 +411,15 @@ class Conductor:
                         self.streams.deliver(task_message(job, worker_id, task_id))
                 case Uploaded(job_id) | Failed(job_id) | Withdrawn(job_id):
                     self.jobs.pop(job_id, None)
+                case Cancelled(job_id, worker_id, task_id):
+                    job = self.jobs.pop(job_id, None)
+                    self.streams.cancel(worker_id, task_id)
+                    if task_id and job is not None:
+                        self.on_cancelled(worker_id, task_id, job)
                 case Gone(worker_id):
                     self.streams.close(worker_id)
                     self.workers.pop(worker_id, None)
+                    self.on_gone(worker_id)
 
 
 def task_message(job: JobRecord, worker_id: str, task_id: str) -> pb.TCTask:

@@ -100,6 +100,13 @@ class Rebuilder:
                 request = request_of(entry)
                 estimate = self._estimates.of(request.movie, request.bitrate_kbps, request.speed)
                 cluster.job_arrived(at, estimate.job(keys["request_id"], request))
+            case EventCode.JOB_RETRIED:
+                request = request_of(entry)
+                estimate = self._estimates.of(request.movie, request.bitrate_kbps, request.speed)
+                attempts = int(keys["attempts"])
+                cluster.job_arrived(
+                    at, estimate.job(keys["request_id"], request, attempts=attempts)
+                )
             case EventCode.WORKER_CREATED:
                 worker_id = keys["worker_id"]
                 flavor = self._flavors.get(keys.get("flavor", ""))
@@ -152,8 +159,13 @@ class Rebuilder:
             case EventCode.REQUEST_FAILED:
                 if cluster.is_waiting(keys["request_id"]):
                     cluster.job_withdrawn(at, keys["request_id"])
-                elif keys["request_id"] not in self.history.refused:
+                elif keys.get("refused") != "true":
                     cluster.task_failed(at, self._worker_of(keys["request_id"]))
+            case EventCode.JOB_CANCELLED:
+                if cluster.is_waiting(keys["request_id"]):
+                    cluster.job_withdrawn(at, keys["request_id"])
+                else:
+                    cluster.task_failed(at, keys["worker_id"])
             case EventCode.JOB_HELD:
                 cluster.job_held(at, keys["request_id"])
             case EventCode.JOB_RELEASED:

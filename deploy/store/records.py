@@ -8,12 +8,13 @@ from typing import Any
 
 
 class JobState(StrEnum):
-    """Life of a job, as clients see it."""
+    """Life of a job; to clients of the contract a cancelled one has ended in error."""
 
     WAITING = "Waiting"
     STARTED = "Started"
     COMPLETED = "Completed"
     ERROR = "Error"
+    CANCELLED = "Cancelled"
 
 
 class WorkerStatus(StrEnum):
@@ -49,6 +50,10 @@ class JobRecord:
         time_downloaded: when the worker had the input.
         time_transcoded: when it had transcoded.
         time_uploaded: when the result was in place.
+        time_ended: when it was complete, had failed for good, or was cancelled.
+        time_retried: when it was asked for again, the last time, after it had ended.
+        idempotency_key: hash of the key that its client gave it, if any.
+        fingerprint: hash of what was asked with that key.
     """
 
     request_id: str
@@ -67,6 +72,10 @@ class JobRecord:
     time_downloaded: float | None = None
     time_transcoded: float | None = None
     time_uploaded: float | None = None
+    time_ended: float | None = None
+    time_retried: float | None = None
+    idempotency_key: str | None = None
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +144,15 @@ class FailureRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelRecord:
+    """A label of a job."""
+
+    request_id: str
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class JobChange:
     """New values of some of a job's columns."""
 
@@ -158,5 +176,7 @@ class MetaChange:
     value: str
 
 
-Change = JobRecord | WorkerRecord | FailureRecord | JobChange | WorkerChange | MetaChange
+Change = (
+    JobRecord | WorkerRecord | FailureRecord | LabelRecord | JobChange | WorkerChange | MetaChange
+)
 """One row to add (a record) or to change."""

@@ -80,7 +80,7 @@ def job_of(row: RowLike, now: float) -> tuple[JobRecord, dict[str, Any]]:
     read = _Row(row, _JOB_FIELDS)
     read.times("time_received", now)
     read.whole("attempts")
-    for name in ("worker_id", "task_id", "error_message"):
+    for name in ("worker_id", "task_id", "error_message", "idempotency_key", "fingerprint"):
         read.text_or_none(name)
     for name in ("input_video", "output_video", "speed"):
         read.require(name, isinstance(read.values[name], str))

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Float,
+    Index,
     Integer,
     MetaData,
     String,
@@ -44,6 +45,21 @@ jobs = Table(
     Column("time_downloaded", Float(53)),
     Column("time_transcoded", Float(53)),
     Column("time_uploaded", Float(53)),
+    Column("time_ended", Float(53)),
+    Column("time_retried", Float(53)),
+    Column("idempotency_key", String(64)),
+    Column("fingerprint", String(64)),
+    Index("ix_jobs_idempotency_key", "idempotency_key", unique=True),
+    Index("ix_jobs_time_received", "time_received"),
+)
+
+labels = Table(
+    "labels",
+    metadata,
+    Column("request_id", String(64), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+    Index("ix_labels_name_value", "name", "value"),
 )
 
 workers = Table(

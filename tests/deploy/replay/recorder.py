@@ -62,6 +62,7 @@ class Recorder:
         )
         self.now = 0.0
         self.unseen: list[str] = []
+        self.cancelled: list[tuple[str, Request, int]] = []
         image_nodes = ("compute2", "gone") if inherits else ()
         for node in image_nodes:
             self.scheduler.restore_image(node)
@@ -155,7 +156,7 @@ class Recorder:
         self.now = round(self.now, 6)
         often = [self.arrive, self.boot, self.stopped] * 2 + [self.work] * 6
         rarely = [self.fail, self.give_up, self.gone, self.tick, self.dial, self.placed]
-        rarely += [self.storage, self.look_for_input]
+        rarely += [self.storage, self.look_for_input, self.cancel, self.retry]
         with suppress(IllegalEventError):
             self.random.choice(often + rarely)()
 
@@ -185,6 +186,32 @@ class Recorder:
                 self.took(self.scheduler.release(self.now, job_id))
             else:
                 self.took(self.scheduler.withdraw(self.now, job_id, "no such video"))
+
+    def cancel(self) -> None:
+        jobs = list(self.scheduler.cluster.jobs.values())
+        if jobs:
+            job = self.random.choice(jobs)
+            can_tell = self.random.random() < 0.5
+            job_id = str(job.job_id)
+            self.took(self.scheduler.cancel(self.now, job_id, "no more", lambda _: can_tell))
+            self.cancelled.append((job_id, job.request, job.attempts))
+            self.unseen = [each for each in self.unseen if each != job_id]
+
+    def retry(self) -> None:
+        if self.cancelled:
+            job_id, asked, attempts = self.cancelled.pop()
+            self.write(
+                EventCode.JOB_RETRIED,
+                request_id=job_id,
+                input_video=asked.movie,
+                bitrate=asked.bitrate_kbps,
+                speed=asked.speed,
+                attempts=attempts,
+            )
+            estimate = self.estimates.of(asked.movie, asked.bitrate_kbps, asked.speed)
+            again = replace(asked, arrival_s=self.now)
+            steps = self.scheduler.submit(self.now, job_id, again, estimate, attempts=attempts)
+            self.took(steps)
 
     def storage(self) -> None:
         if self.scheduler.storage_is_away:

@@ -1,0 +1,31 @@
+"""What a client may wish for a job beside the contract's fields, as JSON."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from deploy.job_bounds import LABEL_NAME, MOST_LABEL_VALUE, MOST_LABELS
+
+_PRINTABLE: Final = r"^[^\x00-\x1f\x7f]*$"
+
+LabelName = Annotated[str, StringConstraints(pattern=f"^{LABEL_NAME}$")]
+LabelValue = Annotated[
+    str, StringConstraints(max_length=MOST_LABEL_VALUE, pattern=_PRINTABLE, strict=True)
+]
+Labels = Annotated[dict[LabelName, LabelValue], Field(max_length=MOST_LABELS)]
+
+
+class JobOptions(BaseModel):
+    """Wishes; all of them may be left out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    labels: Annotated[
+        Labels,
+        Field(
+            description="Names and values by which jobs are found: see `label` at `GET /jobs`.",
+            examples=[{"team": "news"}],
+        ),
+    ] = {}
