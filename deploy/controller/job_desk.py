@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,6 +11,7 @@ from deploy.controller.admission import RejectedError
 from deploy.controller.conductor import Conductor
 from deploy.controller.intake import Intake, Taken
 from deploy.controller.progress_board import NOTHING_KNOWN, Transcoded
+from deploy.controller.result_desk import ResultDesk, ResultPlace
 from deploy.controller.standing import Standing
 from deploy.controller.wishes import Wishes, check_labels
 from deploy.store.finding import JobQuery
@@ -70,11 +71,14 @@ class JobDesk:
         conductor: leads events through.
         store: only read here.
         intake: takes jobs in.
+        results: finds and reads results.
     """
 
-    def __init__(self, conductor: Conductor, store: Store, intake: Intake) -> None:
+    def __init__(
+        self, conductor: Conductor, store: Store, intake: Intake, results: ResultDesk
+    ) -> None:
         self._conductor, self._scheduler = conductor, conductor.scheduler
-        self._store, self._intake = store, intake
+        self._store, self._intake, self._results = store, intake, results
         self._standing = Standing(conductor.scheduler.cluster)
 
     async def submit(
@@ -150,6 +154,25 @@ class JobDesk:
         """
         await self._intake.retry(job_id)
         return await self.details(job_id)
+
+    async def result(self, job_id: str) -> ResultPlace:
+        """Where the result of a job is.
+
+        Raises:
+            RejectedError: there is no such job, or it has no result.
+        """
+        details = await self.details(job_id)
+        return await self._results.find(details.record, details.state)
+
+    async def read_result(self, job_id: str, first: int, length: int) -> AsyncIterator[bytes]:
+        """A part of the result of a job, in pieces.
+
+        Raises:
+            RejectedError: there is no such job, or it has no result.
+        """
+        details = await self.details(job_id)
+        async for part in self._results.read(details.record, details.state, first, length):
+            yield part
 
     def _look_up(
         self, job_id: str

@@ -32,6 +32,8 @@ CLOCK_SKEW_S: Final = 300.0
 
 _TRIES: Final = 3
 _MOST_REMEMBERED: Final = 10_000
+_CLIENT_TIMEOUT_S: Final = 8.0
+"""A client waits for the answer."""
 _READ_TIMEOUT_S: Final = 600.0
 """A folder reads the whole file for its checksum."""
 
@@ -148,6 +150,27 @@ class Results:
                 self._storage.delete(key)
 
         await self._watch.call(remove, _READ_TIMEOUT_S)
+
+    async def place(self, key: str) -> StoredObject:
+        """Size and age of an object, without its checksum.
+
+        Raises:
+            ObjectMissingError: there is none.
+            StorageError: nobody can tell.
+        """
+        return await self._watch.call(lambda: self._storage.place(key), _CLIENT_TIMEOUT_S)
+
+    async def read(self, key: str, first: int, length: int) -> bytes:
+        """A part of an object; see `ObjectStorage.read`."""
+        return await self._watch.call(
+            lambda: self._storage.read(key, first, length), _READ_TIMEOUT_S
+        )
+
+    async def signed_url(self, key: str, name: str, valid_s: int) -> str:
+        """Where a client may fetch an object itself; see `ObjectStorage.signed_url`."""
+        return await self._watch.call(
+            lambda: self._storage.signed_url(key, name, valid_s), _CLIENT_TIMEOUT_S
+        )
 
     async def has_place(self, job: JobRecord) -> bool:
         """Whether a result of the job could be stored, as far as it depends on its names."""

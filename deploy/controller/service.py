@@ -15,6 +15,7 @@ from deploy.controller.job_desk import JobDesk
 from deploy.controller.journal import Keys, Line
 from deploy.controller.lanes import Lanes
 from deploy.controller.leftovers import Leftovers
+from deploy.controller.result_desk import ResultDesk
 from deploy.controller.results import Told
 from deploy.controller.storage_door import StorageDoor
 from deploy.controller.streams import Stream
@@ -93,7 +94,7 @@ class Service:
         self._memory_in_mb = memory_in_mb
         self._admission = Admission(conductor.jobs, self._inputs, known_videos, max_queue)
         self.intake = Intake(conductor, store, writer, estimates, self._admission, self._inputs)
-        self.desk = JobDesk(conductor, store, self.intake)
+        self.desk = JobDesk(conductor, store, self.intake, ResultDesk(self._results))
         self._lanes = Lanes()
         self.leftovers = Leftovers(self._results, lambda: conductor.jobs)
         conductor.on_cancelled = self.leftovers.cancelled

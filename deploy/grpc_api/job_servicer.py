@@ -76,6 +76,27 @@ class JobServicer(rpc.DaCircoJobsServicer):
         ids = [each.record.request_id for each in found.jobs]
         return pb.JobPage(job_ids=ids, has_more=found.has_more)
 
+    async def find_result(self, request: pb.JobName, context: Context) -> pb.ResultPlace:
+        """Where the result of a job is."""
+        place = await _answer(self._desk.result(_id(request)), context)
+        return pb.ResultPlace(
+            name=place.name,
+            size=place.size,
+            etag=place.etag,
+            modified=place.modified,
+            url=place.url,
+        )
+
+    async def read_result(self, request: pb.ResultRange, context: Context) -> None:
+        """A part of the result of a job, piece by piece."""
+
+        async def send() -> None:
+            job_id = _id(pb.JobName(job_id=request.job_id))
+            async for part in self._desk.read_result(job_id, request.first, request.length):
+                await context.write(pb.ResultPart(content=part))
+
+        await _answer(send(), context)
+
     async def describe_job(self, request: pb.JobName, context: Context) -> pb.JobDetails:
         """All that is known of a job."""
         return to_message(await _answer(self._desk.details(_id(request)), context))

@@ -157,7 +157,7 @@ class ControllerClient:
         self._metadata = () if token is None else (as_metadata(token),)
         self._channel = open_channel(target, tls, options=_OPTIONS)
         self._stub: Any = DaCircogRPCServiceStub(self._channel)  # type: ignore[no-untyped-call]
-        self.jobs = JobCalls(self._channel, self._ask)
+        self.jobs = JobCalls(self._channel, self._ask, self._failure_beyond, self._metadata)
 
     async def close(self) -> None:
         """Close the channel; calls that are under way are cancelled."""
@@ -298,43 +298,42 @@ class ControllerClient:
 
     async def _ask(self, method: Any, request: object) -> Any:
         """Make a call beyond the contract."""
-        call = method(request, timeout=self._timeout_s, metadata=self._metadata)
         try:
-            return await self._answer(call)
-        except ControllerFaultError as error:
-            cause = error.__cause__
-            unknown = grpc.StatusCode.UNIMPLEMENTED
-            if isinstance(cause, grpc.aio.AioRpcError) and cause.code() is unknown:
-                raise UnknownCallError(
-                    f"the controller at {self._target} cannot do this: it is of the existing "
-                    "system, or older than this front end"
-                ) from cause
-            raise
+            return await method(request, timeout=self._timeout_s, metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            raise self._failure_beyond(error) from error
+
+    def _failure_beyond(self, error: grpc.aio.AioRpcError) -> ControllerError:
+        """What a failure of a call beyond the contract means."""
+        if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+            return UnknownCallError(
+                f"the controller at {self._target} cannot do this: it is of the existing "
+                "system, or older than this front end"
+            )
+        metadata = cast("Any", error.trailing_metadata() or ())
+        reason = next((value for key, value in metadata if key == REASON_KEY), None)
+        if reason is not None:
+            return RefusedError(error.details() or "", str(reason))
+        return self._failure(error)
 
     async def _answer(self, call: Awaitable[Any]) -> Any:
         try:
             return await call
         except grpc.aio.AioRpcError as error:
-            code, detail = error.code(), error.details() or ""
-            metadata = cast("Any", error.trailing_metadata() or ())
-            reason = next((value for key, value in metadata if key == REASON_KEY), None)
-            if reason is not None:
-                raise RefusedError(detail, str(reason)) from None
-            if code in _REFUSALS:
-                raise RefusedError(detail, _REFUSALS[code]) from None
-            if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED):
-                raise ControllerAwayError(
-                    f"the controller at {self._target} cannot be reached: try again"
-                ) from error
-            if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-                raise ControllerTimeoutError(
-                    f"the controller at {self._target} has not answered within "
-                    f"{self._timeout_s:g} s"
-                ) from error
-            if code is grpc.StatusCode.UNAUTHENTICATED:
-                raise ControllerFaultError(
-                    f"the controller at {self._target} does not know this front end: {detail}"
-                ) from error
-            raise ControllerFaultError(
-                f"the controller at {self._target} failed with {code.name}"
-            ) from error
+            raise self._failure(error) from error
+
+    def _failure(self, error: grpc.aio.AioRpcError) -> ControllerError:
+        code, detail, target = error.code(), error.details() or "", self._target
+        if code in _REFUSALS:
+            return RefusedError(detail, _REFUSALS[code])
+        if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED):
+            return ControllerAwayError(f"the controller at {target} cannot be reached: try again")
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return ControllerTimeoutError(
+                f"the controller at {target} has not answered within {self._timeout_s:g} s"
+            )
+        if code is grpc.StatusCode.UNAUTHENTICATED:
+            return ControllerFaultError(
+                f"the controller at {target} does not know this front end: {detail}"
+            )
+        return ControllerFaultError(f"the controller at {target} failed with {code.name}")

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends, Query
-from fastapi.exceptions import RequestValidationError
+from pydantic import BeforeValidator, StringConstraints
 
-from deploy.job_bounds import MOST_LABEL_VALUE, MOST_LABELS
+from deploy.job_bounds import LABEL_NAME, MOST_LABEL_VALUE, MOST_LABELS
 from deploy.rest.job_calls import Filters
 from deploy.rest.job_models import JobLife
-from deploy.rest.problems import invalid
 
-_MOST_LABEL_TEXT = 64 + MOST_LABEL_VALUE
+_LABEL_TEXT: Final = rf"^{LABEL_NAME}=[^\x00-\x1f\x7f]{{0,{MOST_LABEL_VALUE}}}$"
 
 States = Annotated[
     list[JobLife],
@@ -25,7 +25,7 @@ States = Annotated[
     ),
 ]
 LabelTexts = Annotated[
-    list[Annotated[str, Query(max_length=_MOST_LABEL_TEXT)]],
+    list[Annotated[str, StringConstraints(pattern=_LABEL_TEXT)]],
     Query(
         alias="label",
         max_length=MOST_LABELS,
@@ -34,11 +34,22 @@ LabelTexts = Annotated[
         examples=["team=news"],
     ),
 ]
+_LIKE_A_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d")
+
+
+def _no_number(text: object) -> object:
+    """A number alone is no date here, though pydantic would take it for seconds."""
+    if isinstance(text, str) and _LIKE_A_DATE.match(text) is None:
+        raise ValueError("give a date and a time, as 2026-11-30T12:00:00Z")
+    return text
+
+
+Moment = Annotated[datetime, BeforeValidator(_no_number)]
 Since = Annotated[
-    datetime | None,
+    Moment | None,
     Query(description="Only jobs received then or later; without an offset it is UTC."),
 ]
-Before = Annotated[datetime | None, Query(description="Only jobs received earlier.")]
+Before = Annotated[Moment | None, Query(description="Only jobs received earlier.")]
 NewestFirst = Annotated[bool, Query(description="In the reverse order of arrival.")]
 
 
@@ -50,13 +61,10 @@ def _filters(
     newest_first: NewestFirst = False,
 ) -> Filters:
     wanted: dict[str, str] = {}
-    for text in labels:
-        name, equals, value = text.partition("=")
-        if not equals or not name or wanted.get(name, value) != value:
-            words = "is not NAME=VALUE" if not equals or not name else "has two values for one name"
-            raise RequestValidationError([invalid(("query", "label"), f"a label {words}", "label")])
-        wanted[name] = value
-    return Filters(tuple(states), wanted, _in_utc(since), _in_utc(before), newest_first)
+    impossible = False
+    for name, _, value in (text.partition("=") for text in labels):
+        impossible |= wanted.setdefault(name, value) != value
+    return Filters(tuple(states), wanted, _in_utc(since), _in_utc(before), newest_first, impossible)
 
 
 def _in_utc(moment: datetime | None) -> datetime | None:

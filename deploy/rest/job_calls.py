@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -33,6 +33,7 @@ class Filters:
         since: received then or later.
         before: received earlier.
         newest_first: in the reverse order of arrival.
+        impossible: no job can be so: it would have two values of one label.
     """
 
     states: tuple[str, ...] = ()
@@ -40,6 +41,7 @@ class Filters:
     since: datetime | None = None
     before: datetime | None = None
     newest_first: bool = False
+    impossible: bool = False
 
     def query(self, limit: int | None, after: str, offset: int) -> pb.JobQuery:
         """A page of them, as the controller is asked for it."""
@@ -64,11 +66,19 @@ class JobCalls:
     Args:
         channel: to the controller.
         ask: see `Ask`.
+        failure: what a failed call means.
+        metadata: shown with each call.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, ask: Ask) -> None:
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        ask: Ask,
+        failure: Callable[[grpc.aio.AioRpcError], Exception],
+        metadata: Sequence[tuple[str, str]],
+    ) -> None:
         self._stub: Any = DaCircoJobsStub(channel)  # type: ignore[no-untyped-call]
-        self._ask = ask
+        self._ask, self._failure, self._metadata = ask, failure, tuple(metadata)
 
     async def submit(
         self, video: str, bitrate: int, speed: str, key: str, options: JobOptions
@@ -93,6 +103,8 @@ class JobCalls:
         self, filters: Filters, limit: int | None, after: str, offset: int
     ) -> tuple[list[str], bool]:
         """The ids of the jobs that are wanted, and whether there are more."""
+        if filters.impossible:
+            return [], False
         page: pb.JobPage = await self._ask(
             self._stub.find_jobs, filters.query(limit, after, offset)
         )
@@ -102,6 +114,8 @@ class JobCalls:
         self, filters: Filters, limit: int, after: str, offset: int
     ) -> JobDetailsList:
         """All that is known of the jobs that are wanted."""
+        if filters.impossible:
+            return JobDetailsList(items=[], has_more=False)
         query = filters.query(limit, after, offset)
         query.with_details = True
         page: pb.JobPage = await self._ask(self._stub.find_jobs, query)
@@ -118,6 +132,23 @@ class JobCalls:
     async def retry(self, job_id: str) -> JobDetails:
         """Let a job that has failed or was cancelled be done all the same."""
         return await self._job(self._stub.retry_job, job_id)
+
+    async def result(self, job_id: str) -> pb.ResultPlace:
+        """Where the result of a job is."""
+        place: pb.ResultPlace = await self._ask(self._stub.find_result, pb.JobName(job_id=job_id))
+        return place
+
+    async def read_result(self, job_id: str, first: int, length: int) -> AsyncIterator[bytes]:
+        """A part of the result of a job, in pieces; breaks off if the controller does."""
+        wanted = pb.ResultRange(job_id=job_id, first=first, length=length)
+        call = self._stub.read_result(wanted, metadata=self._metadata)
+        try:
+            async for part in call:
+                yield part.content
+        except grpc.aio.AioRpcError as error:
+            raise self._failure(error) from error
+        finally:
+            call.cancel()
 
     async def _job(self, call: Any, job_id: str) -> JobDetails:
         return _read(await self._ask(call, pb.JobName(job_id=job_id)))

@@ -343,3 +343,40 @@ def test_jobs_are_found_and_know_their_place(tmp_path: Path) -> None:
                 assert (await refused(ask.submit_job(new_job(**wishes))))[1] == "invalid"
 
     asyncio.run(story())
+
+
+def test_the_result_of_a_job_is_read(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with controller_in(tmp_path) as running:
+            ask = desk(running)
+
+            async def read(job_id: str, first: int, length: int) -> bytes:
+                wanted = jobs.ResultRange(job_id=job_id, first=first, length=length)
+                return b"".join([part.content async for part in ask.read_result(wanted)])
+
+            job_id = await running.submit()
+            assert (await refused(ask.find_result(name(job_id))))[1] == "conflict"
+            worker_id, task, _ = await worker_with_task(running)
+            await running.finish(worker_id, task.task_id)
+            content = f"result of {task.task_id}".encode() * 10
+            place = await ask.find_result(name(job_id))
+            assert (place.name, place.size, place.url) == ("out-bbb_0.mp4", len(content), "")
+            assert await read(job_id, 0, place.size) == content
+            assert await read(job_id, 7, 20) == content[7:27]
+            assert await read(job_id, place.size - 3, 2**60) == content[-3:]
+            assert await read(job_id, 2**60, 5) == b""
+            assert await read(job_id, -5, 5) == content[:5]
+            # Another job of the video writes the latest under its name: this one's stays.
+            (tmp_path / "storage" / "output-videos" / "out-bbb_0.mp4").unlink()  # as S3 does
+            other = await running.submit()
+            worker_id, task, _ = await worker_with_task(running, 2)
+            await running.finish(worker_id, task.task_id)
+            assert (await ask.find_result(name(other))).etag != place.etag
+            assert await read(job_id, 0, place.size) == content
+            (tmp_path / "storage" / "job-results" / job_id / "out-bbb_0.mp4").unlink()
+            (tmp_path / "storage" / "output-videos" / "out-bbb_0.mp4").unlink()
+            assert (await refused(ask.find_result(name(job_id))))[1] == "not-found"
+            for unknown in ("", "../../etc/passwd", "x" * 100):
+                assert (await refused(ask.find_result(name(unknown))))[1] == "not-found"
+
+    asyncio.run(story())

@@ -29,6 +29,9 @@ class Script:
         new_jobs: those that were submitted beyond the contract, by id.
         keys: the job of each idempotency key.
         queries: what lists were asked for.
+        results: content by id.
+        result_name: of all of them.
+        result_url: where the storage gives them away.
         details: what is told of a job beyond the contract, by id; default: what it was asked.
         workers: by id.
         worker_states: state by id.
@@ -44,6 +47,9 @@ class Script:
     new_jobs: dict[str, jobs.NewJob] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     queries: list[jobs.JobQuery] = field(default_factory=list)
+    results: dict[str, bytes] = field(default_factory=dict)
+    result_name: str = "out-bbb_3.mp4"
+    result_url: str = ""
     details: dict[str, jobs.JobDetails] = field(default_factory=dict)
     workers: dict[str, pb.WorkerFullDesc] = field(default_factory=dict)
     worker_states: dict[str, int] = field(default_factory=dict)
@@ -158,6 +164,30 @@ class ScriptedJobs(DaCircoJobsServicer):
             return jobs.JobPage(job_ids=page, has_more=more)
         found = [self._details(jobs.JobName(job_id=each), context) for each in page]
         return jobs.JobPage(jobs=found, has_more=more)
+
+    def find_result(self, request: jobs.JobName, context: grpc.ServicerContext) -> jobs.ResultPlace:
+        self._servicer.begin("find_result", context)
+        content = self.script.results.get(request.job_id)
+        if content is None:
+            self._details(request, context)
+            self._refuse(context, grpc.StatusCode.FAILED_PRECONDITION, "conflict", "no result")
+            raise AssertionError
+        return jobs.ResultPlace(
+            name=self.script.result_name,
+            size=len(content),
+            etag="e1",
+            modified=1_700_000_000.0,
+            url=self.script.result_url,
+        )
+
+    def read_result(
+        self, request: jobs.ResultRange, context: grpc.ServicerContext
+    ) -> Iterator[jobs.ResultPart]:
+        self._servicer.begin("read_result", context)
+        content = self.script.results[request.job_id]
+        part = content[request.first : request.first + request.length]
+        for begin in range(0, len(part), 1000):
+            yield jobs.ResultPart(content=part[begin : begin + 1000])
 
     def describe_job(self, request: jobs.JobName, context: grpc.ServicerContext) -> jobs.JobDetails:
         self._servicer.begin("describe_job", context)

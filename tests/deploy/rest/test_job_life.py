@@ -248,7 +248,7 @@ def test_lists_are_chosen_by_state_label_and_time(url: str, script: Script) -> N
         [("state", "waiting")],
         [("label", "team")],
         [("label", "=x")],
-        [("label", "a=1"), ("label", "a=2")],
+        [("since", "0.5")],
         [("since", "yesterday")],
         [("label", f"n{n}=x") for n in range(17)],
     ],
@@ -258,6 +258,14 @@ def test_a_choice_that_cannot_be_is_422(url: str, params: list[tuple[str, str]])
         reply = requests.get(f"{url}/{path}", params=params, timeout=30)
         assert reply.status_code == 422
         assert reply.json()["detail"][0]["loc"][0] == "query"
+
+
+def test_no_job_has_two_values_of_one_label(url: str, script: Script) -> None:
+    params = [("label", "a=1"), ("label", "a=2")]
+    for path in ("jobs", "job-details"):
+        reply = requests.get(f"{url}/{path}", params=params, timeout=30)
+        assert reply.json() == {"items": [], "has_more": False}
+    assert script.calls == []
 
 
 def test_details_of_many_jobs(url: str, script: Script) -> None:
