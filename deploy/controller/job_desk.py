@@ -14,6 +14,7 @@ from deploy.controller.progress_board import NOTHING_KNOWN, Transcoded
 from deploy.controller.result_desk import ResultDesk, ResultPlace
 from deploy.controller.standing import Standing
 from deploy.controller.wishes import Wishes, check_labels
+from deploy.expected.interval import Expected, Outlook
 from deploy.store.finding import JobQuery
 from deploy.store.records import FailureRecord, JobRecord, JobState
 from deploy.store.store import Store, UnknownIdError
@@ -44,6 +45,7 @@ class JobDetails:
         queue_position: of a job that waits and may be handed out, from 1.
         held: it waits, and may not be handed out now (see `deploy.steps.Held`; or the object
             storage is away).
+        expected: when it ends, seconds since the epoch.
     """
 
     record: JobRecord
@@ -54,6 +56,7 @@ class JobDetails:
     labels: Mapping[str, str] = field(default_factory=dict)
     queue_position: int | None = None
     held: bool = False
+    expected: Expected | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ class JobDesk:
         self._conductor, self._scheduler = conductor, conductor.scheduler
         self._store, self._intake, self._results = store, intake, results
         self._standing = Standing(conductor.scheduler.cluster)
+        self._outlook = Outlook(conductor.scheduler.cluster)
 
     async def submit(
         self, video: str, output: str, bitrate: int, speed: str, wishes: Wishes
@@ -200,6 +204,7 @@ class JobDesk:
                 labels=labels,
                 queue_position=position,
                 held=position is None,
+                expected=self._expected(job_id),
             )
         worker = next(each for each in cluster.workers.values() if each.job is job)
         return JobDetails(
@@ -209,7 +214,17 @@ class JobDesk:
             progress=self._progress(worker),
             failures=failures,
             labels=labels,
+            expected=self._expected(job_id),
         )
+
+    def _expected(self, job_id: str) -> Expected | None:
+        """In the epoch's seconds, and no earlier than now."""
+        found, start = self._outlook.of(job_id), self._conductor.start
+        if found is None:
+            return None
+        now = self._conductor.now
+        times = (max(now, each) + start for each in (found.earliest, found.likely, found.latest))
+        return Expected(*times)
 
     def _progress(self, worker: Worker) -> Transcoded:
         worker_id = str(worker.worker_id)

@@ -134,6 +134,10 @@ def to_message(details: JobDetails) -> pb.JobDetails:
         held=details.held,
         labels=dict(details.labels),
     )
+    if details.expected is not None:
+        message.expected.earliest = details.expected.earliest
+        message.expected.likely = details.expected.likely
+        message.expected.latest = details.expected.latest
     if details.queue_position is not None:
         message.queue_position = details.queue_position
     if details.progress.percent is not None:

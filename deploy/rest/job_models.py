@@ -45,6 +45,17 @@ class FailedAttempt(BaseModel):
     time: datetime
 
 
+class ExpectedEnd(BaseModel):
+    """When the job is expected to be complete, in UTC."""
+
+    earliest: datetime
+    likely: Annotated[datetime, Field(description="It ends before and after this equally often.")]
+    latest: Annotated[
+        datetime,
+        Field(description="Four of five jobs end between the earliest and the latest."),
+    ]
+
+
 class JobDetails(BaseModel):
     """All that is known of a job."""
 
@@ -73,6 +84,11 @@ class JobDetails(BaseModel):
                     "encoding_speed": 2.3,
                     "queue_position": None,
                     "held": False,
+                    "expected": {
+                        "earliest": "2026-11-30T14:24:02Z",
+                        "likely": "2026-11-30T14:24:20Z",
+                        "latest": "2026-11-30T14:25:05Z",
+                    },
                     "labels": {"team": "news"},
                 }
             ]
@@ -119,6 +135,13 @@ class JobDetails(BaseModel):
         Field(
             description="It waits and may not be handed out now: it pauses after a failure, its "
             "input was not looked for yet, or the object storage is away."
+        ),
+    ]
+    expected: Annotated[
+        ExpectedEnd | None,
+        Field(
+            description="As things are now; null if it has ended, is held, or is far back in the "
+            "queue."
         ),
     ]
     labels: dict[str, str]
@@ -172,6 +195,13 @@ def job_details(told: pb.JobDetails) -> JobDetails:
         encoding_speed=told.encoding_speed if told.HasField("encoding_speed") else None,
         queue_position=told.queue_position if told.HasField("queue_position") else None,
         held=told.held,
+        expected=ExpectedEnd(
+            earliest=moment(told.expected.earliest),
+            likely=moment(told.expected.likely),
+            latest=moment(told.expected.latest),
+        )
+        if told.HasField("expected")
+        else None,
         labels=dict(told.labels.items()),
     )
 
