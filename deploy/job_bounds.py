@@ -11,3 +11,5 @@ LABEL_NAME: Final = r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?"
 """As a regular expression."""
 MOST_KEY: Final = 255
 """Characters of an idempotency key."""
+LAST_TIME: Final = 2.0**33
+"""Of a deadline, seconds since the epoch: in the year 2242."""

@@ -55,7 +55,7 @@ from env.cluster import Cluster
 from env.config import Profile
 from env.cost import check_preference
 from env.errors import IllegalEventError
-from env.jobs import Job, Request
+from env.jobs import PLAIN, Job, Request, Urgency
 from env.worker import Worker, WorkerState
 
 MOST_ORDERS: Final = 16
@@ -193,6 +193,7 @@ class Scheduler:
         *,
         held: bool = False,
         attempts: int = 0,
+        urgency: Urgency = PLAIN,
     ) -> list[Step]:
         """A job that is in the store arrives.
 
@@ -203,9 +204,10 @@ class Scheduler:
             estimate: what the profile expects of it.
             held: it may not be handed out before `release`.
             attempts: how many workers were given it before it ended and was asked for again.
+            urgency: what dispatch heeds beside its arrival.
         """
         now, cluster = self._time(now), self.cluster
-        cluster.job_arrived(now, estimate.job(job_id, request, attempts=attempts))
+        cluster.job_arrived(now, estimate.job(job_id, request, 0.0, attempts, urgency))
         self._estimates[job_id] = estimate
         steps: list[Step] = []
         if held:
@@ -590,7 +592,7 @@ class Scheduler:
 
     def _restored(self, job: RestoredJob) -> Job:
         arrival = min(job.request.arrival_s, self.cluster.now)
-        return job.estimate.job(job.job_id, job.request, arrival, job.attempts)
+        return job.estimate.job(job.job_id, job.request, arrival, job.attempts, job.urgency)
 
     def _end_attempt(
         self, now: float, worker: Worker, reason: str, blameless: bool

@@ -410,7 +410,10 @@ class Conductor:
                     if job is not None:
                         self.streams.deliver(task_message(job, worker_id, task_id))
                 case Uploaded(job_id) | Failed(job_id) | Withdrawn(job_id):
-                    self.jobs.pop(job_id, None)
+                    job = self.jobs.pop(job_id, None)
+                    if job is not None and job.deadline is not None:
+                        in_time = isinstance(step, Uploaded) and item.moment <= job.deadline
+                        self.metrics.deadline(met=in_time)
                 case Cancelled(job_id, worker_id, task_id):
                     job = self.jobs.pop(job_id, None)
                     self.streams.cancel(worker_id, task_id)

@@ -17,9 +17,11 @@ from deploy.controller.wishes import Wishes
 from deploy.store.records import Change, JobChange, JobRecord, JobState, LabelRecord
 from deploy.store.store import Store
 from deploy.store.writer import StoreUnavailableError, Writer
+from deploy.tasks import Estimate
 from deploy.text import clean
+from deploy.urgency import urgency, urgency_keys
 from env.event_log import EventCode
-from env.jobs import SPEEDS, Request
+from env.jobs import PLAIN, SPEEDS, Request, Urgency
 
 _MOST_NAME: Final = 300
 _MOST_SPEED: Final = 20
@@ -72,7 +74,7 @@ class Intake:
         Raises:
             RejectedError: it is not accepted.
         """
-        wishes.check()
+        wishes.check(self._conductor.clock.time())
         key = wishes.key_hash
         if key is None:
             return Taken(await self.submit(video, output, bitrate, speed, wishes=wishes))
@@ -136,6 +138,8 @@ class Intake:
             *(str(uuid.uuid4()), video, output, bitrate, speed, received),
             idempotency_key=key,
             fingerprint=wishes.fingerprint(video, output, bitrate, speed) if key else None,
+            priority=wishes.priority,
+            deadline=wishes.deadline,
         )
         with self._admission.place():
             # A client that goes away while the job is written must not leave it in limbo.
@@ -196,11 +200,15 @@ class Intake:
         speed = next(speed for speed in SPEEDS if speed == record.speed)
         request = Request(conductor.now, record.input_video, record.bitrate, speed)
         estimate = self._estimates.of(record.input_video, record.bitrate, speed)
+        urgent = urgency_of(record, estimate, conductor.start)
         conductor.handle(
             lambda now: conductor.scheduler.submit(
-                now, job_id, request, estimate, held=not looked_for, attempts=record.attempts
+                *(now, job_id, request, estimate),
+                held=not looked_for,
+                attempts=record.attempts,
+                urgency=urgent,
             ),
-            lines=[line],
+            lines=[*urgency_lines(record, urgent), line],
         )
         if not looked_for and self._inputs is not None:
             self._inputs.look_later(job_id, record.input_video)
@@ -224,6 +232,25 @@ class Intake:
             await self._writer.write(changes, may_fail=True)
         except StoreUnavailableError:
             raise RejectedError("storage", "the controller cannot store jobs now") from None
+
+
+def urgency_of(record: JobRecord, estimate: Estimate, start: float) -> Urgency:
+    """What dispatch is told of a job; `start` of this life, seconds since the epoch."""
+    deadline = None if record.deadline is None else record.deadline - start
+    return urgency(record.priority, deadline, estimate.service_s[0])
+
+
+def urgency_lines(record: JobRecord, urgent: Urgency) -> list[Line]:
+    """What the event log tells of it, before it tells of the job; nothing of most jobs."""
+    if urgent == PLAIN:
+        return []
+    keys: Keys = {
+        "request_id": record.request_id,
+        "priority": record.priority,
+        "deadline": "" if record.deadline is None else repr(record.deadline),
+        **urgency_keys(urgent),
+    }
+    return [(EventCode.JOB_URGENCY, keys)]
 
 
 def _asked(record: JobRecord) -> Keys:

@@ -18,6 +18,7 @@ from typing import Final
 
 from deploy.controller.conductor import Conductor, task_message
 from deploy.controller.estimates import Estimates
+from deploy.controller.intake import urgency_lines, urgency_of
 from deploy.controller.journal import Keys, Line
 from deploy.eventlog.restored import job_keys, worker_keys
 from deploy.managers.base import FoundWorker, ManagerError, WorkerManager, WorkerPlaced
@@ -108,12 +109,15 @@ async def restore(
             task=task,
         )
         scheduler.restore_worker(conductor.now, restored)
+        if task is not None and job is not None:
+            lines += urgency_lines(job, task.job.urgency)
         lines.append((EventCode.WORKER_RESTORED, worker_keys(restored, scheduler.cluster)))
     for job in jobs:
         conductor.jobs[job.request_id] = job
         if job.request_id not in running:
             waiting = _job(job, conductor, estimates, failures)
             scheduler.restore_job(conductor.now, waiting)
+            lines += urgency_lines(job, waiting.urgency)
             lines.append((EventCode.JOB_RESTORED, job_keys(waiting, scheduler.cluster)))
             if job.state is JobState.STARTED:
                 changes.append(JobChange(job.request_id, {"state": JobState.WAITING}))
@@ -239,7 +243,8 @@ def _job(
     request = Request(asked - conductor.start, job.input_video, job.bitrate, speed)
     estimate = estimates.of(job.input_video, job.bitrate, speed)
     past = tuple(failures.get(job.request_id, ()))
-    return RestoredJob(job.request_id, request, estimate, job.attempts, past)
+    urgent = urgency_of(job, estimate, conductor.start)
+    return RestoredJob(job.request_id, request, estimate, job.attempts, past, urgent)
 
 
 def _task(

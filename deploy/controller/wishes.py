@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from deploy.controller.admission import RejectedError
-from deploy.job_bounds import LABEL_NAME, MOST_KEY, MOST_LABEL_VALUE, MOST_LABELS
+from deploy.job_bounds import LABEL_NAME, LAST_TIME, MOST_KEY, MOST_LABEL_VALUE, MOST_LABELS
+from deploy.urgency import NORMAL, PRIORITIES
 
 _LABEL_NAME: Final = re.compile(LABEL_NAME, re.ASCII)
 
@@ -22,13 +23,20 @@ class Wishes:
     Attributes:
         idempotency_key: a job that was submitted with it before is the one; empty: none.
         labels: names and values by which jobs are found.
+        priority: see `deploy.urgency`.
+        deadline: when it should be complete, seconds since the epoch.
     """
 
     idempotency_key: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    priority: str = NORMAL
+    deadline: float | None = None
 
-    def check(self) -> None:
+    def check(self, now: float) -> None:
         """See that they can be had.
+
+        Args:
+            now: seconds since the epoch.
 
         Raises:
             RejectedError: names the one that cannot.
@@ -39,6 +47,12 @@ class Wishes:
                 "invalid", f"an Idempotency-Key has up to {MOST_KEY} printable ASCII characters"
             )
         check_labels(self.labels)
+        if self.priority not in PRIORITIES:
+            raise RejectedError(
+                "invalid", f"priority {self.priority[:40]!a} is not {', '.join(PRIORITIES)}"
+            )
+        if self.deadline is not None and not now < self.deadline < LAST_TIME:
+            raise RejectedError("invalid", "the deadline has passed, or is no time")
 
     @property
     def key_hash(self) -> str | None:
@@ -49,6 +63,7 @@ class Wishes:
     def fingerprint(self, video: str, output: str, bitrate: int, speed: str) -> str:
         """Tells two requests with the same key apart."""
         asked = [video, output, bitrate, speed, sorted(self.labels.items())]
+        asked += [self.priority, self.deadline]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
 

@@ -18,6 +18,7 @@ from deploy.grpc_api import jobs_pb2_grpc as rpc
 from deploy.grpc_api.reasons import REASON_KEY
 from deploy.store.finding import JobQuery
 from deploy.store.records import JobRecord
+from deploy.urgency import NORMAL
 
 MOST_ID: Final = 64
 MOST_IDS: Final = 10_000
@@ -48,7 +49,10 @@ class JobServicer(rpc.DaCircoJobsServicer):
     async def submit_job(self, request: pb.NewJob, context: Context) -> pb.SubmittedJob:
         """Accept a job with wishes."""
         wishes = Wishes(
-            idempotency_key=request.idempotency_key, labels=dict(request.labels.items())
+            idempotency_key=request.idempotency_key,
+            labels=dict(request.labels.items()),
+            priority=request.priority or NORMAL,
+            deadline=request.deadline if request.HasField("deadline") else None,
         )
         asked = request.input_video, request.output_video, request.bitrate, request.speed
         taken = await _answer(self._desk.submit(*asked, wishes), context)
@@ -133,7 +137,10 @@ def to_message(details: JobDetails) -> pb.JobDetails:
         step=details.step,
         held=details.held,
         labels=dict(details.labels),
+        priority=record.priority,
     )
+    if record.deadline is not None:
+        message.deadline = record.deadline
     if details.expected is not None:
         message.expected.earliest = details.expected.earliest
         message.expected.likely = details.expected.likely

@@ -95,7 +95,10 @@ class JobCalls:
             speed=speed,
             idempotency_key=key,
             labels=options.labels,
+            priority=options.priority,
         )
+        if options.deadline is not None:
+            job.deadline = options.deadline.timestamp()
         reply: pb.SubmittedJob = await self._ask(self._stub.submit_job, job)
         return reply.job_id, reply.known_before
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field
 
 from deploy.grpc_api import jobs_pb2 as pb
+from deploy.urgency import NORMAL
 
 JobLife = Literal["Waiting", "Started", "Completed", "Error", "Cancelled"]
 """``Cancelled`` is ours: to the contract's calls such a job is in ``Error``."""
@@ -90,6 +91,8 @@ class JobDetails(BaseModel):
                         "latest": "2026-11-30T14:25:05Z",
                     },
                     "labels": {"team": "news"},
+                    "priority": "normal",
+                    "deadline": None,
                 }
             ]
         }
@@ -145,6 +148,8 @@ class JobDetails(BaseModel):
         ),
     ]
     labels: dict[str, str]
+    priority: str
+    deadline: datetime | None
 
 
 class JobDetailsList(BaseModel):
@@ -203,6 +208,8 @@ def job_details(told: pb.JobDetails) -> JobDetails:
         if told.HasField("expected")
         else None,
         labels=dict(told.labels.items()),
+        priority=told.priority or NORMAL,
+        deadline=moment(told.deadline) if told.HasField("deadline") else None,
     )
 
 

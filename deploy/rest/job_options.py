@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from deploy.job_bounds import LABEL_NAME, MOST_LABEL_VALUE, MOST_LABELS
+from deploy.urgency import Priority
 
 _PRINTABLE: Final = r"^[^\x00-\x1f\x7f]*$"
 
@@ -29,3 +30,18 @@ class JobOptions(BaseModel):
             examples=[{"team": "news"}],
         ),
     ] = {}
+    priority: Annotated[
+        Priority,
+        Field(
+            description="`high` counts as if the job had waited half an hour longer, `low` as if "
+            "half an hour less; so nobody waits for ever."
+        ),
+    ] = "normal"
+    deadline: Annotated[
+        AwareDatetime | None,
+        Field(
+            description="When it should be complete. As that comes near the job goes before "
+            "others; it is done all the same if it is late.",
+            examples=["2026-11-30T18:00:00Z"],
+        ),
+    ] = None

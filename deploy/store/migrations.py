@@ -120,12 +120,19 @@ def _labels_and_keys(connection: Connection) -> None:
     ).create(connection)
 
 
+def _urgency(connection: Connection) -> None:
+    priority = Column("priority", String(10), nullable=False, server_default="normal")
+    add_column(connection, "jobs", priority)
+    add_column(connection, "jobs", Column("deadline", Float(53)))
+
+
 STEPS: Final = (
     Step("only the latest controller writes", _fence),
     Step("workers prove who they are", _secret_hash),
     Step("attempts that failed are remembered", _failures),
     Step("jobs tell when they ended, and when they were asked for again", _ends_and_retries),
     Step("jobs have labels, and keys against doubles", _labels_and_keys),
+    Step("jobs have a priority and a deadline", _urgency),
 )
 """In the order in which they were invented: only append."""
 

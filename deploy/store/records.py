@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from deploy.urgency import NORMAL
+
 
 class JobState(StrEnum):
     """Life of a job; to clients of the contract a cancelled one has ended in error."""
@@ -54,6 +56,8 @@ class JobRecord:
         time_retried: when it was asked for again, the last time, after it had ended.
         idempotency_key: hash of the key that its client gave it, if any.
         fingerprint: hash of what was asked with that key.
+        priority: see `deploy.urgency`.
+        deadline: when it should be complete, if its client cares.
     """
 
     request_id: str
@@ -76,6 +80,8 @@ class JobRecord:
     time_retried: float | None = None
     idempotency_key: str | None = None
     fingerprint: str | None = None
+    priority: str = NORMAL
+    deadline: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from dataclasses import fields
 from typing import Any, Final, Protocol
 
 from deploy.store.records import JobRecord, JobState, WorkerRecord, WorkerStatus
+from deploy.urgency import NORMAL, PRIORITIES
 
 _LAST_TIME: Final = 2.0**33
 """In the year 2242."""
@@ -84,6 +85,10 @@ def job_of(row: RowLike, now: float) -> tuple[JobRecord, dict[str, Any]]:
         read.text_or_none(name)
     for name in ("input_video", "output_video", "speed"):
         read.require(name, isinstance(read.values[name], str))
+    if read.values["priority"] not in PRIORITIES:
+        read.mend("priority", NORMAL)
+    if read.values["deadline"] is not None and not is_time(read.values["deadline"]):
+        read.mend("deadline", None)
     bitrate, state = read.values["bitrate"], read.values["state"]
     # A client may have asked for less than nothing: such a job has ended in error at once.
     asked = isinstance(bitrate, int) and state == JobState.ERROR and abs(bitrate) <= 2**31

@@ -49,6 +49,8 @@ jobs = Table(
     Column("time_retried", Float(53)),
     Column("idempotency_key", String(64)),
     Column("fingerprint", String(64)),
+    Column("priority", String(10), nullable=False, server_default="normal"),
+    Column("deadline", Float(53)),
     Index("ix_jobs_idempotency_key", "idempotency_key", unique=True),
     Index("ix_jobs_time_received", "time_received"),
 )

@@ -20,15 +20,19 @@ from deploy.eventlog.writer import EventLog
 from deploy.scheduler import Scheduler
 from deploy.steps import Assign, Step
 from deploy.tasks import Fault, Progress, RestoredJob, RestoredTask, RestoredWorker, TaskError
+from deploy.urgency import urgency_keys
 from env.catalog import load_catalog
 from env.config import load_profile
 from env.errors import IllegalEventError
 from env.event_log import EventCode
-from env.jobs import Request, Speed
+from env.jobs import PLAIN, Request, Speed, Urgency
 from env.worker import WorkerState
 
 START = 1_790_000_000.123456
 """Seconds since the epoch: where floats are coarse."""
+
+
+URGENT = (Urgency(1800.0), Urgency(-1800.0), Urgency(0.0, 33.123456), Urgency(1800.0, -5.5))
 
 
 class Recorder:
@@ -164,7 +168,10 @@ class Recorder:
         for _ in range(self.random.randint(1, 3)):
             movie, bitrate = self.random.choice(self.movies), self.random.randint(500, 8000)
             speed: Speed = "fast" if self.random.random() < 0.5 else "ultrafast"
-            job_id = self.new_id()
+            job_id, urgent = self.new_id(), self.random.choice([PLAIN, PLAIN, *URGENT])
+            if urgent is not PLAIN:
+                keys = {"priority": "high", "deadline": "", **urgency_keys(urgent)}
+                self.write(EventCode.JOB_URGENCY, request_id=job_id, **keys)
             self.write(
                 EventCode.REQUEST_RECEIVED,
                 request_id=job_id,
@@ -175,7 +182,10 @@ class Recorder:
             request = Request(self.now, movie, bitrate, speed)
             estimate = self.estimates.of(movie, bitrate, speed)
             unseen = self.random.random() < 0.1
-            self.took(self.scheduler.submit(self.now, job_id, request, estimate, held=unseen))
+            steps = self.scheduler.submit(
+                self.now, job_id, request, estimate, held=unseen, urgency=urgent
+            )
+            self.took(steps)
             if unseen:
                 self.unseen.append(job_id)
 
