@@ -13,3 +13,5 @@ MOST_KEY: Final = 255
 """Characters of an idempotency key."""
 LAST_TIME: Final = 2.0**33
 """Of a deadline, seconds since the epoch: in the year 2242."""
+MOST_URL: Final = 1000
+"""Characters of a webhook's URL."""

@@ -110,6 +110,7 @@ class Metrics:
         self._submitted = counter("jobs_submitted", "jobs accepted")
         self._rejected = counter("jobs_rejected", "submissions refused", "reason")
         self._ended = counter("jobs", "jobs ended", "outcome")
+        self._webhooks = counter("webhook_tries", "tries to deliver a webhook", "outcome")
         self._deadlines = counter("deadlines", "jobs with a deadline that ended", "outcome")
         self._retried = counter("jobs_retried", "ended jobs that were asked for again")
         self._requeued = counter("jobs_requeued", "attempts that came to nothing")
@@ -170,6 +171,10 @@ class Metrics:
     def stored_as_error(self) -> None:
         """A job that cannot be done was stored, and has ended."""
         self._ended.labels("error").inc()
+
+    def webhook(self, outcome: str) -> None:
+        """A webhook was tried: ``delivered``, ``failed`` or ``given-up``."""
+        self._webhooks.labels(outcome).inc()
 
     def deadline(self, *, met: bool) -> None:
         """A job with a deadline has ended."""

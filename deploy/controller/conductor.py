@@ -54,6 +54,7 @@ from deploy.steps import (
 from deploy.store.records import Change, JobChange, JobRecord, WorkerChange, WorkerRecord
 from deploy.store.writer import Writer
 from deploy.text import MOST_REASON, clean
+from deploy.webhooks.event import webhook_of
 from env.errors import IllegalEventError
 from env.event_log import EventCode
 from env.worker import WorkerState
@@ -99,6 +100,7 @@ class Conductor:
         start: when this life began, seconds since the epoch.
         on_cancelled: is told of a task in process that was cancelled: worker, task and job.
         on_gone: is told of a worker of which nothing is left.
+        on_ended: is told when a job has ended.
     """
 
     def __init__(
@@ -137,6 +139,7 @@ class Conductor:
         self._switches: list[Switch] = []
         self.on_cancelled: Callable[[str, str, JobRecord], None] = lambda *_: None
         self.on_gone: Callable[[str], None] = lambda _: None
+        self.on_ended: Callable[[], None] = lambda: None
 
     @property
     def now(self) -> float:
@@ -179,6 +182,10 @@ class Conductor:
             lines.append((EventCode.CONTROL_SWITCHED, keys))
         for step in steps:
             all_changes += self._identified(step, changes_of(step, moment))
+            job_id = getattr(step, "job_id", "")
+            webhook = webhook_of(step, self.jobs.get(job_id), moment)
+            if webhook is not None:
+                all_changes.append(webhook)
         self._remember(all_changes)
         if all_changes:
             self._durable = self._writer.write(all_changes)
@@ -411,11 +418,13 @@ class Conductor:
                         self.streams.deliver(task_message(job, worker_id, task_id))
                 case Uploaded(job_id) | Failed(job_id) | Withdrawn(job_id):
                     job = self.jobs.pop(job_id, None)
+                    self.on_ended()
                     if job is not None and job.deadline is not None:
                         in_time = isinstance(step, Uploaded) and item.moment <= job.deadline
                         self.metrics.deadline(met=in_time)
                 case Cancelled(job_id, worker_id, task_id):
                     job = self.jobs.pop(job_id, None)
+                    self.on_ended()
                     self.streams.cancel(worker_id, task_id)
                     if task_id and job is not None:
                         self.on_cancelled(worker_id, task_id, job)

@@ -20,6 +20,8 @@ from deploy.store.writer import StoreUnavailableError, Writer
 from deploy.tasks import Estimate
 from deploy.text import clean
 from deploy.urgency import urgency, urgency_keys
+from deploy.webhooks.sender import Sender
+from deploy.webhooks.target import TargetError
 from env.event_log import EventCode
 from env.jobs import PLAIN, SPEEDS, Request, Urgency
 
@@ -50,6 +52,9 @@ class Intake:
         estimates: what jobs are expected to take.
         admission: whether a request can be done.
         inputs: looks for videos later, where nobody can tell now.
+
+    Attributes:
+        webhooks: sends them; none: no job may have one.
     """
 
     def __init__(
@@ -63,6 +68,7 @@ class Intake:
     ) -> None:
         self._conductor, self._store, self._writer = conductor, store, writer
         self._estimates, self._admission, self._inputs = estimates, admission, inputs
+        self.webhooks: Sender | None = None
         self._retrying: set[str] = set()
         self._keys: dict[str, asyncio.Task[Taken]] = {}  # under way, by the key's hash
 
@@ -75,6 +81,7 @@ class Intake:
             RejectedError: it is not accepted.
         """
         wishes.check(self._conductor.clock.time())
+        self._check_webhook(wishes.webhook)
         key = wishes.key_hash
         if key is None:
             return Taken(await self.submit(video, output, bitrate, speed, wishes=wishes))
@@ -84,6 +91,19 @@ class Intake:
         self._keys[key] = task
         task.add_done_callback(lambda done: self._key_done(key, done))
         return await asyncio.shield(task)
+
+    def _check_webhook(self, url: str) -> None:
+        if not url:
+            return
+        if self.webhooks is None:
+            raise RejectedError(
+                "invalid",
+                "this controller sends no webhooks: its operator gives --webhook-secret-file",
+            )
+        try:
+            self.webhooks.check(url)
+        except TargetError as error:
+            raise RejectedError("invalid", str(error)) from None
 
     def _key_done(self, key: str, task: asyncio.Task[Taken]) -> None:
         del self._keys[key]
@@ -140,6 +160,7 @@ class Intake:
             fingerprint=wishes.fingerprint(video, output, bitrate, speed) if key else None,
             priority=wishes.priority,
             deadline=wishes.deadline,
+            webhook=wishes.webhook or None,
         )
         with self._admission.place():
             # A client that goes away while the job is written must not leave it in limbo.

@@ -25,12 +25,14 @@ class Wishes:
         labels: names and values by which jobs are found.
         priority: see `deploy.urgency`.
         deadline: when it should be complete, seconds since the epoch.
+        webhook: a URL that is told when it has ended; empty: none.
     """
 
     idempotency_key: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     priority: str = NORMAL
     deadline: float | None = None
+    webhook: str = ""
 
     def check(self, now: float) -> None:
         """See that they can be had.
@@ -63,7 +65,7 @@ class Wishes:
     def fingerprint(self, video: str, output: str, bitrate: int, speed: str) -> str:
         """Tells two requests with the same key apart."""
         asked = [video, output, bitrate, speed, sorted(self.labels.items())]
-        asked += [self.priority, self.deadline]
+        asked += [self.priority, self.deadline, self.webhook]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
 

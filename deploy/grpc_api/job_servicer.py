@@ -52,6 +52,7 @@ class JobServicer(rpc.DaCircoJobsServicer):
             idempotency_key=request.idempotency_key,
             labels=dict(request.labels.items()),
             priority=request.priority or NORMAL,
+            webhook=request.webhook,
             deadline=request.deadline if request.HasField("deadline") else None,
         )
         asked = request.input_video, request.output_video, request.bitrate, request.speed
@@ -138,6 +139,7 @@ def to_message(details: JobDetails) -> pb.JobDetails:
         held=details.held,
         labels=dict(details.labels),
         priority=record.priority,
+        webhook=record.webhook or "",
     )
     if record.deadline is not None:
         message.deadline = record.deadline

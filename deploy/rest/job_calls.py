@@ -96,6 +96,7 @@ class JobCalls:
             idempotency_key=key,
             labels=options.labels,
             priority=options.priority,
+            webhook=options.webhook or "",
         )
         if options.deadline is not None:
             job.deadline = options.deadline.timestamp()

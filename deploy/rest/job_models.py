@@ -93,6 +93,7 @@ class JobDetails(BaseModel):
                     "labels": {"team": "news"},
                     "priority": "normal",
                     "deadline": None,
+                    "webhook": None,
                 }
             ]
         }
@@ -150,6 +151,7 @@ class JobDetails(BaseModel):
     labels: dict[str, str]
     priority: str
     deadline: datetime | None
+    webhook: Annotated[str | None, Field(description="Is told when the job has ended.")]
 
 
 class JobDetailsList(BaseModel):
@@ -210,6 +212,7 @@ def job_details(told: pb.JobDetails) -> JobDetails:
         labels=dict(told.labels.items()),
         priority=told.priority or NORMAL,
         deadline=moment(told.deadline) if told.HasField("deadline") else None,
+        webhook=told.webhook or None,
     )
 
 

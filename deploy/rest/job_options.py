@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from deploy.job_bounds import LABEL_NAME, MOST_LABEL_VALUE, MOST_LABELS
+from deploy.job_bounds import LABEL_NAME, MOST_LABEL_VALUE, MOST_LABELS, MOST_URL
 from deploy.urgency import Priority
 
 _PRINTABLE: Final = r"^[^\x00-\x1f\x7f]*$"
@@ -43,5 +43,16 @@ class JobOptions(BaseModel):
             description="When it should be complete. As that comes near the job goes before "
             "others; it is done all the same if it is late.",
             examples=["2026-11-30T18:00:00Z"],
+        ),
+    ] = None
+    webhook: Annotated[
+        str | None,
+        Field(
+            max_length=MOST_URL,
+            pattern=r"^https?://[\x21-\x7e]+$",
+            description="Is sent a POST when the job has ended: `job.ended` with the job's id, "
+            "state and error, signed in `DaCirco-Signature`. Only where the operator has set a "
+            "secret; public hosts, and those that the operator allows.",
+            examples=["https://client.example.com/hooks/dacirco"],
         ),
     ] = None

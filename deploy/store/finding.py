@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, func, select
 
-from deploy.store.schema import jobs, labels
+from deploy.store.records import WebhookRecord, WebhookState
+from deploy.store.schema import jobs, labels, webhooks
 
 
 class UnknownJobError(LookupError):
@@ -78,3 +79,16 @@ def labels_of(connection: Connection, job_ids: Iterable[str]) -> dict[str, dict[
     for row in rows:
         found.setdefault(row.request_id, {})[row.name] = row.value
     return found
+
+
+def due_webhooks(
+    connection: Connection, now: float, limit: int
+) -> tuple[list[WebhookRecord], float | None]:
+    """The webhooks that are to be tried now, the longest due first; if none, when the next is."""
+    waiting = webhooks.c.state == WebhookState.WAITING
+    query = select(webhooks).where(waiting, webhooks.c.next_at <= now)
+    rows = connection.execute(query.order_by(webhooks.c.next_at).limit(limit)).mappings()
+    due = [WebhookRecord(**{**row, "state": WebhookState(row["state"])}) for row in rows]
+    if due:
+        return due, None
+    return [], connection.execute(select(func.min(webhooks.c.next_at)).where(waiting)).scalar()

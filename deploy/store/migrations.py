@@ -126,6 +126,23 @@ def _urgency(connection: Connection) -> None:
     add_column(connection, "jobs", Column("deadline", Float(53)))
 
 
+def _webhooks(connection: Connection) -> None:
+    add_column(connection, "jobs", Column("webhook", Text))
+    Table(
+        "webhooks",
+        MetaData(),
+        Column("event_id", String(64), primary_key=True),
+        Column("request_id", String(64), nullable=False),
+        Column("url", Text, nullable=False),
+        Column("body", Text, nullable=False),
+        Column("next_at", Float(53), nullable=False),
+        Column("tries", Integer, nullable=False),
+        Column("state", String(20), nullable=False),
+        Column("error", Text),
+        Index("ix_webhooks_state_next_at", "state", "next_at"),
+    ).create(connection)
+
+
 STEPS: Final = (
     Step("only the latest controller writes", _fence),
     Step("workers prove who they are", _secret_hash),
@@ -133,6 +150,7 @@ STEPS: Final = (
     Step("jobs tell when they ended, and when they were asked for again", _ends_and_retries),
     Step("jobs have labels, and keys against doubles", _labels_and_keys),
     Step("jobs have a priority and a deadline", _urgency),
+    Step("clients are told of the end of jobs", _webhooks),
 )
 """In the order in which they were invented: only append."""
 

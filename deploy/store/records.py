@@ -58,6 +58,7 @@ class JobRecord:
         fingerprint: hash of what was asked with that key.
         priority: see `deploy.urgency`.
         deadline: when it should be complete, if its client cares.
+        webhook: the URL that is told when it has ended, if any.
     """
 
     request_id: str
@@ -82,6 +83,7 @@ class JobRecord:
     fingerprint: str | None = None
     priority: str = NORMAL
     deadline: float | None = None
+    webhook: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,47 @@ class LabelRecord:
     value: str
 
 
+class WebhookState(StrEnum):
+    """Life of a webhook."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    GIVEN_UP = "given up"
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookRecord:
+    """What a client's server is to be told.
+
+    Attributes:
+        event_id: its id.
+        request_id: the job that has ended.
+        url: of the server.
+        body: what it is told, JSON.
+        next_at: when to try (again), seconds since the epoch.
+        tries: so far.
+        state: see `WebhookState`.
+        error: what the latest try came to, if it failed.
+    """
+
+    event_id: str
+    request_id: str
+    url: str
+    body: str
+    next_at: float
+    tries: int = 0
+    state: WebhookState = WebhookState.WAITING
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookChange:
+    """New values of some of a webhook's columns."""
+
+    event_id: str
+    values: dict[str, Any]
+
+
 @dataclass(frozen=True, slots=True)
 class JobChange:
     """New values of some of a job's columns."""
@@ -183,6 +226,14 @@ class MetaChange:
 
 
 Change = (
-    JobRecord | WorkerRecord | FailureRecord | LabelRecord | JobChange | WorkerChange | MetaChange
+    JobRecord
+    | WorkerRecord
+    | FailureRecord
+    | LabelRecord
+    | WebhookRecord
+    | JobChange
+    | WorkerChange
+    | WebhookChange
+    | MetaChange
 )
 """One row to add (a record) or to change."""

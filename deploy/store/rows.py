@@ -20,6 +20,12 @@ _JOB_FIELDS: Final = [field.name for field in fields(JobRecord)]
 _WORKER_FIELDS: Final = [field.name for field in fields(WorkerRecord)]
 
 
+_TEXTS: Final = (
+    *("worker_id", "task_id", "error_message", "idempotency_key", "fingerprint", "webhook"),
+)
+"""Of a job, that may be missing."""
+
+
 class RowLike(Protocol):
     """A row by the names of its columns."""
 
@@ -81,7 +87,7 @@ def job_of(row: RowLike, now: float) -> tuple[JobRecord, dict[str, Any]]:
     read = _Row(row, _JOB_FIELDS)
     read.times("time_received", now)
     read.whole("attempts")
-    for name in ("worker_id", "task_id", "error_message", "idempotency_key", "fingerprint"):
+    for name in _TEXTS:
         read.text_or_none(name)
     for name in ("input_video", "output_video", "speed"):
         read.require(name, isinstance(read.values[name], str))

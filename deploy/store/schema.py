@@ -51,8 +51,24 @@ jobs = Table(
     Column("fingerprint", String(64)),
     Column("priority", String(10), nullable=False, server_default="normal"),
     Column("deadline", Float(53)),
+    Column("webhook", Text),
     Index("ix_jobs_idempotency_key", "idempotency_key", unique=True),
     Index("ix_jobs_time_received", "time_received"),
+)
+
+# What clients' servers are to be told of ended jobs.
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("event_id", String(64), primary_key=True),
+    Column("request_id", String(64), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("next_at", Float(53), nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("error", Text),
+    Index("ix_webhooks_state_next_at", "state", "next_at"),
 )
 
 labels = Table(

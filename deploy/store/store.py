@@ -44,12 +44,14 @@ from deploy.store.records import (
     LabelRecord,
     MetaChange,
     Page,
+    WebhookChange,
+    WebhookRecord,
     WorkerChange,
     WorkerRecord,
     WorkerStatus,
 )
 from deploy.store.rows import RowLike, job_of, worker_of
-from deploy.store.schema import failures, jobs, labels, meta, metadata, workers
+from deploy.store.schema import failures, jobs, labels, meta, metadata, webhooks, workers
 from env.errors import DaCircoError
 
 CONTROLLER_ID: Final = "controller_id"
@@ -235,6 +237,11 @@ class Store:
         """The labels of some jobs, by id; those that have none are left out."""
         with self._engine.connect() as connection:
             return finding.labels_of(connection, job_ids)
+
+    def due_webhooks(self, now: float, limit: int) -> tuple[list[WebhookRecord], float | None]:
+        """The webhooks that are to be tried now; if there are none, when the next one is."""
+        with self._engine.connect() as connection:
+            return finding.due_webhooks(connection, now, limit)
 
     def worker(self, worker_id: str) -> WorkerRecord | None:
         """A worker by its id."""
@@ -427,6 +434,7 @@ _INSERT_JOB: Final = insert(jobs)
 _INSERT_WORKER: Final = insert(workers)
 _INSERT_FAILURE: Final = insert(failures)
 _INSERT_LABEL: Final = insert(labels)
+_INSERT_WEBHOOK: Final = insert(webhooks)
 
 
 def _apply(connection: Connection, change: Change) -> None:
@@ -439,6 +447,11 @@ def _apply(connection: Connection, change: Change) -> None:
             connection.execute(_INSERT_FAILURE, asdict(change))
         case LabelRecord():
             connection.execute(_INSERT_LABEL, asdict(change))
+        case WebhookRecord():
+            connection.execute(_INSERT_WEBHOOK, asdict(change))
+        case WebhookChange(key, values):
+            where = webhooks.c.event_id == bindparam("its_key")
+            connection.execute(update(webhooks).where(where), {"its_key": key, **values})
         case JobChange(key, values):
             where = jobs.c.request_id == bindparam("its_key")
             connection.execute(update(jobs).where(where), {"its_key": key, **values})
