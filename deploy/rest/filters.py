@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
 from fastapi import Depends, Query
-from pydantic import BeforeValidator, StringConstraints
+from pydantic import StringConstraints
 
 from deploy.job_bounds import LABEL_NAME, MOST_LABEL_VALUE, MOST_LABELS
 from deploy.rest.job_calls import Filters
 from deploy.rest.job_models import JobLife
+from deploy.rest.moments import Moment
 
 _LABEL_TEXT: Final = rf"^{LABEL_NAME}=[^\x00-\x1f\x7f]{{0,{MOST_LABEL_VALUE}}}$"
 
@@ -34,17 +34,6 @@ LabelTexts = Annotated[
         examples=["team=news"],
     ),
 ]
-_LIKE_A_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d")
-
-
-def _no_number(text: object) -> object:
-    """A number alone is no date here, though pydantic would take it for seconds."""
-    if isinstance(text, str) and _LIKE_A_DATE.match(text) is None:
-        raise ValueError("give a date and a time, as 2026-11-30T12:00:00Z")
-    return text
-
-
-Moment = Annotated[datetime, BeforeValidator(_no_number)]
 Since = Annotated[
     Moment | None,
     Query(description="Only jobs received then or later; without an offset it is UTC."),

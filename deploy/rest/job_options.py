@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from deploy.job_bounds import LABEL_NAME, MOST_LABEL_VALUE, MOST_LABELS, MOST_URL
+from deploy.rest.moments import AwareMoment
 from deploy.urgency import Priority
 
 _PRINTABLE: Final = r"^[^\x00-\x1f\x7f]*$"
@@ -38,7 +39,7 @@ class JobOptions(BaseModel):
         ),
     ] = "normal"
     deadline: Annotated[
-        AwareDatetime | None,
+        AwareMoment | None,
         Field(
             description="When it should be complete. As that comes near the job goes before "
             "others; it is done all the same if it is late.",

@@ -163,6 +163,7 @@ def test_a_job_with_labels_and_a_key(url: str, script: Script) -> None:
         speed="fast",
         idempotency_key="k 1",
         labels={"team": "news", "a/b.c_d-e": ""},
+        priority="normal",
     )
 
 
@@ -275,3 +276,35 @@ def test_details_of_many_jobs(url: str, script: Script) -> None:
     assert reply["items"][0] == call("GET", f"{url}/jobs/j0/details").json()
     gone = requests.get(f"{url}/job-details", params={"after": "gone"}, timeout=30)
     assert gone.status_code == 404
+
+
+def test_wishes_go_to_the_controller(url: str, script: Script) -> None:
+    options = {
+        "priority": "high",
+        "deadline": "2026-11-30T14:00:00+01:00",
+        "webhook": "https://client.example.com/hook?a=b",
+    }
+    job_id = post(url, JOB | {"options": options}).json()
+    job = script.new_jobs[job_id]
+    assert (job.priority, job.deadline) == ("high", 1796043600.0)
+    assert job.webhook == options["webhook"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"priority": "urgent"},
+        {"priority": 1},
+        {"deadline": 1796043600},
+        {"deadline": "2026-11-30T14:00:00"},  # of which place?
+        {"deadline": "soon"},
+        {"webhook": "ftp://client.example.com/"},
+        {"webhook": "https://a/" + "x" * 1000},
+        {"webhook": "https://a/ b"},
+    ],
+)
+def test_wishes_have_bounds(url: str, script: Script, options: dict[str, object]) -> None:
+    reply = post(url, JOB | {"options": options})
+    assert reply.status_code == 422
+    assert reply.json()["detail"][0]["loc"][:2] == ["body", "options"]
+    assert script.calls == []
