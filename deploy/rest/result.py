@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from email.utils import formatdate
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
@@ -20,7 +20,7 @@ from deploy.rest.problems import documented, problem
 router = APIRouter(tags=["jobs"])
 
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
-_FILE: Final = {
+_FILE: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "description": "The result.",
         "content": {"video/mp4": {"schema": {"type": "string", "format": "binary"}}},
