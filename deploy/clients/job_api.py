@@ -74,7 +74,7 @@ class JobApi:
             ApiError: it was refused.
             ApiAwayError: it is not known whether it was accepted.
         """
-        return self.text(self.call("POST", "jobs", self.body_of(request)))
+        return self.as_text(self.call("POST", "jobs", self.body_of(request)))
 
     @staticmethod
     def body_of(request: Request) -> dict[str, Any]:
@@ -91,11 +91,11 @@ class JobApi:
 
     def job(self, job_id: str) -> dict[str, Any]:
         """What a job was asked to do: ``id_video``, ``bitrate``, ``speed``."""
-        return self.object(self.call("GET", f"jobs/{quote(job_id, safe='')}"))
+        return self.as_object(self.call("GET", f"jobs/{quote(job_id, safe='')}"))
 
     def job_state(self, job_id: str) -> str:
         """The state of a job, e.g. ``Waiting``."""
-        return self.text(self.call("GET", f"jobs/{quote(job_id, safe='')}/state"))
+        return self.as_text(self.call("GET", f"jobs/{quote(job_id, safe='')}/state"))
 
     def worker_ids(self) -> list[str]:
         """All workers, those that have stopped too."""
@@ -103,11 +103,11 @@ class JobApi:
 
     def worker(self, worker_id: str) -> dict[str, Any]:
         """``name``, ``id``, ``cpus``, ``memory`` and ``node`` of a worker."""
-        return self.object(self.call("GET", f"workers/{quote(worker_id, safe='')}"))
+        return self.as_object(self.call("GET", f"workers/{quote(worker_id, safe='')}"))
 
     def worker_state(self, worker_id: str) -> str:
         """The state of a worker, e.g. ``Idle``."""
-        return self.text(self.call("GET", f"workers/{quote(worker_id, safe='')}/state"))
+        return self.as_text(self.call("GET", f"workers/{quote(worker_id, safe='')}/state"))
 
     def call(
         self,
@@ -171,7 +171,7 @@ class JobApi:
         return ApiError(reply.status_code, message)
 
     @staticmethod
-    def text(value: object) -> str:
+    def as_text(value: object) -> str:
         """An answer that is a text.
 
         Raises:
@@ -182,7 +182,7 @@ class JobApi:
         return value
 
     @staticmethod
-    def object(value: object) -> dict[str, Any]:
+    def as_object(value: object) -> dict[str, Any]:
         """An answer that is an object.
 
         Raises:
@@ -193,7 +193,9 @@ class JobApi:
         return value
 
     def _ids(self, path: str) -> list[str]:
-        return [self.text(each) for each in self.object(self.call("GET", path)).get("items", [])]
+        return [
+            self.as_text(each) for each in self.as_object(self.call("GET", path)).get("items", [])
+        ]
 
 
 def _why(error: Exception) -> str:

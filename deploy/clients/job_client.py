@@ -129,7 +129,7 @@ class JobClient(JobApi):
         gives_up = time.monotonic() + patience_s
         while True:
             try:
-                return self.text(self.call("POST", "jobs", body, headers=headers))
+                return self.as_text(self.call("POST", "jobs", body, headers=headers))
             except ApiAwayError:
                 if time.monotonic() + pause_s > gives_up:
                     raise
@@ -166,7 +166,9 @@ class JobClient(JobApi):
         params += [("limit", str(page)), ("newest_first", str(newest_first).lower())]
         after = ""
         while True:
-            told = self.object(self.call("GET", "job-details", params=[*params, ("after", after)]))
+            told = self.as_object(
+                self.call("GET", "job-details", params=[*params, ("after", after)])
+            )
             found = [read_job(each) for each in told.get("items", [])]
             yield from found
             if not (told.get("has_more") and found):
@@ -200,7 +202,7 @@ class JobClient(JobApi):
         return target
 
     def _job(self, method: str, path: str) -> JobInfo:
-        return read_job(self.object(self.call(method, path)))
+        return read_job(self.as_object(self.call(method, path)))
 
 
 def _path(job_id: str) -> str:

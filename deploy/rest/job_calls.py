@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -142,7 +142,9 @@ class JobCalls:
         place: pb.ResultPlace = await self._ask(self._stub.find_result, pb.JobName(job_id=job_id))
         return place
 
-    async def read_result(self, job_id: str, first: int, length: int) -> AsyncIterator[bytes]:
+    async def read_result(
+        self, job_id: str, first: int, length: int
+    ) -> AsyncGenerator[bytes, None]:
         """A part of the result of a job, in pieces; breaks off if the controller does."""
         wanted = pb.ResultRange(job_id=job_id, first=first, length=length)
         call = self._stub.read_result(wanted, metadata=self._metadata)

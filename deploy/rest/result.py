@@ -6,7 +6,8 @@ One range of bytes may be asked for (RFC 9110); with several the whole is given.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from email.utils import formatdate
 from typing import Annotated, Any, Final
 
@@ -120,13 +121,14 @@ def range_of(first: int | None, last: int | None, size: int) -> tuple[int, int] 
     return (first, end - first + 1) if first <= end else None
 
 
-async def _begun(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _begun(pieces: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
     """The pieces, when the first is there: a failure before that has a status of its own."""
     first = await anext(pieces, b"")
 
     async def all_of_them() -> AsyncIterator[bytes]:
-        yield first
-        async for piece in pieces:
-            yield piece
+        async with aclosing(pieces):  # a client that goes away ends the call to the controller
+            yield first
+            async for piece in pieces:
+                yield piece
 
     return all_of_them()
