@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from deploy.controller.admission import RejectedError
@@ -207,6 +207,8 @@ class JobDesk:
                 expected=self._expected(job_id),
             )
         worker = next(each for each in cluster.workers.values() if each.job is job)
+        # The store is a moment behind.
+        record = replace(record, worker_id=str(worker.worker_id), attempts=job.attempts)
         return JobDetails(
             record,
             JobState.STARTED,
