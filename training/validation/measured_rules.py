@@ -1,0 +1,68 @@
+"""The existing system's algorithms where the measured system does what the product does not.
+
+As with every policy of ours, a new request goes to an idle worker at once, and all workers keep
+to the limit. In the measured system two algorithms answer a new request by starting a worker and
+nothing else: it waits for one that becomes free, and a worker that idles already goes on idling
+until its time is over. The looks of ``priority-based-dynamic`` start workers beyond the limit
+(its runs on pods had up to 4 of 2, and 10 of 5). A replay has to do likewise.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agents.adaptive_grace_period import AdaptiveGracePeriod
+from agents.policy import Policy
+from agents.priority_based_dynamic import (
+    PriorityBasedDynamic,
+    PriorityBasedDynamicParameters,
+)
+
+if TYPE_CHECKING:
+    from env.cluster import Cluster
+
+
+class MeasuredAdaptiveGracePeriod(AdaptiveGracePeriod):
+    """Workers end when their time is over, whether requests wait or not."""
+
+    def _may_end(self, cluster: Cluster) -> bool:
+        return cluster.n_idle > 0
+
+
+class MeasuredPriorityBasedDynamic(PriorityBasedDynamic):
+    """Likewise, and looks start workers beyond the limit.
+
+    Args:
+        parameters: as `PriorityBasedDynamic`.
+        most: workers that there were at once, however many may be.
+    """
+
+    def __init__(self, parameters: PriorityBasedDynamicParameters, most: int) -> None:
+        super().__init__(parameters)
+        self._most = most
+
+    def _may_end(self, cluster: Cluster) -> bool:
+        return cluster.n_idle > 0
+
+    @property
+    def _look_limit(self) -> int:
+        return max(self._max_workers, self._most)
+
+
+def as_measured(policy: Policy, most: int) -> Policy:
+    """The policy as the measured system has it.
+
+    Args:
+        policy: of the product.
+        most: workers that the measured run had at once.
+    """
+    if type(policy) is AdaptiveGracePeriod:
+        return MeasuredAdaptiveGracePeriod(policy.parameters)
+    if type(policy) is PriorityBasedDynamic:
+        return MeasuredPriorityBasedDynamic(policy.parameters, most)
+    return policy
+
+
+def leaves_idle(policy: Policy) -> bool:
+    """Whether workers that idle are given no new request."""
+    return isinstance(policy, MeasuredAdaptiveGracePeriod | MeasuredPriorityBasedDynamic)
