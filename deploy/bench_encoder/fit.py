@@ -185,7 +185,7 @@ def fit_rows(rows: Sequence[Row], base: TranscodeTiming, upload: UploadTiming) -
 
 def _cpu_law(c: _Columns, base: TranscodeTiming) -> tuple[dict[str, Figure], Figure, Floats]:
     """The law's figures, the overhead of several threads, and the residuals."""
-    y = c.cpu - base.source_mbps_exponent * c.source - base.pixels_curvature * c.pixels**2
+    y = c.cpu - base.source_mbps_exponent * c.source
     names = sorted(set(c.scene))
     scenes = {
         f"scene {name}": (c.scene == name).astype(float) - (c.scene == names[-1])
@@ -194,6 +194,7 @@ def _cpu_law(c: _Columns, base: TranscodeTiming) -> tuple[dict[str, Figure], Fig
     columns = {
         "level": np.ones(len(y)),
         "pixels_exponent": c.pixels,
+        "pixels_curvature": c.pixels**2,
         "duration_exponent": c.seconds,
         "fast": c.fast,
         "overhead": c.threads,
@@ -201,6 +202,7 @@ def _cpu_law(c: _Columns, base: TranscodeTiming) -> tuple[dict[str, Figure], Fig
     }
     held = {
         "pixels_exponent": base.pixels_exponent,
+        "pixels_curvature": base.pixels_curvature,
         "duration_exponent": base.duration_exponent,
         "fast": log(base.fast_factor),
         "overhead": 0.0,
@@ -263,7 +265,9 @@ def _cpu_law(c: _Columns, base: TranscodeTiming) -> tuple[dict[str, Figure], Fig
         "source_mbps_exponent": Figure(
             base.source_mbps_exponent, held="the clips' bitrate goes with their size"
         ),
-        "pixels_curvature": Figure(base.pixels_curvature, held="too few sizes of picture"),
+        "pixels_curvature": figure(
+            "pixels_curvature", "pixels_curvature", base.pixels_curvature, "too few sizes"
+        ),
         "bitrate_exponent": figure(
             "bitrate_exponent", "bitrate_exponent", base.bitrate_exponent, few
         ),
