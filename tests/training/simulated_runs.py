@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import nan
 
 import numpy as np
@@ -57,11 +57,12 @@ def simulated_tables(
     policy: str = POLICY,
     run: str = "run01",
     catalog: Catalog = CATALOG,
+    world: Callable[..., Simulator] = Simulator,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Play a run; the tables hold what a two-table trace holds, and sizes in vCPUs."""
     record = _Record()
     rule = make_policy(policy)
-    simulator = Simulator(
+    simulator = world(
         profile, requests, catalog, seed=seed, discipline=rule.discipline, timeline=record
     )
     simulator.run(rule)
