@@ -200,9 +200,7 @@ def test_the_level_and_what_a_quota_costs_are_fitted_to_the_shape_of_another_pro
     slower = replace(law, intercept=law.intercept + log(1.2), sigma=0.05)
     pods = replace(
         shape,
-        cluster=replace(
-            shape.cluster, flavors=(FlavorConfig("pod", 4, 1.4),), vcpu_overcommit=4.0
-        ),
+        cluster=replace(shape.cluster, flavors=(FlavorConfig("pod", 4, 1.4),), vcpu_overcommit=4.0),
         timing=replace(shape.timing, transcode=slower),
         image_cached=True,
     )

@@ -116,7 +116,9 @@ def pods(keys: Sequence[str]) -> MeasuredRun:
     of = dict(zip(workers["worker"], keys, strict=True))
     for table in (tasks, workers):
         table["flavor_key"] = [of.get(name, "") for name in table["worker"]]
-        table["vcpus"] = [{"large": 4.0, "small": 0.5}.get(of[name], 1.0) for name in table["worker"]]
+        table["vcpus"] = [
+            {"large": 4.0, "small": 0.5}.get(of[name], 1.0) for name in table["worker"]
+        ]
     return only_run(tasks, workers)
 
 
@@ -196,7 +198,9 @@ def test_looks_start_workers_beyond_the_limit_up_to_as_many_as_there_were() -> N
         _, timeline = played(requests, spec, Measured(leaves_idle=True), most)
         births = [lane.spans[0].start_s for lane in timeline.lanes]
         ends = [lane.end_s or 2000.0 for lane in timeline.lanes]
-        peaks.append(max(sum(b <= t < e for b, e in zip(births, ends, strict=True)) for t in births))
+        peaks.append(
+            max(sum(b <= t < e for b, e in zip(births, ends, strict=True)) for t in births)
+        )
     assert peaks == [2, 4, 6]
 
 

@@ -53,9 +53,7 @@ class Crowding:
             derivative[i] = (work * excess).sum() / work.sum()
         return value, derivative
 
-    def log_throttled(
-        self, pieces: Sequence[Pieces], log_throttle: float
-    ) -> tuple[Floats, Floats]:
+    def log_throttled(self, pieces: Sequence[Pieces], log_throttle: float) -> tuple[Floats, Floats]:
         """Likewise, where a quota of CPU throttles whoever could use more than it allows.
 
         A worker that is limited to fewer vCPUs than the node has cores, and whose encoder starts

@@ -183,7 +183,9 @@ def contention_section(
         held: whether it was not fitted on purpose.
     """
     if held:
-        section = kept_section("timing.contention", fit.contention, "held at the law that was given")
+        section = kept_section(
+            "timing.contention", fit.contention, "held at the law that was given"
+        )
         section.quality["highest_load_seen"] = float(max(p.load.max() for p in sample.load))
         return section
     section = SectionFit("timing.contention")

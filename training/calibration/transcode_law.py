@@ -1,8 +1,8 @@
 """The fit of transcoding time: video, speed, vCPUs and the crowd on the node.
 
 ``log t = intercept + duration_exponent * log duration + pixels_exponent * log pixels
-+ pixels_curvature * (log pixels)**2 + log(fast_factor) * fast + source_mbps_exponent * log(source Mbit/s)
-+ bitrate_exponent * max(0, log(asked bitrate / floor))
++ pixels_curvature * (log pixels)**2 + log(fast_factor) * fast
++ source_mbps_exponent * log(source Mbit/s) + bitrate_exponent * max(0, log(asked bitrate / floor))
 - (parallel_exponent + parallel_slope * log pixels) * log vcpus + slow-down(load)``,
 pixels in units of 1920x1080; the floor is that of the law that is given. The slow-down
 follows the node's measured load piece by piece (see `training.calibration.crowding`).

@@ -71,9 +71,7 @@ def _normal(name: str) -> str:
     return name.strip().lower().replace("_", "-")
 
 
-def _completed(
-    spec: str, run: MeasuredRun, flavor: str, of_key: Mapping[str, str]
-) -> ReplayPolicy:
+def _completed(spec: str, run: MeasuredRun, flavor: str, of_key: Mapping[str, str]) -> ReplayPolicy:
     make_policy(spec)  # refuses a wrong one before anything is added to it
     name, given = split_spec(spec)
     try:

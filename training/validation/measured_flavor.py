@@ -149,8 +149,7 @@ def _pods(run: MeasuredRun, cluster: ClusterConfig) -> ReplayCluster:
         for key in keys
     )
     of_workers = [
-        flavors[key].name
-        for key, _ in takewhile(lambda size: size[0] in flavors, run.worker_sizes)
+        flavors[key].name for key, _ in takewhile(lambda size: size[0] in flavors, run.worker_sizes)
     ]
     slow = {flavors[key].name: POD_SIZES[key].slowness for key in keys}
     parts = {

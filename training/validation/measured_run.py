@@ -141,9 +141,7 @@ def _run(name: str, tasks: pd.DataFrame, workers: pd.DataFrame) -> MeasuredRun:
         ),
         task_workers=tuple(texts(tasks, "worker")),
         until=(
-            inf
-            if (over | hangs).all() and over.any()
-            else float(tasks["t_run_end"].iloc[0]) - zero
+            inf if (over | hangs).all() and over.any() else float(tasks["t_run_end"].iloc[0]) - zero
         ),
         bitrate_unit=texts(tasks, "bitrate_unit")[0],
         hung_requests=frozenset(np.flatnonzero(hangs).tolist()),

@@ -77,9 +77,7 @@ def overdue_transcodes(
     if still.empty:
         return [], int(begun.sum())
     sample = describe_transcodes(observations, still, timing.transcode, timing.contention)
-    expected = expected_s(
-        sample, timing.transcode, timing.contention, cores, throttle_of(profile)
-    )
+    expected = expected_s(sample, timing.transcode, timing.contention, cores, throttle_of(profile))
     late = np.flatnonzero(np.log(sample.seconds / expected) > OVERDUE_SIGMAS * spread).tolist()
     first = observations.tasks.groupby("run")["t_received"].min()
     zero = np.nan_to_num(still["run"].map(first).to_numpy(dtype=np.float64))

@@ -147,7 +147,6 @@ def replay(
     )
 
 
-
 def _copied_the_image(run: MeasuredRun, profile: Profile) -> set[str]:
     """The nodes whose first boot took so long that it copied the image."""
     cold: set[str] = set()
