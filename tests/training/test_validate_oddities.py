@@ -204,6 +204,16 @@ def test_looks_start_workers_beyond_the_limit_up_to_as_many_as_there_were() -> N
     assert peaks == [2, 4, 6]
 
 
+def test_the_first_request_starts_a_worker_and_looks_start_more_while_the_queue_is_long() -> None:
+    spec = "scheduler-with-queue:flavor=s10.tiny,max_workers=4,queue_threshold=3"
+    _, alone = played(asked(0.0), spec, Measured())
+    assert len(alone.lanes) == 1
+    _, timeline = played(asked(0.0, 30.0, 31.0, 31.5), spec, Measured())
+    # At 31.5 s three wait: one worker at once, one at each look, up to the limit.
+    births = [lane.spans[0].start_s for lane in timeline.lanes]
+    assert births == pytest.approx([0.0, 31.5, 32.0, 33.0])
+
+
 # -- quotas ---------------------------------------------------------------------------------
 
 

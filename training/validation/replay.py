@@ -17,7 +17,7 @@ from training.calibration.boot_law import COLD_FACTOR
 from training.calibration.transcode_law import EXISTING_UNIT
 from training.validation.algorithms import replay_policy
 from training.validation.measured_flavor import node_indices, node_places, replay_cluster
-from training.validation.measured_rules import as_measured, leaves_idle
+from training.validation.measured_rules import as_measured, leaves_idle, oddity_of
 from training.validation.measured_run import MeasuredRun
 from training.validation.measured_world import Measured, MeasuredWorld
 from training.validation.provenance import order_delay_s, throttle_of
@@ -119,9 +119,9 @@ def replay(
                 "system's workers"
             )
     rule = as_measured(make_policy(policy.spec), most)
-    if leaves_idle(rule):
-        measured = replace(measured, leaves_idle=True)
-        notes.append("as measured, a worker that idles is given no request that comes later")
+    measured = replace(measured, leaves_idle=leaves_idle(rule))
+    if oddity := oddity_of(rule):
+        notes.append(f"as measured: {oddity}")
     if run.hung_requests:
         notes.append(
             f"{len(run.hung_requests)} of its requests hung, and hang in the replay; the others "
