@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf, isinf
+
 from env.config import Profile
 
 
@@ -19,9 +21,16 @@ def throttle_of(profile: Profile) -> float:
 
 
 def between_runs(profile: Profile, step: str) -> float:
-    """Variance of the logarithm of a step's time between runs, as far as it was found."""
+    """Variance of the mean logarithm of a step's time in a run that the profile never saw.
+
+    The share that the calibration found is that of its own runs around a law that was fitted to
+    them. With R runs their variance is R / (R - 1) times as large, and a new run differs from
+    their mean by 1 + 1 / R times that.
+    """
     share = _figure(profile, step, "share_of_spread_between_runs", 0.0)
-    return share * float(getattr(profile.timing, step).sigma) ** 2
+    runs = max(2.0, _figure(profile, step, "runs", inf))
+    few = 1.0 if isinf(runs) else (runs + 1.0) / (runs - 1.0)
+    return share * few * float(getattr(profile.timing, step).sigma) ** 2
 
 
 def _figure(profile: Profile, table: str, key: str, otherwise: float) -> float:
