@@ -132,7 +132,7 @@ def _machines(run: MeasuredRun, cluster: ClusterConfig) -> ReplayCluster:
 
 def _pods(run: MeasuredRun, cluster: ClusterConfig) -> ReplayCluster:
     keys = sorted(
-        {key for key, _ in (*run.sizes, *run.worker_sizes) if key in POD_SIZES},
+        {run.flavor_key} | {key for key, _ in (*run.sizes, *run.worker_sizes) if key in POD_SIZES},
         key=lambda key: (POD_SIZES[key].vcpus, POD_SIZES[key].request),
     )
     flavors = {

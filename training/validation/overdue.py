@@ -82,10 +82,15 @@ def overdue_transcodes(
     first = observations.tasks.groupby("run")["t_received"].min()
     zero = np.nan_to_num(still["run"].map(first).to_numpy(dtype=np.float64))
     since = figures(still, "t_tc_start") - zero
-    names = [texts(still, name) for name in ("run", "worker", "node", "video")]
+    runs, workers, nodes, videos = (
+        texts(still, name) for name in ("run", "worker", "node", "video")
+    )
     return [
         OverdueTranscode(
-            *(column[i] for column in names),
+            run=runs[i],
+            worker=workers[i],
+            node=nodes[i],
+            video=videos[i],
             since_s=float(since[i]),
             seconds=float(sample.seconds[i]),
             expected_s=float(expected[i]),
