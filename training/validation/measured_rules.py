@@ -4,7 +4,7 @@ As with every policy of ours, a new request goes to an idle worker at once, and 
 to the limit. In the measured system two algorithms answer a new request by starting a worker and
 nothing else: it waits for one that becomes free, and a worker that idles already goes on idling
 until its time is over. The looks of ``priority-based-dynamic`` start workers beyond the limit
-(its runs on pods had up to 4 of 2, and 10 of 5). ``scheduler-with-queue`` starts a worker for
+(its runs on pods had up to 4 of 2, and 13 of 5). ``scheduler-with-queue`` starts a worker for
 the first request, since none is there, and further ones when `queue_threshold` requests wait, one
 at that request and one at each look. A replay has to do likewise.
 """
