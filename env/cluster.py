@@ -28,12 +28,10 @@ from env.arrivals import ArrivalStatistics
 from env.config import FlavorConfig, Profile
 from env.dispatch import waiting_jobs
 from env.errors import IllegalEventError
-from env.fleets import Fleet, FleetHindsight
 from env.jobs import Job
 from env.level import Level
 from env.node import MIB_PER_GIB, MILLI, Node
 from env.placement import Placement
-from env.regret import EndRegret
 from env.worker import TaskPhase, Worker, WorkerState
 
 _SERVICE_MEMORY: Final = 0.02
@@ -42,26 +40,6 @@ _SERVICE_MEMORY: Final = 0.02
 LASTING_RUSH_S: Final = 300.0
 """A backlog that takes so long to drain is a rush that lasts, seconds. To retire workers in shorter
 ones costs more than it saves (docs/learning.md)."""
-
-REGRETTED: Final = 0.45
-"""Ends with more regret than this in the mean are taken to be a habit."""
-
-KEPT_FOR: Final = 0.6
-"""Then idle workers are kept for so many break-even times (docs/learning.md)."""
-
-OUTGROWN: Final = 1.05
-"""A flavor whose fleet costs so many times as much as one of larger workers is the wrong one."""
-
-FAMILIAR: Final = 0.85
-"""A crowd up to this share of the largest that the latest jobs met is one that they tell of."""
-
-CROWDING_PRICE: Final = 0.2
-"""So much of what a crowd costs is held against the backlog that asks for it (docs/learning.md):
-jobs that come later profit, too."""
-
-_FEWEST_REMEMBERED: Final = 40
-_MOST_REMEMBERED: Final = 400
-"""Jobs that fleets are compared on: twice as many as the cluster has places, within these."""
 
 
 class Cluster:
@@ -86,8 +64,6 @@ class Cluster:
         fits: whether one more worker of each flavor fits now.
         mean_service_s: running mean of the expected service time on each flavor.
         arrivals: what has been learned from them.
-        regret: what has been learned from the ends of idle workers.
-        hindsight: what fleets of each flavor would have made of the latest jobs.
         completed, failed, boots, spawn_failures, workers_lost, requeued: counts so far.
         registered_of, spawn_failures_of: workers of each flavor that have booted, and those
             that never came, so far.
@@ -171,10 +147,6 @@ class Cluster:
         self.queued_service_s = [0.0] * self.n_flavors
         self.mean_service_s = [0.0] * self.n_flavors
         self.arrivals = ArrivalStatistics()
-        self.regret = EndRegret()
-        self.hindsight = FleetHindsight(
-            min(max(_FEWEST_REMEMBERED, 2 * self._capacity_of[0]), _MOST_REMEMBERED)
-        )
 
         self.jobs_level = Level()
         self.reserved_cpu = Level()
@@ -298,76 +270,6 @@ class Cluster:
             and not self.fits[0]
             and len(self.workers) < self._max_workers
             and self.drain_s >= LASTING_RUSH_S
-        )
-
-    def overcrowds(self, flavor: int) -> bool:
-        """Whether one more worker of the flavor would slow the others for more than it is worth.
-
-        Let n be the speed of all workers in workers of the smallest flavor, s(n) the slow-down by
-        contention with that load spread over the nodes, T(n) = n / s(n) what they get done, and
-        S the service of a job. A backlog of Q jobs, beyond those that booting workers will take,
-        drains in Q S / T. With n' instead of n, its jobs are delayed by ``Q^2 S (1 / T - 1 / T') /
-        2`` seconds less in all, and its work takes ``Q S (s' - s)`` seconds of a worker more. So
-        the worker is worth it where ``w Q (1 / T - 1 / T') / 2`` exceeds ``p (1 - w) c (s' - s)``,
-        with w the preference, c what a worker of the smallest flavor costs and p `CROWDING_PRICE`.
-        The last worker on a node of 6 cores adds 0.29 of what the first does: a lean cluster
-        crowds its nodes only for a rush that has proved to last. Without a backlog a worker is
-        for what will come, of which the formula knows nothing.
-        """
-        backlog = self.waiting - self.n_booting
-        if backlog <= 0:
-            return False
-        before = self.speed
-        if before == 0.0:
-            return False
-        after = before + self._relative_speed(flavor)
-        slow, slower = self._slowdown(before), self._slowdown(after)
-        if slow >= slower:
-            return False
-        sooner = slow / before - slower / after
-        price = CROWDING_PRICE * self._flavor_cost[0] * (slower - slow)
-        w = self.preference
-        return w * backlog * sooner / 2 <= (1.0 - w) * price
-
-    def _slowdown(self, load: float) -> float:
-        """Of transcodes where such a load, vCPUs kept busy, is spread evenly over the nodes."""
-        n = len(self.nodes)
-        return self.profile.timing.contention.slowdown(load / n, self.cores / n)
-
-    def outgrown(self, flavor: int) -> bool:
-        """Whether a fleet of the next larger flavor would have served the latest jobs for less.
-
-        A learned policy that expects a rush takes small workers, which get more done in a full
-        cluster. Where the latest jobs, with all their rushes, would have been served better by
-        larger ones, its mask leaves it these (`env.observation.action_mask`); but in a crowd near
-        or beyond the greatest of theirs it is free to do what it has learned. A flavor that leaves
-        more of the nodes' cores unused is never said to be better: what it costs shows in a rush
-        only, and then it is too late.
-        """
-        larger = flavor + 1
-        if larger == self.n_flavors or self._packs(larger) < self._packs(flavor):
-            return False
-        hindsight = self.hindsight
-        hindsight.look(lambda: map(self._fleet, range(self.n_flavors)), self.preference)
-        costs = hindsight.costs
-        return (
-            bool(costs)
-            and costs[flavor] > OUTGROWN * costs[larger]
-            and self.jobs_in_system <= FAMILIAR * hindsight.peak
-        )
-
-    def regrets_ending(self, flavor: int) -> bool:
-        """Whether ends were regretted of late, and the flavor's longest-idle worker should be kept.
-
-        A learned policy ends workers when what it observes looks like the end of a rush. Where
-        the next rush comes too soon for that, it would make the same mistake each time. Its mask
-        forbids that (`env.observation.action_mask`), for most of the break-even time.
-        """
-        worker = self.longest_idle(flavor)
-        return (
-            worker is not None
-            and self.regret.at(self.now) > REGRETTED
-            and self.now - worker.idle_since < KEPT_FOR * self.break_even_s(flavor)
         )
 
     def can(self, action: Action) -> bool:
@@ -506,7 +408,6 @@ class Cluster:
         for flavor, service in enumerate(job.service_s):
             means[flavor] += weight * (service - means[flavor])
         self.arrivals.observe(now, job.service_s[0])
-        self.hindsight.observe(job, self.jobs_in_system)
 
     def task_assigned(
         self, now: float, job_id: Hashable, worker_id: Hashable, *, out_of_turn: bool = False
@@ -673,7 +574,6 @@ class Cluster:
             )
         self._pass(now, "worker_spawned", worker_id)
         self.boots += 1
-        self.regret.spawned(now)
         return self._boot(now, Worker(worker_id, flavor, where, now))
 
     def worker_placed(self, now: float, worker_id: Hashable, node: int) -> None:
@@ -724,7 +624,6 @@ class Cluster:
         """An idle worker was ordered to end; it holds its resources until it is gone."""
         worker = self._worker_in(worker_id, WorkerState.IDLE, "worker_draining")
         self._pass(now, "worker_draining", worker_id)
-        self.regret.ended(now, self.break_even_s(worker.flavor))
         self._leave_idle(worker)
         self._drain(worker)
 
@@ -1096,19 +995,6 @@ class Cluster:
             worker.used_mib = mib
             node.used_ram.add(now, more_ram)
             self.used_ram.add(now, more_ram)
-
-    def _fleet(self, flavor: int) -> Fleet:
-        return Fleet(
-            flavor,
-            max(1, self._capacity_of[flavor]),
-            self._flavor_cost[flavor],
-            self.boot_s,
-            self.break_even_s(flavor),
-        )
-
-    def _packs(self, flavor: int) -> int:
-        """Millicores of the workers of the flavor that the empty cluster holds."""
-        return self._capacity_of[flavor] * self._millicores[flavor]
 
     def _holds(self, flavor: int) -> int:
         cpu, ram = self._millicores[flavor], self._mib[flavor]

@@ -70,12 +70,8 @@ class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
     though one would fit. Where none of the flavor idles, an end retires the busy one whose job
     is done first: it ends after that job. That may be ordered of all but the smallest flavor, while
     jobs wait and not even the smallest fits, for one worker at a time: several small ones get more
-    done with its cores. Three more are not offered, but are carried out all the same: while the
-    latest ends were regretted (a worker was wanted again before it would have paid to end one),
-    the end of a worker that has idled for a short time only; while the next larger flavor
-    fits, a spawn of one whose fleet would have served the latest jobs for more; and a spawn that
-    would slow the other workers on the nodes for more than the backlog is worth. An order that
-    cannot be carried out is counted in `info["invalid_actions"]` and otherwise taken as keep.
+    done with its cores. An order that cannot be carried out is counted in `info["invalid_actions"]` and
+    otherwise taken as keep.
 
     ## Observation Space
 

@@ -214,20 +214,9 @@ def action_mask(cluster: Cluster, mask: NDArray[np.bool_]) -> None:
     A spawn needs room, a kill a worker that idles or may be retired. To keep is always possible
     but while a job waits, no worker is there or booting that could ever serve it, and one fits: a
     policy that kept then would let the job wait until the next event, and without arrivals there
-    is none. What hindsight advises against is left out, too: to end an idle worker while
-    `Cluster.regrets_ending`, and to spawn one of a flavor that is `Cluster.outgrown` while one of
-    the next larger fits; and to spawn one that `Cluster.overcrowds`.
+    is none.
     """
     fits = cluster.fits
     served = not cluster.waiting or cluster.n_busy or cluster.n_booting or cluster.n_idle
-    ends = [
-        cluster.can_kill(flavor) and not cluster.regrets_ending(flavor)
-        for flavor in range(cluster.n_flavors)
-    ]
-    spawns = [
-        fits[flavor]
-        and not cluster.overcrowds(flavor)
-        and not (any(fits[flavor + 1 : flavor + 2]) and cluster.outgrown(flavor))
-        for flavor in range(cluster.n_flavors)
-    ]
-    mask[:] = [bool(served) or not any(fits), *spawns, *ends]
+    ends = [cluster.can_kill(flavor) for flavor in range(cluster.n_flavors)]
+    mask[:] = [bool(served) or not any(fits), *fits, *ends]

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -26,8 +25,8 @@ from hypothesis.stateful import (
 from worlds import make_profile
 
 from env.actions import KEEP, kill, spawn
-from env.cluster import CROWDING_PRICE, KEPT_FOR, LASTING_RUSH_S, Cluster
-from env.config import PlacementName, Profile, load_profile
+from env.cluster import LASTING_RUSH_S, Cluster
+from env.config import PlacementName, Profile
 from env.dispatch import AGEING
 from env.errors import IllegalEventError
 from env.jobs import Job, Request
@@ -931,153 +930,6 @@ def test_nothing_is_retired_for_the_sake_of_a_limit_on_the_workers() -> None:
     cluster.task_assigned(2.0, "a", "w")
     assert not cluster.fits[0]
     assert not cluster.can_kill(1)
-
-
-def hasty(ends: int) -> Cluster:
-    """Workers of flavor 1 were ended so often, each time shortly before one was wanted again.
-
-    One has just become idle.
-    """
-    cluster = Cluster(small(), preference=0.9)
-    soon, now = cluster.break_even_s(1) / 10, 0.0
-    for i in range(ends):
-        cluster.worker_spawned(now, i, 1)
-        cluster.worker_ready(now, i)
-        cluster.worker_draining(now + 1.0, i)
-        cluster.worker_stopped(now + 1.0, i)
-        now += 1.0 + soon
-    cluster.worker_spawned(now, ends, 1)
-    cluster.worker_ready(now, ends)
-    return cluster
-
-
-def test_while_ends_are_regretted_idle_workers_are_to_be_kept() -> None:
-    assert not hasty(5).regrets_ending(1)  # a few are no habit
-    cluster = hasty(20)
-    assert cluster.regrets_ending(1)
-    assert not cluster.regrets_ending(0)  # nobody of the flavor idles
-    assert cluster.can_kill(1)  # rules are free
-    until = cluster.now + KEPT_FOR * cluster.break_even_s(1)
-    cluster.tick(until - 0.1)
-    assert cluster.regrets_ending(1)
-    cluster.tick(until + 0.1)
-    assert not cluster.regrets_ending(1)
-
-
-def test_ends_that_were_right_make_good_for_those_that_were_not() -> None:
-    cluster = hasty(20)
-    now = cluster.now
-    for i in range(10):
-        now += 3 * cluster.break_even_s(1)
-        worker = cluster.longest_idle(1)
-        assert worker is not None
-        cluster.worker_draining(now, worker.worker_id)
-        cluster.worker_stopped(now, worker.worker_id)
-        now += 3 * cluster.break_even_s(1)
-        cluster.worker_spawned(now, f"later{i}", 1)
-        cluster.worker_ready(now, f"later{i}")
-    assert cluster.n_idle == 1
-    assert not cluster.regrets_ending(1)
-
-
-def rushes(
-    preference: float,
-    service_s: tuple[float, float],
-    n: int,
-    jobs: int = 12,
-    profile: Profile | None = None,
-) -> Cluster:
-    """So many rushes, each of n jobs that arrive and are done before the next."""
-    cluster = Cluster(profile or small(), preference=preference)
-    for rush in range(jobs // n):
-        at = 600.0 * rush
-        for i in range(n):
-            cluster.job_arrived(at, Job((rush, i), REQUEST, service_s))
-        cluster.worker_spawned(at, rush, 0)
-        cluster.worker_ready(at, rush)
-        for i in range(n):
-            cluster.task_assigned(at + i, (rush, i), rush)
-            cluster.file_downloaded(at + i, rush)
-            cluster.transcoding_completed(at + i, rush)
-            cluster.file_uploaded(at + i + 1.0, rush)
-        cluster.worker_draining(at + n, rush)
-        cluster.worker_stopped(at + n, rush)
-    return cluster
-
-
-def test_a_flavor_is_outgrown_where_the_next_larger_would_have_served_for_less() -> None:
-    assert not rushes(0.9, (60.0, 20.0), 2, 4).outgrown(0)  # too few jobs to tell
-    assert rushes(0.9, (60.0, 20.0), 2).outgrown(0)
-    assert not rushes(0.1, (60.0, 40.0), 2).outgrown(0)  # nobody is in a hurry
-    assert not rushes(0.9, (60.0, 60.0), 2).outgrown(0)  # the larger is no faster
-    assert not rushes(0.9, (60.0, 20.0), 2).outgrown(1)  # there is none
-
-
-def test_a_flavor_that_leaves_cores_unused_is_never_said_to_be_better() -> None:
-    def outgrown(nodes: list[tuple[int, float]]) -> bool:
-        profile = make_profile(nodes=nodes, flavors=[(1, 2.0), (2, 4.0)])
-        return rushes(0.9, (60.0, 20.0), 2, profile=profile).outgrown(0)
-
-    assert outgrown([(4, 8.0), (4, 8.0)])
-    assert not outgrown([(4, 8.0), (3, 8.0)])
-
-
-def test_in_a_greater_crowd_than_the_latest_hindsight_says_nothing() -> None:
-    cluster = rushes(0.9, (60.0, 20.0), 3)
-    for i in range(2):
-        assert cluster.outgrown(0)
-        cluster.job_arrived(9000.0, Job(("now", i), REQUEST, (60.0, 20.0)))
-    assert cluster.outgrown(0)  # two, and there were three
-    cluster.job_arrived(9000.0, Job("third", REQUEST, (60.0, 20.0)))
-    assert not cluster.outgrown(0)
-
-
-def rush(busy: int, booting: int, waiting: int, preference: float) -> Cluster:
-    """Workers of the smallest flavor and jobs of 40 s on the three nodes of 6 cores."""
-    cluster = Cluster(load_profile("openstack"), preference=preference)
-    for i in range(busy + booting):
-        cluster.worker_spawned(0.0, i, 0)
-    for i in range(busy + waiting):
-        cluster.job_arrived(0.0, Job(i, REQUEST, (40.0, 25.0, 16.0)))
-    for i in range(busy):
-        cluster.worker_ready(0.0, i)
-        cluster.task_assigned(0.0, i, i)
-    return cluster
-
-
-@given(n=st.integers(10, 17), backlog=st.integers(1, 600), w=st.floats(0.1, 0.9))
-def test_a_worker_overcrowds_where_the_backlog_would_be_served_for_less_without_it(
-    n: int, backlog: int, w: float
-) -> None:
-    law = load_profile("openstack").timing.contention
-
-    def fluid(workers: int) -> tuple[float, float]:
-        """Sum of the delays and worker-seconds until the backlog has flowed off."""
-        slow = math.exp(law.slope_per_core * (workers / 3 - law.knee_share * 6))
-        times = np.linspace(0.0, backlog * 40.0 * slow / workers, 2001)
-        left = backlog - workers / (40.0 * slow) * times
-        return float(np.trapezoid(left, times)), workers * float(times[-1])
-
-    cluster = rush(n, 0, backlog, w)
-    (delay, reserved), (sooner, more) = fluid(n), fluid(n + 1)
-    saved = w * (delay - sooner)
-    price = CROWDING_PRICE * (1 - w) * cluster.flavor_cost(0) * (more - reserved)
-    if saved != pytest.approx(price, rel=1e-6):
-        assert cluster.overcrowds(0) == (saved < price)
-
-
-def test_only_a_crowd_overcrowds() -> None:
-    assert not rush(0, 0, 5, 0.1).overcrowds(0)  # nobody to be slowed
-    assert not rush(8, 0, 5, 0.1).overcrowds(0)  # half of the cores are where it begins
-    assert rush(9, 0, 5, 0.1).overcrowds(0)
-    assert not rush(9, 0, 100, 0.1).overcrowds(0)  # a rush that has proved to last
-    assert not rush(9, 0, 5, 0.9).overcrowds(0)  # whoever is in a hurry
-    assert not rush(9, 0, 0, 0.1).overcrowds(0)  # for those to come
-
-
-def test_what_booting_workers_will_take_is_no_backlog() -> None:
-    assert not rush(9, 1, 7, 0.5).overcrowds(0)
-    assert rush(5, 5, 7, 0.5).overcrowds(0)
 
 
 @pytest.mark.parametrize("preference", [0.1, 0.5, 0.9])

@@ -253,62 +253,6 @@ def test_nobody_may_keep_while_a_job_waits_for_nobody() -> None:
     assert not may_keep()
 
 
-def test_no_idle_worker_is_ended_while_ends_are_regretted() -> None:
-    cluster = Cluster(load_profile("openstack"), preference=0.9)
-    mask = np.zeros(7, dtype=np.bool_)
-    for now in range(0, 1000, 50):
-        cluster.worker_spawned(now, now, 1)
-        cluster.worker_ready(now + 20.0, now)
-        action_mask(cluster, mask)
-        assert mask.tolist()[4:] == [False, not cluster.regrets_ending(1), False]
-        cluster.worker_draining(now + 40.0, now)
-        cluster.worker_stopped(now + 41.0, now)
-    assert not mask[5]
-    cluster.worker_spawned(5000.0, "late", 1)
-    cluster.worker_ready(5020.0, "late")
-    cluster.tick(5020.0 + cluster.break_even_s(1))
-    action_mask(cluster, mask)
-    assert mask[5]
-
-
-def test_an_outgrown_flavor_is_not_spawned_while_the_next_larger_fits() -> None:
-    cluster = Cluster(make_profile(nodes=[(4, 16.0)]), preference=0.9)
-    mask = np.zeros(7, dtype=np.bool_)
-    cluster.worker_spawned(0.0, "w", 1)
-    cluster.worker_ready(0.0, "w")
-    for now in range(0, 2000, 100):
-        for name in ("a", "b"):
-            cluster.job_arrived(now, job((now, name), 90.0, 20.0, 19.0))
-        for name in ("a", "b"):
-            cluster.task_assigned(now, (now, name), "w")
-            cluster.file_downloaded(now, "w")
-            cluster.transcoding_completed(now, "w")
-            cluster.file_uploaded(now, "w")
-    action_mask(cluster, mask)
-    assert cluster.outgrown(0)
-    assert not cluster.outgrown(1)
-    assert mask.tolist()[:4] == [True, False, True, False]
-    cluster.worker_spawned(2000.0, "v", 0)  # whoever orders one gets it
-    action_mask(cluster, mask)
-    assert cluster.outgrown(0)
-    assert mask.tolist()[:4] == [True, True, False, False]  # no larger one fits any more
-
-
-def test_a_worker_that_would_overcrowd_the_nodes_is_not_spawned() -> None:
-    cluster = Cluster(load_profile("openstack"), preference=0.1)
-    mask = np.zeros(7, dtype=np.bool_)
-    for i in range(10):
-        cluster.worker_spawned(0.0, i, 0)
-        cluster.worker_ready(0.0, i)
-        cluster.job_arrived(0.0, job(i, 40.0, 25.0, 16.0))
-        cluster.task_assigned(0.0, i, i)
-    cluster.job_arrived(0.0, job("next", 40.0, 25.0, 16.0))
-    action_mask(cluster, mask)
-    assert cluster.overcrowds(0)
-    assert mask.tolist()[:4] == [True, False, False, False]
-    cluster.worker_spawned(0.0, "more", 0)  # whoever orders one gets it
-
-
 # -- bounds -----------------------------------------------------------------------------
 
 
