@@ -39,7 +39,7 @@ _SERVICE_MEMORY: Final = 0.02
 
 LASTING_RUSH_S: Final = 300.0
 """A backlog that takes so long to drain is a rush that lasts, seconds. To retire workers in shorter
-ones costs more than it saves (docs/learning.md)."""
+ones costs more than it saves (docs/experiments.md)."""
 
 
 class Cluster:
