@@ -54,13 +54,9 @@ EpisodeSampler = Callable[[Rng], Episode]
 """Draws an episode."""
 
 
-def draw_preference(
-    rng: Rng,
-    margin: float = 0.0,
-    dial: tuple[float, float] = (MIN_PREFERENCE, MAX_PREFERENCE),
-) -> float:
-    """A preference, uniform over the (part of the) dial and `margin` beyond, then kept to it."""
-    low, high = dial
+def draw_preference(rng: Rng, margin: float = 0.0) -> float:
+    """A preference, uniform over its range and `margin` beyond, then kept to the range."""
+    low, high = MIN_PREFERENCE, MAX_PREFERENCE
     return min(max(float(rng.uniform(low - margin, high + margin)), low), high)
 
 
@@ -131,9 +127,8 @@ class Randomisation:
         fault_share: share of episodes with faults.
         horizon_s: shortest and longest episode, seconds (log-uniform).
         families: of arrivals, equally likely.
-        dial: the least and the greatest preference.
-        preference_margin: how far beyond the dial's ends preferences are drawn, before they are
-            kept to it: what falls beyond makes the ends more frequent.
+        preference_margin: how far beyond the ends of their range preferences are drawn, before
+            they are kept to it: what falls beyond makes the ends more frequent.
         recipe_share: share of the episodes that are scenarios of the training split with other
             jobs (`env.recipes.redrawn`), on the first profile as it is, from start to end.
     """
@@ -150,7 +145,6 @@ class Randomisation:
     fault_share: float = 0.2
     horizon_s: tuple[float, float] = (1800.0, 7200.0)
     families: tuple[str, ...] = tuple(TRAINING_FAMILIES)
-    dial: tuple[float, float] = (MIN_PREFERENCE, MAX_PREFERENCE)
     preference_margin: float = 0.0
     recipe_share: float = 0.0
 
@@ -245,7 +239,7 @@ class _RandomEpisodes:
         mean_work = self._work[which] * float(np.exp(drawn.intercept - law.intercept))
         family = random_family(rng, cores=cores, mean_core_s=mean_work, families=self._families)
         requests = draw_requests(family, rng, movies, horizon)
-        preference = draw_preference(rng, ranges.preference_margin, ranges.dial)
+        preference = draw_preference(rng, ranges.preference_margin)
         return Episode(profile, requests, movies, preference, _draw_seed(rng), horizon)
 
     def _redraw(self, rng: Rng) -> Episode:
@@ -253,5 +247,5 @@ class _RandomEpisodes:
         recipe = TRAIN[int(rng.integers(len(TRAIN)))]
         draw = _FIRST_TRAINING_DRAW + int(rng.integers(_TRAINING_DRAWS))
         requests = make_scenario(redrawn(recipe, draw)).requests
-        preference = draw_preference(rng, ranges.preference_margin, ranges.dial)
+        preference = draw_preference(rng, ranges.preference_margin)
         return Episode(self._bases[0], requests, self._movies, preference, _draw_seed(rng), inf)

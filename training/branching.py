@@ -50,8 +50,6 @@ _USUAL_PACE: Final = 0.6
 _GREATEST_PACE: Final = 8.0
 _AT_STAKE: Final = 0.05
 """Flavors of which two have at least this share are what is to be chosen between."""
-_CROWDED: Final = 0.5
-"""From this share of the vCPUs reserved on a cluster is crowded: its transcodes slow each other."""
 _ASKED_AT_ONCE: Final = 0.25
 """Share of the states at which an order that was not given may be given at the next decision."""
 _SHORTEST_HOLD_S: Final = 3.0
@@ -304,13 +302,6 @@ def _retires(cluster: Cluster, tried: NDArray[np.bool_]) -> bool:
     return any(ends and not idle for ends, idle in zip(kills, cluster.idle, strict=True))
 
 
-def _crowds(cluster: Cluster, tried: NDArray[np.bool_]) -> bool:
-    """Whether one more worker is tried while jobs wait in a crowded cluster."""
-    crowded = cluster.reserved_vcpus >= _CROWDED * cluster.capacity_vcpus
-    spawns = tried[alike(SPAWN_INDEX, cluster.n_flavors)]
-    return bool(crowded and cluster.waiting and spawns.any())
-
-
 def sample_branches(
     members: Sequence[DaCircoEnv],
     weigh: Weigh,
@@ -321,7 +312,6 @@ def sample_branches(
     discount_s: float,
     length_s: float,
     flavor_length_s: float,
-    crowded_length_s: float,
     longest_hold_s: float,
 ) -> Branches:
     """Let the members run for up to `stride` decisions each, and branch where they arrive.
@@ -336,8 +326,6 @@ def sample_branches(
         length_s: how long each branch is followed, seconds.
         flavor_length_s: the same where the choice is between flavors, or to retire a worker,
             seconds: a large worker that is always busy keeps its cores for as long as the rush.
-        crowded_length_s: the same where one more worker for a crowded cluster is in question,
-            seconds: it slows all the others for as long as the rush.
         longest_hold_s: longest time for which an order that is not given is put off, seconds.
     """
 
@@ -381,12 +369,7 @@ def sample_branches(
     retires = np.array(
         [_retires(member.simulator.cluster, row) for member, row in zip(here, tried, strict=True)]
     )
-    crowds = np.array(
-        [_crowds(member.simulator.cluster, row) for member, row in zip(here, tried, strict=True)]
-    )
-    lengths = np.select(
-        [competing | retires, crowds], [flavor_length_s, crowded_length_s], default=length_s
-    )
+    lengths = np.where(competing | retires, flavor_length_s, length_s)
     costs, decisions = explore(
         [member.simulator for member in here],
         tried,

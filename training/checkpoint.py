@@ -31,7 +31,7 @@ class State:
         stage: imitating (nothing is saved but the settings: it is done again), imitated
             (rounds of improvement on branches follow), learning (by PPO). From the second
             on the latest model is saved.
-        rounds: rounds of improvement so far, refits counted.
+        rounds: rounds of improvement so far.
         steps: decisions of learning by PPO so far.
         best_score: cost relative to the strongest rule of the best evaluation, on the
             validation episodes.
@@ -132,21 +132,6 @@ class Checkpoints:
                 with np.load(path, allow_pickle=False) as arrays:
                     found.append(Branches(**arrays))
         return found
-
-    def load_all_branches(self) -> list[Branches]:
-        """The branches of all rounds that are kept.
-
-        Raises:
-            ConfigError: there are none.
-        """
-        paths = self.folder.glob("branches-*.npz")
-        numbers = sorted(int(path.stem.removeprefix("branches-")) for path in paths)
-        if not numbers:
-            raise ConfigError(
-                f"{self.run_folder}: no states to learn from: train this run first, with "
-                "branch_rounds above 0"
-            )
-        return self.load_branches(numbers)
 
     def drop_branches(self, number: int) -> None:
         """Forget the branches of a round."""

@@ -22,11 +22,11 @@ from agents.frozen import CARD_FILE, NETWORK_FILE, FrozenPolicy, sha256
 from env.cost import MAX_PREFERENCE, MIN_PREFERENCE
 from env.errors import PolicyError
 from env.observation import schema
-from training.ancestor import CHECKPOINT_FILE
 from training.model_card import model_card
 from training.network import Actor
 from training.revision import git_revision
 
+CHECKPOINT_FILE: Final = "policy.zip"
 MODEL_CARD_FILE: Final = "README.md"
 _SYSTEM_FILE: Final = "system_info.txt"
 TOLERANCE: Final = 1e-5
@@ -39,8 +39,7 @@ class Provenance:
 
     Attributes:
         training: how it was made, as plain values: ``settings``, ``seed``, ``rounds`` of
-            improvement on branches up to this policy (refits counted) and ``steps`` of learning
-            by PPO; or, of a joined policy, the same for each of its ``parts``.
+            policy iteration on branches up to this policy, and ``steps`` of learning by PPO.
         observations: recorded observations, shape (n, features), to check the export on.
         envelope: least and greatest value of each feature seen in training.
         evaluation: figures of the evaluation that chose this policy.

@@ -32,10 +32,6 @@ _RANDOM_SHARE: Final = 0.03
 _TASK_STATES: Final = 800
 """States of one task: small enough for even progress, large enough to pay the start."""
 
-_OPENING_S: Final = 240.0
-"""So long nothing is known of an episode's load, and boots are first ones. The fleet that is chosen
-then may stay for as long as a rush lasts."""
-
 _LARGEST_LOGIT: Final = 16.0
 """A policy so sure learns no more."""
 
@@ -50,7 +46,6 @@ class BranchSettings:
         discount_s: time constant of the discount in the branches, seconds.
         length_s: how long each branch is followed, seconds.
         flavor_length_s: the same where the choice is between flavors, seconds.
-        crowded_length_s: the same where one more worker would crowd the cluster, seconds.
         longest_hold_s: longest time for which an order that is not given is put off, seconds.
     """
 
@@ -59,7 +54,6 @@ class BranchSettings:
     discount_s: float
     length_s: float
     flavor_length_s: float
-    crowded_length_s: float
     longest_hold_s: float
 
 
@@ -114,9 +108,7 @@ def _burn_in(members: list[DaCircoEnv], decide: Decide, rng: np.random.Generator
         active = going
 
 
-def sample_task(
-    frozen_actor: bytes, seed: int, settings: BranchSettings, openings: bool
-) -> Branches:
+def sample_task(frozen_actor: bytes, seed: int, settings: BranchSettings) -> Branches:
     """Branches at about `_TASK_STATES` states; depends on the arguments alone."""
     torch.set_num_threads(1)
     actor: Actor = torch.load(io.BytesIO(frozen_actor), weights_only=False)  # our own bytes
@@ -125,14 +117,10 @@ def sample_task(
     members = [DaCircoEnv(settings.profile, sampler=sampler) for _ in range(_MEMBERS)]
     for member in members:
         member.reset(seed=int(rng.integers(2**31)))
-    if not openings:  # branch anywhere in an episode
-        _burn_in(members, greedy(actor), rng)
+    _burn_in(members, greedy(actor), rng)
     weigh = weighing(actor)
     parts: list[Branches] = []
     while sum(map(len, parts)) < _TASK_STATES:
-        for member in members:
-            if openings and member.now > _OPENING_S:
-                member.begin()
         parts.append(
             sample_branches(
                 members,
@@ -143,16 +131,14 @@ def sample_task(
                 discount_s=settings.discount_s,
                 length_s=settings.length_s,
                 flavor_length_s=settings.flavor_length_s,
-                crowded_length_s=settings.crowded_length_s,
                 longest_hold_s=settings.longest_hold_s,
             )
         )
     return Branches.join(parts)
 
 
-Sample = Callable[[Actor, int, int, bool, Callable[[int], None]], Branches]
-"""``sample(actor, states, seed, openings, progress)``: branches at about so many states, those of
-openings in the first minutes of an episode, the others anywhere in it."""
+Sample = Callable[[Actor, int, int, Callable[[int], None]], Branches]
+"""``sample(actor, states, seed, progress)``: branches at about so many states."""
 
 
 @contextmanager
@@ -164,13 +150,12 @@ def branch_sampler(processes: int, settings: BranchSettings) -> Iterator[Sample]
             actor: Actor,
             states: int,
             seed: int,
-            openings: bool,
             progress: Callable[[int], None],
         ) -> Branches:
             buffer = io.BytesIO()
             torch.save(actor, buffer)
             seeds = np.random.SeedSequence(seed).generate_state(-(-states // _TASK_STATES))
-            tasks = [(buffer.getvalue(), int(one), settings, openings) for one in seeds]
+            tasks = [(buffer.getvalue(), int(one), settings) for one in seeds]
             parts = []
             for part in pool.imap(_sample, tasks):
                 parts.append(part)
@@ -180,7 +165,7 @@ def branch_sampler(processes: int, settings: BranchSettings) -> Iterator[Sample]
         yield sample
 
 
-def _sample(task: tuple[bytes, int, BranchSettings, bool]) -> Branches:
+def _sample(task: tuple[bytes, int, BranchSettings]) -> Branches:
     return sample_task(*task)
 
 

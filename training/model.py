@@ -12,7 +12,6 @@ from env.config import load_profile
 from env.episodes import EpisodeSampler, Randomisation, random_episodes
 from env.errors import ConfigError
 from env.gym_env import DaCircoEnv
-from training.ancestor import Ancestor
 from training.network import policy_arguments
 from training.semi_markov import SemiMarkovRolloutBuffer
 from training.settings import Settings
@@ -38,7 +37,6 @@ def randomisation(settings: Settings) -> Randomisation:
     return Randomisation(
         profiles=settings.profile_shares,
         home_share=settings.home_share,
-        dial=(settings.least_preference, settings.greatest_preference),
         preference_margin=settings.preference_margin,
         recipe_share=settings.recipe_share,
     )
@@ -82,21 +80,6 @@ def build_model(settings: Settings, batch: BatchVecEnv) -> MaskablePPO:
     )
     set_clock(model, batch)
     return model
-
-
-def adopt(model: MaskablePPO, ancestor: Ancestor) -> None:
-    """Give the model the ancestor's network, standardisation included.
-
-    Raises:
-        ConfigError: it has other layers.
-    """
-    try:
-        model.policy.load_state_dict(ancestor.model().policy.state_dict())
-    except RuntimeError as error:
-        raise ConfigError(
-            f"start_from: the network in {ancestor.checkpoint} has other layers than this run's: "
-            f"set width to that of its card ({error})"
-        ) from None
 
 
 def load_model(path: Path, batch: BatchVecEnv, seed: int) -> MaskablePPO:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 
@@ -21,15 +20,17 @@ def model_card(card: dict[str, Any]) -> str:
         "| | |",
         "| --- | --- |",
         (
-            f"| algorithm | {card['algorithm']} (stable-baselines3, sb3-contrib), "
-            "after imitation of a rule |"
+            "| algorithm | imitation of rules (DAgger), policy iteration on vine rollouts, then "
+            f"{card['algorithm']} (stable-baselines3, sb3-contrib) |"
         ),
         (
             f"| preference w | {card['preference_range'][0]} (lean) to "
             f"{card['preference_range'][1]} (fast) |"
         ),
         f"| queue discipline | {card['discipline']} |",
-        *([] if "parts" in training else _origin(training)),
+        f"| policy-iteration steps on vine rollouts | {training['rounds']} |",
+        f"| decisions of PPO | {training['steps']:,} |",
+        f"| seed | {training['seed']} |",
         f"| git revision | {training['git_revision'] or 'unknown'} |",
         f"| schema | {card['schema']['sha256']} |",
         "",
@@ -39,18 +40,6 @@ def model_card(card: dict[str, Any]) -> str:
         "",
     ]
     lines += _table(evaluation["cost_ratio"])
-    for part in training.get("parts", ()):
-        low, high = part["preferences"]
-        lines += [
-            "",
-            f"## In charge from w = {low:g} to {high:g}: {part['name']}",
-            "",
-            "| | |",
-            "| --- | --- |",
-            *_origin(part),
-            f"| git revision | {part['git_revision'] or 'unknown'} |",
-            f"| sha256 of its checkpoint | `{part['checkpoint_sha256']}` |",
-        ]
     lines += [
         "",
         "## Use",
@@ -86,7 +75,9 @@ def model_card(card: dict[str, Any]) -> str:
         "",
         "## Training configuration",
         "",
-        *_settings(training.get("parts", [training])),
+        "| key | value |",
+        "| --- | --- |",
+        *[f"| `{key}` | {value} |" for key, value in training["settings"].items()],
         "",
         "## Files",
         "",
@@ -99,31 +90,6 @@ def model_card(card: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
-
-
-def _origin(training: dict[str, Any]) -> list[str]:
-    """Rows that tell how much a policy has learned."""
-    return [
-        f"| rounds of improvement on branches, refits counted | {training['rounds']} |",
-        f"| decisions of PPO | {training['steps']:,} |",
-        f"| seed | {training['seed']} |",
-    ]
-
-
-def _settings(trainings: Sequence[dict[str, Any]]) -> list[str]:
-    """The configuration by key (rows), a column for each training."""
-    keys = list(dict.fromkeys(key for training in trainings for key in training["settings"]))
-    names = [training.get("name", "value") for training in trainings]
-    return [
-        "| key | " + " | ".join(names) + " |",
-        "| --- |" + " --- |" * len(names),
-        *[
-            f"| `{key}` | "
-            + " | ".join(str(training["settings"].get(key, "")) for training in trainings)
-            + " |"
-            for key in keys
-        ],
-    ]
 
 
 def _table(ratios: dict[str, dict[str, float]]) -> list[str]:

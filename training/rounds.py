@@ -34,7 +34,6 @@ class Rounds:
         settings: the run's.
         state: where the run stands; brought up to date.
         checkpoints: where the imitation lies and the states are kept.
-        others: states of other runs, learned from as well.
     """
 
     def __init__(
@@ -42,68 +41,51 @@ class Rounds:
         settings: Settings,
         state: State,
         checkpoints: Checkpoints,
-        others: Sequence[Branches] = (),
     ) -> None:
         self._settings = settings
         self._state = state
         self._checkpoints = checkpoints
-        self._others = others
 
     def run(self, model: MaskablePPO, evaluator: Evaluator, progress: Progress) -> None:
         """Do the rounds that are left; the model's actor is improved."""
         settings, state, checkpoints = self._settings, self._state, self._checkpoints
-        if state.rounds >= settings.fits:
+        if state.rounds >= settings.branch_rounds:
             return
         logger = model.logger
         # Rounds have an axis of their own.
         model.set_logger(configure(str(settings.run_folder / "improvement"), ["tensorboard"]))
         if state.rounds == 0:
-            evaluator.evaluate(model, 0, "earlier policy" if settings.start_from else "imitation")
+            evaluator.evaluate(model, 0, "imitation")
         sampling = BranchSettings(
             settings.home_profile,
             randomisation(settings),
             settings.branch_discount_s,
             settings.branch_length_s,
             settings.branch_flavor_length_s,
-            settings.branch_crowded_length_s,
             settings.branch_hold_s,
         )
-        states = settings.branch_states * max(0, settings.branch_rounds - state.rounds)
+        states = settings.branch_states * (settings.branch_rounds - state.rounds)
         bar = progress.add_task("all actions tried", total=states)
         window = settings.branch_window
         parts = checkpoints.load_branches(range(state.rounds - window + 1, state.rounds))
-        for part in self._others:
-            state.widen(part.observations)
         actor = Actor(model)
         imitation = Actor(MaskablePPO.load(checkpoints.imitation, device="cpu")).state_dict()
-        if self._others and state.rounds == 0:
-            self._fit(model, imitation, self._others, 0)
-            evaluator.evaluate(model, 0, "the states of other runs")
         with branch_sampler(settings.processes, sampling) as sample:
             for number in range(state.rounds, settings.branch_rounds):
                 seed = int(np.random.SeedSequence([settings.seed, 2, number]).generate_state(1)[0])
-                openings = number >= settings.branch_rounds - settings.branch_opening_rounds
                 fresh = sample(
                     actor,
                     settings.branch_states,
                     seed,
-                    openings,
                     lambda n: progress.advance(bar, n),
                 )
                 state.widen(fresh.observations)
                 checkpoints.save_branches(number, fresh)
                 checkpoints.drop_branches(number - window)
                 parts = [*parts, fresh][-window:]
-                self._fit(model, imitation, [*self._others, *parts], number)
+                self._fit(model, imitation, parts, number)
                 state.rounds = number + 1
                 evaluator.evaluate(model, state.rounds, f"round {state.rounds}")
-        # Fits to the same states differ by chance: the best is as good a reward as more states.
-        for number in range(state.rounds, settings.fits):
-            self._fit(model, imitation, [*self._others, *parts], number)
-            state.rounds = number + 1
-            evaluator.evaluate(
-                model, state.rounds, f"refit {state.rounds - settings.branch_rounds}"
-            )
         model.logger.close()
         model.set_logger(logger)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,8 @@ from rich.progress import Progress
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.logger import HParam, configure
 
-from env.config import load_profile
 from env.episodes import random_episodes
 from env.scenario import load_split
-from training.ancestor import Ancestor, load_ancestor
-from training.branching import Branches
 from training.callbacks import EnvelopeCallback, EvaluationCallback, ProgressCallback
 from training.checkpoint import IMITATED, IMITATING, LEARNING, Checkpoints, State
 from training.comparison import Comparison
@@ -27,7 +23,6 @@ from training.imitation import Decisions, clone, collect
 from training.improvement import limit_logits
 from training.lockstep import greedy
 from training.model import (
-    adopt,
     build_model,
     load_model,
     make_member,
@@ -89,9 +84,6 @@ class TrainingRun:
         """
         settings, state = self.settings, self.state
         check_replaceable(settings.model_folder)
-        # Before the hours of work; a resumed run that is past its rounds needs them no more.
-        others = self._states_of_others() if state.stage != LEARNING else []
-        ancestor = self._ancestor() if state.stage == IMITATING else None
         batch = training_batch(settings)
         if state.stage == IMITATING:
             self.checkpoints.start(settings)
@@ -110,19 +102,17 @@ class TrainingRun:
                 *random_set(settings.validation_episodes, settings.validation_seed, home),
             ]
             watch = progress.add_task("rules on the validation episodes", total=None)
-            comparison = Comparison(episodes, preferences=settings.preferences)
+            comparison = Comparison(episodes)
             progress.update(watch, total=1, completed=1)
             evaluator = Evaluator(comparison, self.checkpoints, state, progress.console.print)
             try:
                 if state.stage == IMITATING:
-                    self._begin(model, ancestor, progress)
+                    self._begin(model, progress)
                     self.checkpoints.save_imitation(model)
                     state.stage = IMITATED
                     self.checkpoints.save(model, state)
                 if state.stage == IMITATED:
-                    Rounds(settings, state, self.checkpoints, others).run(
-                        model, evaluator, progress
-                    )
+                    Rounds(settings, state, self.checkpoints).run(model, evaluator, progress)
                     self._warm_up(model, progress)
                     model.num_timesteps = 0
                     state.stage = LEARNING
@@ -133,24 +123,7 @@ class TrainingRun:
                     state.steps = model.num_timesteps
                     self.checkpoints.save(model, state)
                 raise
-        return Comparison(scenario_set("test", home), preferences=settings.preferences)
-
-    def _states_of_others(self) -> list[Branches]:
-        return [
-            part
-            for name in self.settings.earlier_runs
-            for part in Checkpoints(self.settings.runs / name).load_all_branches()
-        ]
-
-    def _ancestor(self) -> Ancestor | None:
-        """Whose network takes the place of the imitation, if anybody's."""
-        if not self.settings.start_from:
-            return None
-        ancestor = load_ancestor(Path(self.settings.start_from))
-        ancestor.check_flavors(
-            [flavor.name for flavor in load_profile(self.settings.home_profile).cluster.flavors]
-        )
-        return ancestor
+        return Comparison(scenario_set("test", home))
 
     def _log_configuration(self, model: MaskablePPO) -> None:
         values = self.settings.to_dict()
@@ -162,33 +135,27 @@ class TrainingRun:
             exclude_text_formats(),
         )
 
-    def _begin(self, model: MaskablePPO, ancestor: Ancestor | None, progress: Progress) -> None:
+    def _begin(self, model: MaskablePPO, progress: Progress) -> None:
         """Give the model its first policy, and record what that meets."""
         settings = self.settings
         rng = np.random.default_rng([settings.seed, 1])
-        if ancestor is not None:
-            adopt(model, ancestor)
         sampler = random_episodes(randomisation(settings))
         members = [make_member(settings, sampler) for _ in range(settings.n_envs)]
         for i, member in enumerate(members):
             member.reset(seed=int(rng.integers(2**31)) + i)
         decisions = max(settings.imitation_decisions // 2, _RECORDED, settings.n_envs)
-        who = "rule" if ancestor is None else "earlier policy"
-        bar = progress.add_task(f"{who} decides", total=decisions)
+        bar = progress.add_task("rule decides", total=decisions)
         first = collect(
             members,
             load_teacher,
             decisions,
             rng,
             random_share=_RANDOM_SHARE,
-            student=None if ancestor is None else greedy(Actor(model)),
             progress=lambda n: progress.advance(bar, n),
         )
         self.state.widen(first.observations)
         rows = rng.choice(len(first), min(_RECORDED, len(first)), replace=False)
         self.checkpoints.save_observations(first.observations[rows])
-        if ancestor is not None:
-            return
         standardiser(model).fit(first.observations)
         if settings.imitation_decisions:
             self._clone(model, first, rng, progress, "network imitates")

@@ -10,9 +10,7 @@ from math import inf, isfinite
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from env.cost import MAX_PREFERENCE, MIN_PREFERENCE
 from env.errors import ConfigError, UnknownNameError
-from training.preferences import PREFERENCES
 
 T = TypeVar("T")
 
@@ -66,11 +64,6 @@ class Settings:
     imitation_decisions: int = option(
         800_000, "Decisions to imitate before learning by reinforcement; 0 starts from scratch."
     )
-    start_from: str = option(
-        "",
-        "Folder of a frozen policy of your own (as wide) whose network takes the place of the "
-        "imitation; empty: imitate.",
-    )
     imitation_epochs: int = option(10, "Passes over them.")
     imitation_rate: float = option(1e-3, "Adam's step size in imitation.")
     imitation_smoothing: float = option(
@@ -78,14 +71,6 @@ class Settings:
     )
     branch_rounds: int = option(
         10, "Rounds of policy improvement on branches after the imitation; 0 skips them."
-    )
-    branch_opening_rounds: int = option(
-        4,
-        "So many of them, the last ones (or all, if fewer), see the first minutes of episodes "
-        "only, when the load is unknown and the fleet is chosen.",
-    )
-    branch_refits: int = option(
-        5, "After the rounds, further fits to all states, each with draws of its own."
     )
     branch_states: int = option(12_000, "States at which all actions are tried, in each round.")
     branch_window: int = option(30, "Rounds whose states are learned from together.")
@@ -106,16 +91,9 @@ class Settings:
     branch_flavor_length_s: float = option(
         900.0, "The same where the choice is between flavors: a large worker may stay for long."
     )
-    branch_crowded_length_s: float = option(
-        180.0,
-        "The same where one more worker for a crowded cluster is in question: it slows the others.",
-    )
     branch_hold_s: float = option(
         60.0,
         "Longest time for which an order that a branch does not give is put off, seconds.",
-    )
-    learn_from: str = option(
-        "", "Earlier runs under RUNS, NAME,..., whose states are learned from as well; empty: none."
     )
     processes: int = option(2, "Processes that sample branches; the result does not depend on it.")
     warmup_steps: int = option(
@@ -135,16 +113,9 @@ class Settings:
         "Share of the episodes that are training scenarios with other jobs, in the data centre "
         "that is evaluated on, from start to end.",
     )
-    least_preference: float = option(
-        MIN_PREFERENCE, "The leanest preference to learn, and to be chosen by."
-    )
-    greatest_preference: float = option(
-        MAX_PREFERENCE,
-        "The fastest; python -m training.join makes one policy of several for parts of the dial.",
-    )
     preference_margin: float = option(
         0.1,
-        "Preferences are drawn from between these and so far beyond, then kept to them: the ends, "
+        "Preferences are drawn from 0.1 to 0.9 and so far beyond, then kept to them: the ends, "
         "where a network has neighbours on one side only, come more often.",
     )
     evaluate_every: int = option(
@@ -168,7 +139,7 @@ class Settings:
             "n_envs rollout_steps batch_size epochs learning_rate clip target_kl "
             "horizon_s trace_s width evaluate_every imitation_epochs imitation_rate branch_states "
             "branch_window branch_epochs branch_rate branch_small branch_discount_s "
-            "branch_length_s branch_flavor_length_s branch_crowded_length_s branch_hold_s processes"
+            "branch_length_s branch_flavor_length_s branch_hold_s processes"
         )
         for key in positive.split():
             if not getattr(self, key) > 0:
@@ -176,8 +147,6 @@ class Settings:
         for key in (
             "imitation_decisions",
             "branch_rounds",
-            "branch_opening_rounds",
-            "branch_refits",
             "branch_prior",
             "total_steps",
             "warmup_steps",
@@ -196,18 +165,6 @@ class Settings:
                 raise ConfigError(
                     f"{key} is {getattr(self, key)}: it must be in 0..{_LARGEST_SEED}"
                 )
-        for key in ("least_preference", "greatest_preference"):
-            if not MIN_PREFERENCE <= getattr(self, key) <= MAX_PREFERENCE:
-                raise ConfigError(
-                    f"{key} is {getattr(self, key)}: it must be in "
-                    f"{MIN_PREFERENCE}..{MAX_PREFERENCE}"
-                )
-        if not self.preferences:
-            raise ConfigError(
-                f"least_preference is {self.least_preference} and greatest_preference "
-                f"{self.greatest_preference}: between them must be one at least of those that "
-                f"policies are compared at, {', '.join(map(str, PREFERENCES))}"
-            )
         _ = self.profile_shares
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -220,15 +177,11 @@ class Settings:
                 f"batch_size is {self.batch_size}: it would leave a minibatch of one of the "
                 f"n_envs * rollout_steps = {decisions} decisions; choose another"
             )
-        for key, names in (("name", (self.name,)), ("learn_from", self.earlier_runs)):
-            for name in names:
-                if not _PLAIN_NAME.fullmatch(name):
-                    raise ConfigError(
-                        f"{key} is {name!r}: it must be a plain folder name "
-                        "of letters, digits, dots, dashes and underscores"
-                    )
-        if self.name in self.earlier_runs:
-            raise ConfigError(f"learn_from has {self.name!r}, this run: name earlier runs")
+        if not _PLAIN_NAME.fullmatch(self.name):
+            raise ConfigError(
+                f"name is {self.name!r}: it must be a plain folder name "
+                "of letters, digits, dots, dashes and underscores"
+            )
 
     @property
     def profile_shares(self) -> tuple[tuple[str, float], ...]:
@@ -250,22 +203,6 @@ class Settings:
                 )
             found.append((name.strip(), value))
         return tuple(found)
-
-    @property
-    def preferences(self) -> tuple[float, ...]:
-        """Where on its part of the dial the policy is compared."""
-        low, high = self.least_preference, self.greatest_preference
-        return tuple(w for w in PREFERENCES if low <= w <= high)
-
-    @property
-    def fits(self) -> int:
-        """How often the actor is fitted to branches: after each round, and then again."""
-        return self.branch_rounds + (self.branch_refits if self.branch_rounds else 0)
-
-    @property
-    def earlier_runs(self) -> tuple[str, ...]:
-        """The names of the runs to learn from."""
-        return tuple(name.strip() for name in self.learn_from.split(",") if name.strip())
 
     @property
     def home_profile(self) -> str:
@@ -297,9 +234,7 @@ QUICK: Final = Settings(
     imitation_decisions=200_000,
     imitation_epochs=6,
     branch_rounds=4,
-    branch_opening_rounds=0,
     branch_states=4_000,
-    branch_refits=0,
     preference_margin=0.0,
     validation_episodes=12,
     validation_draws=0,

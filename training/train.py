@@ -88,7 +88,7 @@ def print_table(run: TrainingRun, comparison: Comparison) -> None:
     console.print(table)
     settings, state = run.settings, run.state
     console.print(
-        f"Best policy: after {state.best_rounds} rounds on branches (refits counted) and "
+        f"Best policy: after {state.best_rounds} rounds on branches and "
         f"{state.best_steps:,} decisions of PPO. Less than 1 is cheaper.\n"
         f"Frozen policy  {settings.model_folder}\n"
         f"Checkpoints    {run.checkpoints.folder}\n"

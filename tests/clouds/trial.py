@@ -163,7 +163,8 @@ class Trial:
         process = subprocess.Popen(
             command,
             cwd=REPOSITORY,
-            env=self._cloud.processes.environment(),
+            # Steps have limits of their own, and the first test may wait for a build.
+            env={**self._cloud.processes.environment(), "PYTEST_TIMEOUT": "0"},
             stdout=output,  # type: ignore[call-overload]
             stderr=output,
             start_new_session=True,

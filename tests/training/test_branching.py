@@ -25,7 +25,6 @@ from env.observation import Observer, action_mask
 from env.simulator import Simulator
 from env.timeline import Timeline
 from training.branching import (
-    _crowds,
     _retires,
     choose_trials,
     draw_holds,
@@ -352,20 +351,6 @@ def test_branches_that_retire_a_busy_worker_are_told_apart() -> None:
     cluster.worker_ready(40.0, "idle")
     tried[6] = True
     assert not _retires(cluster, tried)
-
-
-@pytest.mark.parametrize(
-    ("workers", "waiting", "action", "crowds"),
-    [(9, 1, 1, True), (9, 1, 3, True), (8, 1, 1, False), (9, 0, 1, False), (9, 1, 4, False)],
-)
-def test_one_more_worker_for_a_crowded_cluster_is_told_apart(
-    workers: int, waiting: int, action: int, crowds: bool
-) -> None:
-    cluster = crowd(0, workers, waiting)
-    assert cluster.capacity_vcpus == 18
-    tried = np.zeros(1 + 2 * N_FLAVORS, dtype=np.bool_)
-    tried[[0, action]] = True
-    assert _crowds(cluster, tried) == crowds
 
 
 def test_nothing_in_the_system_leaves_nothing_to_pay() -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +10,6 @@ import torch
 from small_world import recorded, small_model, taught_model, teachings
 
 from env.episodes import Randomisation
-from env.gym_env import DaCircoEnv
-from training import improvement
 from training.branching import Branches
 from training.improvement import (
     BranchSettings,
@@ -36,7 +31,6 @@ SHORT = BranchSettings(
     discount_s=100.0,
     length_s=10.0,
     flavor_length_s=20.0,
-    crowded_length_s=15.0,
     longest_hold_s=5.0,
 )
 
@@ -134,7 +128,7 @@ def test_what_is_sampled_does_not_depend_on_the_processes() -> None:
     for processes in (1, 2):
         told: list[int] = []
         with branch_sampler(processes, SHORT) as sample:
-            found.append(sample(actor, 1000, 5, False, told.append))
+            found.append(sample(actor, 1000, 5, told.append))
         assert sum(told) == len(found[-1]) >= 1000
         assert len(told) == 2  # tasks
     one, two = (part.arrays() for part in found)
@@ -149,22 +143,3 @@ def test_what_is_sampled_does_not_depend_on_the_processes() -> None:
     assert (branches.advantages[~branches.masks] == 0).all()
     assert np.isfinite(branches.advantages).all()
     assert (choices(actor, branches) == branches.chosen).mean() > 0.99
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("openings", [False, True])
-def test_openings_are_the_first_minutes(monkeypatch: pytest.MonkeyPatch, openings: bool) -> None:
-    times: list[float] = []
-    sample = improvement.sample_branches
-
-    def watched(members: Sequence[DaCircoEnv], *args: Any, **options: Any) -> Branches:
-        times.extend(member.now for member in members)
-        return sample(members, *args, **options)
-
-    monkeypatch.setattr(improvement, "sample_branches", watched)
-    frozen = io.BytesIO()
-    torch.save(Actor(taught_model()), frozen)
-    long = replace(SHORT, ranges=Randomisation(horizon_s=(3600.0, 3600.0)))
-    assert len(improvement.sample_task(frozen.getvalue(), 5, long, openings)) >= 800
-    assert max(times) > 0.0
-    assert (max(times) <= 240.0) == openings

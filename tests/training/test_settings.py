@@ -82,14 +82,12 @@ POSITIVE = [
         "branch_discount_s",
         "branch_length_s",
         "branch_flavor_length_s",
-        "branch_crowded_length_s",
         "processes",
     ),
 ]
 NOT_NEGATIVE = [
     *("imitation_decisions", "warmup_steps", "validation_episodes", "entropy"),
-    *("branch_rounds", "branch_refits", "branch_prior", "total_steps", "preference_margin"),
-    *("branch_opening_rounds", "validation_draws"),
+    *("branch_rounds", "branch_prior", "total_steps", "preference_margin", "validation_draws"),
 ]
 SHARES = ["home_share", "recipe_share", "imitation_smoothing"]
 BAD = [
@@ -101,7 +99,6 @@ BAD = [
     *((key, value) for key in SHARES for value in (-0.1, 1.1)),
     *(("name", value) for value in ("", ".", "..", "a/b", "a\\b", "-x", "a:b", "a\n", "a b")),
     ("batch_size", 1),
-    *((key, w) for key in ("least_preference", "greatest_preference") for w in (0.05, 0.95, -1)),
 ]
 
 
@@ -112,40 +109,6 @@ def test_a_bad_value_is_named(key: str, value: Any) -> None:
     message = str(error.value)
     assert message.startswith(f"{key} is {value!r}" if key == "name" else f"{key} is {value}")
     assert "\n" not in message
-
-
-@pytest.mark.parametrize(
-    ("value", "told"),
-    [("a/b", "is 'a/b'"), ("fine, ..", "is '..'"), ("seed1,latest", "has 'latest', this run")],
-)
-def test_runs_to_learn_from_are_others_and_have_plain_names(value: str, told: str) -> None:
-    with pytest.raises(ConfigError, match="learn_from " + re.escape(told)):
-        Settings(learn_from=value)
-    assert Settings(learn_from="seed1, seed2").earlier_runs == ("seed1", "seed2")
-
-
-@pytest.mark.parametrize(
-    ("least", "greatest", "compared"),
-    [
-        (0.1, 0.9, (0.1, 0.33, 0.5, 0.67, 0.9)),
-        (0.1, 0.6, (0.1, 0.33, 0.5)),
-        (0.55, 0.9, (0.67, 0.9)),
-    ],
-)
-def test_a_part_of_the_dial_is_learned_and_compared_on(
-    least: float, greatest: float, compared: tuple[float, ...]
-) -> None:
-    settings = Settings(least_preference=least, greatest_preference=greatest)
-    assert settings.preferences == compared
-    assert randomisation(settings).dial == (least, greatest)
-
-
-@pytest.mark.parametrize(("least", "greatest"), [(0.6, 0.4), (0.35, 0.45), (0.9, 0.1)])
-def test_a_part_of_the_dial_without_a_place_to_compare_is_refused(
-    least: float, greatest: float
-) -> None:
-    with pytest.raises(ConfigError, match=f"least_preference is {least}.*{greatest}.*0.33"):
-        Settings(least_preference=least, greatest_preference=greatest)
 
 
 @pytest.mark.parametrize(
@@ -180,8 +143,6 @@ def test_no_minibatch_holds_a_single_decision(
         (["--no-such-option"], ["no-such-option"]),
         (["--config", "nowhere.toml"], ["nowhere.toml"]),
         (["--name", "no-such-run", "--resume"], ["no-such-run", "resume"]),
-        (["--start-from", "no-such-policy"], ["no-such-policy"]),
-        (["--least-preference", "0.95"], ["least_preference", "0.95"]),
     ],
 )
 def test_bad_options_are_one_line_and_exit_code_2(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +20,6 @@ from small_world import short_episodes
 
 from agents.frozen import FrozenPolicy
 from env.metrics import measure
-from env.observation import preference_feature
 from training.comparison import RIVALS
 from training.lockstep import simulate
 from training.preferences import PREFERENCES
@@ -41,12 +39,9 @@ SMALL = {
     "imitation_epochs": 12,
     "imitation_rate": 0.01,
     "branch_rounds": 1,
-    "branch_opening_rounds": 0,
     "branch_states": 60,
-    "branch_refits": 1,
     "branch_length_s": 60.0,
     "branch_flavor_length_s": 90.0,
-    "branch_crowded_length_s": 60.0,
     "warmup_steps": 1024,
     "total_steps": 4096,
     "evaluate_every": 2048,
@@ -266,73 +261,24 @@ def test_stages_before_have_curves_of_their_own(accumulators: dict[str, Any]) ->
     warm_up = accumulators["warm-up"].Scalars("train/value_loss")
     assert 0 < warm_up[-1].step <= SMALL["warmup_steps"]
     rounds = accumulators["improvement"].Scalars("cost_relative_to/adaptive-flavor/all")
-    assert [event.step for event in rounds] == [0, 1, 2]
+    assert [event.step for event in rounds] == [0, 1]
 
 
 @pytest.mark.slow
 def test_without_ppo_the_best_round_is_exported(tmp_path: Path) -> None:
-    code, _, err = finish(start(tmp_path, total_steps=0, branch_rounds=2, branch_opening_rounds=1))
+    code, _, err = finish(start(tmp_path, total_steps=0, branch_rounds=2))
     assert code == 0, err
     assert "critic learns" not in err
     assert "network learns" not in err
     state = state_of(tmp_path)
-    assert (state["stage"], state["rounds"], state["steps"]) == ("learning", 3, 0)
-    # The last fit was to the states that were there.
-    for fit in ("round 1", "round 2", "refit 1"):
+    assert (state["stage"], state["rounds"], state["steps"]) == ("learning", 2, 0)
+    for fit in ("round 1", "round 2"):
         assert f"{fit}: cost" in err
     checkpoints = tmp_path / "runs" / "small" / "checkpoints"
     kept = sorted(path.name for path in checkpoints.glob("branches-*"))
     assert kept == ["branches-0.npz", "branches-1.npz"]
     assert card_of(tmp_path)["training"]["rounds"] == state["best_rounds"]
     assert not (tmp_path / "runs" / "small" / "warm-up").exists()
-
-
-@pytest.mark.slow
-def test_learns_from_the_states_of_another_run(
-    finished: tuple[Path, str, str], tmp_path: Path
-) -> None:
-    shutil.copytree(finished[0] / "runs" / "small", tmp_path / "runs" / "before")
-    code, _, err = finish(start(tmp_path, "--learn-from", "before", total_steps=0))
-    assert code == 0, err
-    scores = re.findall(r"(.*): cost relative to the best rule (\S+)", err)
-    assert [what for what, _ in scores][:3] == [
-        "imitation",
-        "the states of other runs",
-        "round 1",
-    ]
-    theirs = re.findall(r"(.*): cost relative to the best rule (\S+)", finished[2])
-    assert scores[0] == theirs[0]  # the same imitation, by the same seed
-    # What the other run had learned from in its only round is learned from at once.
-    assert scores[1][1] == theirs[1][1]
-
-
-@pytest.mark.slow
-def test_starts_from_a_frozen_policy_on_a_part_of_the_dial(
-    finished: tuple[Path, str, str], tmp_path: Path
-) -> None:
-    ancestor = finished[0] / "models" / "small"
-    options = ("--start-from", str(ancestor), "--greatest-preference", "0.4")
-    code, out, err = finish(start(tmp_path, *options, total_steps=0, branch_rounds=0))
-    assert code == 0, err
-    assert "imitates" not in err
-    assert "w=0.33" in out
-    assert "w=0.5" not in out
-    before, after = FrozenPolicy(ancestor), FrozenPolicy(tmp_path / "models" / "small")
-    rows = np.load(tmp_path / "runs" / "small" / "checkpoints" / "observations.npy")
-    assert rows[:, 0].max() <= preference_feature(0.4) + 1e-6
-    ours, theirs = after.logits(rows), before.logits(rows)
-    assert (ours.argmax(axis=1) == theirs.argmax(axis=1)).all()
-    assert after.card["training"]["settings"]["start_from"] == str(ancestor)
-    # With a round on branches it goes on from there.
-    code, _, err = finish(start(tmp_path, *options, "--branch-rounds", "1"))
-    assert code == 0, err
-    scores = re.findall(r"(.*): cost relative to the best rule (\S+)", err)
-    assert [what for what, _ in scores][:2] == ["earlier policy", "round 1"]
-    again = MaskablePPO.load(tmp_path / "runs" / "small" / "checkpoints" / "latest.zip")
-    assert not np.allclose(
-        again.policy.action_net.weight.detach().numpy(),
-        MaskablePPO.load(ancestor / "policy.zip").policy.action_net.weight.detach().numpy(),
-    )
 
 
 # -- interrupted and resumed --------------------------------------------------------------
@@ -437,7 +383,6 @@ def test_interrupted_while_learning_it_goes_on_there(tmp_path: Path) -> None:
     [
         (["--n-envs", "0"], "n_envs is 0"),
         (["--resume"], "runs/small: no run to resume"),
-        (["--learn-from", "never"], "runs/never: no states to learn from"),
         (["--name", "precious"], "models/precious is there and is not a frozen policy"),
         (["--runs", "a-file"], "cannot write to a-file/small"),
     ],

@@ -212,7 +212,7 @@ def _seeds(home: Home, best: Floats) -> dict[str, Any]:
     learned = home.entry.learned
     costs = [home.costs(policy) for policy in learned]
     overall = [home.match(one, best) for one in costs]
-    # The shipped policy learned from the states of other seeds, too: not one draw of theirs.
+    # The shipped policy is of another preset: not one draw of theirs.
     others = costs[1:] or costs
     values = [one.ratio.value for one in overall[1:] or overall]
     preferences = range(len(home.entry.preferences))
