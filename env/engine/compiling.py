@@ -50,7 +50,7 @@ def _inner(function: Callable[P, R], **options: Any) -> Callable[P, R]:
 
 
 def _widen(kind: Any) -> Any:
-    kind = types.unliteral(kind)
+    kind = types.unliteral(kind)  # type: ignore[no-untyped-call]
     if isinstance(kind, types.Integer):
         return types.int64
     return types.float64 if isinstance(kind, types.Float) else kind
@@ -82,7 +82,8 @@ def entry(function: Callable[P, R]) -> Callable[P, R]:
 
 def _jit(function: Callable[..., Any], **options: Any) -> Any:
     # All memory is Python's: nothing is counted (_nrt), which would take longer to compile.
-    return numba.njit(nogil=True, error_model="numpy", _nrt=False, **options)(function)
+    jit: Any = numba.njit
+    return jit(nogil=True, error_model="numpy", _nrt=False, **options)(function)
 
 
 def _keep(dispatcher: Any, file: Path) -> None:

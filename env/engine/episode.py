@@ -25,7 +25,7 @@ from env.episodes import Episode
 from env.errors import DaCircoError
 from env.job_draws import JobDraws, draw_jobs, event_times
 from env.jobs import Request
-from env.node import MILLI, used_mib, used_millicores
+from env.node import MIB_PER_GIB, MILLI, used_mib, used_millicores
 from env.noise import noise_key
 from env.simulator import PATIENCE_S, reference_erlangs
 from env.timing import TimingModel
@@ -247,10 +247,10 @@ def _job_ints(profile: Profile, draws: JobDraws) -> Ints:
     for flavor, config in enumerate(profile.cluster.flavors):
         cores = usage.transcode_cores * draws.speedup[:, flavor]
         ram = usage.base_ram_gib + usage.ram_per_megapixel_gib * draws.megapixels
-        table[:, at.JOB_USED_MC, flavor] = [used_millicores(one) for one in cores.tolist()]
-        table[:, at.JOB_USED_MIB, flavor] = [
-            used_mib(min(one, config.ram_gib)) for one in ram.tolist()
-        ]
+        # As `used_millicores` and `used_mib`: one by one takes longer than all the rest.
+        table[:, at.JOB_USED_MC, flavor] = (cores * MILLI + 0.5).astype(np.int64)
+        used_ram = np.minimum(ram, config.ram_gib)
+        table[:, at.JOB_USED_MIB, flavor] = (used_ram * MIB_PER_GIB + 0.5).astype(np.int64)
     return table
 
 

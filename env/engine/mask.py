@@ -1,6 +1,6 @@
 """The action mask, written by compiled code: the twin of `env.observation.action_mask`.
 
-`tests/env/engine/test_vector_env.py` compares both at every decision.
+`tests/env/engine/test_same_as_scalar.py` compares both at every decision.
 """
 
 from __future__ import annotations

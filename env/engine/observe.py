@@ -1,7 +1,7 @@
 """The observation, written by compiled code: the twin of `env.observation.Observer.write`.
 
 The features, their order, bounds and scales are those of `env.observation`;
-`tests/env/engine/test_vector_env.py` compares what both write at every decision.
+`tests/env/engine/test_same_as_scalar.py` compares what both write at every decision.
 """
 
 from __future__ import annotations

@@ -218,7 +218,7 @@ class DaCircoVectorEnv(VectorEnv[Observations, Actions, NDArray[Any]]):
             for d in np.flatnonzero(outcome.full).tolist():
                 engine.make_room(d)
         ended = outcome.terminated | outcome.truncated
-        self._over = ended
+        self._over = ended.copy()
         info = _told(
             {
                 "vector_reward": outcome.vectors.copy(),

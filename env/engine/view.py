@@ -254,4 +254,5 @@ def mean_remaining_s(s: Centre) -> float:
 @compiled
 def noise_key_of(s: Centre) -> int:
     """The key of the data centre's noise (`env.noise`)."""
-    return (np.int64(s.i[KEY_HIGH]) << 32) | (np.int64(s.i[KEY_LOW]) & 0xFFFFFFFF)
+    key: int = (np.int64(s.i[KEY_HIGH]) << 32) | (np.int64(s.i[KEY_LOW]) & 0xFFFFFFFF)  # type: ignore[assignment]
+    return key
