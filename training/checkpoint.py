@@ -130,7 +130,7 @@ class Checkpoints:
             try:
                 with np.load(path, allow_pickle=False) as arrays:
                     found.append(Labels(**{name: arrays[name] for name in Labels.__slots__}))
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
                 raise ConfigError(
                     f"{path} cannot be read: {error}: start without --resume"
                 ) from None

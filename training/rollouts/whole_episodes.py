@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from math import inf
 
 import numpy as np
 
@@ -12,7 +14,7 @@ from agents.registry import make_policy
 from env.actions import n_actions
 from env.cluster import Cluster
 from env.engine.engine import Engine
-from env.engine.episode import prepare_episode
+from env.engine.episode import EpisodeData, prepare_episode
 from env.engine.perceptron import Perceptron, forward
 from env.engine.stepping import Outcome, Seen, look_at, step_centres
 from env.episodes import Episode
@@ -41,7 +43,7 @@ def run_network(runs: Sequence[tuple[Episode, float]], network: Perceptron) -> l
     alive = np.zeros(n, dtype=np.bool_)
     for d, k in enumerate(order):
         episode, preference = runs[k]
-        engine.load(d, prepare_episode(episode, preference=preference, trace=True))
+        engine.load(d, _whole(episode, preference))
     for d in range(n):
         alive[d] = engine.advance(d)
     names = [flavor.name for flavor in runs[0][0].profile.cluster.flavors]
@@ -104,9 +106,12 @@ def run_rule(runs: Sequence[tuple[Episode, float]], spec: str) -> list[EpisodeMe
             forms[id(episode.profile)] = form
     engine = Engine(max(1, len(runs)))
     for d, (episode, preference) in enumerate(runs):
-        data = prepare_episode(
-            episode, preference=preference, discipline=policy.discipline, trace=True
-        )
-        engine.load(d, data)
+        engine.load(d, _whole(episode, preference, policy.discipline))
     run_rules(engine, range(len(runs)), [forms[id(episode.profile)] for episode, _ in runs])
     return [engine.metrics(d) for d in range(len(runs))]
+
+
+def _whole(episode: Episode, preference: float, discipline: str = "sjf") -> EpisodeData:
+    """Until its last job has ended, even if it is to be cut before."""
+    endless = replace(episode, horizon_s=inf)
+    return prepare_episode(endless, preference=preference, discipline=discipline, trace=True)
