@@ -75,8 +75,7 @@ class Settings:
     )
     vine_envs: int = option(512, "Compiled data centres in which states are collected.")
     vine_steps: int = option(
-        1024,
-        "Decisions of each of them in a generation at which states may be labelled, and before.",
+        2048, "Most decisions of each of them at which states are labelled, in each generation."
     )
     vine_states: int = option(60_000, "States at which all actions are tried, in each generation.")
     vine_batch: int = option(512, "States of one step of an update.")

@@ -23,6 +23,7 @@ _OVERLOAD: Final = 1.0
 _FEWER: Final = 8
 """For one overload that is watched, so many other episodes: its queue is longest at its end, and
 that is thousands of decisions away."""
+_USUAL_JOBS_PER_CORE: Final = 5.0
 _JOBS_PER_CORE: Final = 1000.0
 """Training gives up an episode long before; in production nobody does."""
 
@@ -65,9 +66,9 @@ def watch(network: Perceptron, settings: Settings, decisions: int) -> Iterator[N
     rng = np.random.default_rng([settings.seed, 4])
     anything = random_episodes(randomisation(settings))
     few = -(-settings.n_envs // _FEWER)
-    for n, sampler, options in (
-        (settings.n_envs, anything, {}),
-        (few, overloads(anything), {"max_jobs_per_core": _JOBS_PER_CORE}),
+    for n, sampler, most in (
+        (settings.n_envs, anything, _USUAL_JOBS_PER_CORE),
+        (few, overloads(anything), _JOBS_PER_CORE),
     ):
         envs = DaCircoVectorEnv(
             n,
@@ -75,7 +76,7 @@ def watch(network: Perceptron, settings: Settings, decisions: int) -> Iterator[N
             sampler=sampler,
             autoreset_mode=AutoresetMode.SAME_STEP,
             threads=settings.threads,
-            **options,
+            max_jobs_per_core=most,
         )
         observations, _ = envs.reset(seed=int(rng.integers(2**31)))
         for _ in range(decisions // n):

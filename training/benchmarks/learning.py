@@ -22,6 +22,7 @@ from stable_baselines3.common.logger import Logger
 
 from env.cost import CostVector
 from training.benchmarks.laps import Lap, Speed, lap
+from training.engine_vec_env import EngineVecEnv
 from training.model import build_model, training_batch
 from training.settings import Settings
 from training.vector_env import BatchVecEnv
@@ -85,11 +86,11 @@ def training_speed(settings: Settings, repetitions: int) -> TrainingSpeed:
     """
     with tempfile.TemporaryDirectory() as runs:
         settings = replace(settings, target_kl=_NEVER, runs=Path(runs))
-        batch = training_batch(settings)
+        batch = training_batch(settings, settings.n_envs)
         nothing = BatchVecEnv(
-            [NullEnv(batch.observation_space, batch.action_space) for _ in batch.members]
+            [NullEnv(batch.observation_space, batch.action_space) for _ in range(settings.n_envs)]
         )
-        learners = [_learner(settings, one) for one in (batch, nothing)]
+        learners = [_learner(settings, batch), _learner(settings, nothing)]
         steps = settings.n_envs * settings.rollout_steps
         laps: list[list[Lap]] = [[], []]
         for repetition in range(repetitions + 1):
@@ -101,7 +102,7 @@ def training_speed(settings: Settings, repetitions: int) -> TrainingSpeed:
     return TrainingSpeed(real, null)
 
 
-def _learner(settings: Settings, batch: BatchVecEnv) -> MaskablePPO:
+def _learner(settings: Settings, batch: BatchVecEnv | EngineVecEnv) -> MaskablePPO:
     learner = build_model(settings, batch)
     learner.set_logger(Logger(None, []))
     return learner

@@ -31,7 +31,9 @@ from training.rollouts.flatten import flatten
 from training.train.labels import Labels, RolloutSettings, choose_trials, label_states
 from training.train.surrogate import FitSettings, expected_gain, fit
 
-_STRIDE: Final = 24
+_BURN_IN: Final = 500
+"""Most decisions that a generation begins with before any state is labelled."""
+_STRIDE: Final = 12
 """Most decisions between two states of a data centre."""
 _RANDOM_SHARE: Final = 0.03
 """Share of the decisions on the way that are random."""
@@ -79,8 +81,8 @@ class VinePPO(MaskablePPO):
     Args:
         policy: see `MaskablePPO`.
         env: compiled data centres.
-        n_steps: decisions of each data centre in a generation whose states may be labelled; as
-            many go before, so that states come from all parts of an episode.
+        n_steps: most decisions of each data centre in a generation at which states may be
+            labelled; up to 500 go before, so that states come from all parts of an episode.
         n_states: a generation ends earlier when it has labelled so many states.
         batch_size: states of one step of the update.
         n_epochs: passes over all states in an update.
@@ -107,7 +109,7 @@ class VinePPO(MaskablePPO):
         policy: Any,
         env: Any,
         *,
-        n_steps: int = 1024,
+        n_steps: int = 2048,
         n_states: int = 30_000,
         batch_size: int = 512,
         n_epochs: int = 12,
@@ -179,8 +181,9 @@ class VinePPO(MaskablePPO):
         callback.on_rollout_start()
         parts: list[Labels] = []
         labelled = tried = 0
-        due = n_rollout_steps + int(rng.integers(1, _STRIDE + 1))
-        for step in range(2 * n_rollout_steps):
+        burn_in = min(_BURN_IN, n_rollout_steps)
+        due = burn_in + int(rng.integers(1, _STRIDE + 1))
+        for step in range(burn_in + n_rollout_steps):
             masks = env.action_masks()
             shares = probabilities(network, observations, masks)
             if step == due:

@@ -126,7 +126,7 @@ def test_a_backlog_leaves_more_to_pay_where_others_will_have_to_wait_behind_it()
 
 def test_a_longer_queue_leaves_more_to_pay() -> None:
     simulator = simulation(1, faults=False)
-    prices = []
+    prices: list[tuple[int, float]] = []
     while simulator.advance() and len(prices) < 30:
         prices.append((simulator.cluster.waiting, terminal_cost(simulator.cluster)))
     waiting = [jobs for jobs, _ in prices]

@@ -121,7 +121,7 @@ def test_alone_the_penalised_optimum_is_the_anchor_weighted_by_exponentiated_adv
 
 
 def test_small_advantages_count_in_full_and_large_ones_by_their_logarithm() -> None:
-    advantages = np.float32([-1e4, -1.0, -1e-4, 0.0, 1e-4, 1.0, 1e4])
+    advantages = np.array([-1e4, -1.0, -1e-4, 0.0, 1e-4, 1.0, 1e4], dtype=np.float32)
     squashed = squash(advantages, 0.05)
     assert squashed.dtype == np.float32
     assert (np.diff(squashed) > 0).all()
