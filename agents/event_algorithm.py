@@ -63,7 +63,7 @@ class EventAlgorithm(Heuristic):
         limit = self.parameters.max_workers
         self._max_workers = holds if limit is None else min(holds, limit)
         self._requests = -1  # none has been counted yet: all that wait are new
-        self._orders: deque[int] = deque()
+        self._orders: deque[tuple[int, int]] = deque()  # flavor, and the limit that it minds
         self._looks = Looks(cluster.now)
         self._started_at = -1.0
 
@@ -71,9 +71,9 @@ class EventAlgorithm(Heuristic):
         """See the class."""
         self._notice(cluster)
         while self._orders:
-            flavor = self._orders[0]
-            if not self._below_limit(cluster):
-                self._orders.clear()
+            flavor, limit = self._orders[0]
+            if self._live(cluster) >= limit:
+                self._orders.popleft()
             elif cluster.can_spawn(flavor):
                 self._orders.popleft()
                 self._started_at = cluster.now
@@ -82,7 +82,7 @@ class EventAlgorithm(Heuristic):
                 break  # those that are ending leave the room in a moment
             else:
                 self._orders.popleft()
-        if cluster.waiting or not cluster.n_idle or self._started_at == cluster.now:
+        if not self._may_end(cluster) or self._started_at == cluster.now:
             return KEEP
         return self._end(cluster)
 
@@ -130,9 +130,14 @@ class EventAlgorithm(Heuristic):
         """Requests wait, and no worker is there or ordered."""
         self._start(next(iter(self._flavors.values())))
 
-    def _start(self, flavor: int, workers: int = 1) -> None:
+    def _start(self, flavor: int, workers: int = 1, *, limit: int | None = None) -> None:
         """Order workers; what the limit does not allow is dropped when its turn comes."""
-        self._orders.extend([flavor] * min(workers, self._max_workers))
+        most = self._max_workers if limit is None else limit
+        self._orders.extend([(flavor, most)] * min(workers, most))
+
+    def _may_end(self, cluster: Cluster) -> bool:
+        """Whether a worker idles that no request waits for."""
+        return cluster.n_idle > 0 and not cluster.waiting
 
     def _live(self, cluster: Cluster) -> int:
         """Workers that boot, idle or serve."""

@@ -71,18 +71,24 @@ class PriorityBasedDynamic(EventAlgorithm):
     def _on_looks(self, cluster: Cluster, looks: int) -> None:
         if self._wants_one_more(cluster):
             large = cluster.waiting > LARGE_BACKLOG
-            self._start(self._flavors["large" if large else "small"])
+            self._start(self._flavors["large" if large else "small"], limit=self._look_limit)
 
     def _end(self, cluster: Cluster) -> Action:
         return self._end_expired(cluster, self.parameters.max_idle_time)
 
     def wake_at(self, cluster: Cluster) -> float | None:
         """The next look that would start a worker or end one."""
-        if cluster.waiting:
-            more = self._wants_one_more(cluster) and self._below_limit(cluster)
-            return self._looks.next() if more else None
+        if self._wants_one_more(cluster) and self._live(cluster) < self._look_limit:
+            return self._looks.next()
         expiry = next_expiry(cluster, self.parameters.max_idle_time)
-        return None if expiry is None else self._looks.first_from(expiry)
+        if expiry is None or not self._may_end(cluster):
+            return None
+        return self._looks.first_from(expiry)
+
+    @property
+    def _look_limit(self) -> int:
+        """How many workers there may be when a look has started one."""
+        return self._max_workers
 
     def _wants_one_more(self, cluster: Cluster) -> bool:
         return self._busy_share(cluster) > BUSY_SHARE and cluster.waiting > self._live(cluster)

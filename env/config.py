@@ -170,8 +170,9 @@ class TranscodeTiming:
 
     On one vCPU: ``exp(intercept) * duration_s**duration_exponent *
     (megapixels / 2.0736)**pixels_exponent * source_mbps**source_mbps_exponent``, times
-    `fast_factor` if the speed is fast, times ``max(1, kbps / floor)**bitrate_exponent`` for
-    the asked bitrate of ``kbps`` kbit/s; on v vCPUs that divided by ``v**alpha`` with
+    ``exp(pixels_curvature * ln(megapixels / 2.0736)**2)``, times `fast_factor` if the speed is
+    fast, times ``max(1, kbps / floor)**bitrate_exponent`` for the asked bitrate of ``kbps``
+    kbit/s; on v vCPUs that divided by ``v**alpha`` with
     ``alpha = parallel_exponent + parallel_slope * ln(megapixels / 2.0736)`` clipped to
     [0.1, 0.9] (2.0736 megapixels is 1920x1080). The measured time scatters around it
     lognormally with `sigma`. `typical_source_mbps` stands in for the source's bitrate
@@ -189,6 +190,7 @@ class TranscodeTiming:
     source_mbps_exponent: NonNegative = 0.0
     typical_source_mbps: Positive = 8.0
     sigma: NonNegative = 0.0
+    pixels_curvature: Finite = 0.0
     parallel_exponent: Probability = 0.5
     parallel_slope: Finite = 0.0
     bitrate_exponent: Probability = 0.0

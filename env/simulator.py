@@ -493,11 +493,16 @@ class Simulator:
         if self.timeline is not None:
             self.timeline.gone(self.env.now, worker)
 
+    def _next_assignment(self) -> tuple[Job, Worker] | None:
+        """The next job to hand out and its worker: any that idles will do."""
+        return self.cluster.next_assignment()
+
     def _dispatch(self) -> None:
         cluster = self.cluster
         while cluster.waiting and cluster.n_idle:
-            pair = cluster.next_assignment()
-            assert pair is not None
+            pair = self._next_assignment()
+            if pair is None:
+                return
             job, worker = pair
             now = self.env.now
             cluster.task_assigned(now, job.job_id, worker.worker_id)

@@ -76,10 +76,12 @@ class TimingModel:
             fast: 1 where the speed is ``fast``, 0 where it is ``ultrafast``.
         """
         law = self.profile.timing.transcode
+        pixels = np.log(megapixels / FULL_HD_MEGAPIXELS)
         result: Floats = np.exp(
             law.intercept
             + law.duration_exponent * np.log(durations_s)
-            + law.pixels_exponent * np.log(megapixels / FULL_HD_MEGAPIXELS)
+            + law.pixels_exponent * pixels
+            + law.pixels_curvature * pixels**2
             + law.source_mbps_exponent * np.log(source_mbps)
             + log(law.fast_factor) * fast
         )

@@ -19,6 +19,7 @@ from env.command import run_command
 from env.config import load_profile
 from env.textfile import write_atomically
 from training.calibration.bitrate_unit import BitrateUnit
+from training.calibration.errors import CalibrationError
 from training.calibration.fitting import Calibration, calibrate
 from training.calibration.plots import write_plots
 from training.calibration.profile_text import profile_text
@@ -42,6 +43,9 @@ class CalibrateOptions:
             describe their own.
         one_vcpu_from: hold the law of one vCPU of this profile fixed, for runs that had no
             worker of one vCPU.
+        shape_from: hold how this profile's times depend on the video, on the vCPUs and on the
+            crowd, and fit the level alone (and what a quota of CPU costs), for runs whose workers
+            all had the same several vCPUs.
         vcpus: size of a flavor key of a folder, e.g. --vcpus large 4.
         bitrate_unit: in which workers read the asked bitrate: those of the existing system
             bit, ours kbit. By default as the run records it (our event logs do), else bit.
@@ -56,6 +60,7 @@ class CalibrateOptions:
     without: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     catalog: str = DEFAULT_CATALOG
     one_vcpu_from: str | None = None
+    shape_from: str | None = None
     vcpus: dict[str, float] = field(default_factory=dict)
     bitrate_unit: BitrateUnit = "auto"
     plots: Path | None = None
@@ -75,11 +80,14 @@ def run(options: CalibrateOptions) -> Calibration:
         observations = observations.only(options.runner)
     if options.without:
         observations = observations.without(options.without)
-    reference = options.one_vcpu_from
+    reference, shape = options.one_vcpu_from, options.shape_from
+    if reference is not None and shape is not None:
+        raise CalibrationError("--one-vcpu-from and --shape-from: give one of them")
     calibration = calibrate(
         observations,
         base,
         one_vcpu=None if reference is None else load_profile(reference).timing.transcode,
+        shape=None if shape is None else load_profile(shape),
     )
     write_atomically(options.out, profile_text(calibration, options.name or base.name))
     if options.plots is not None:

@@ -3,7 +3,8 @@
 What is fitted, by least squares on logarithms with Huber's weights::
 
     log cpu_s = level + duration_exponent * log seconds + pixels_exponent * log pixels
-        + log(fast_factor) * fast + source_mbps_exponent * log source_mbps
+        + pixels_curvature * (log pixels)**2 + log(fast_factor) * fast
+    + source_mbps_exponent * log source_mbps
         + bitrate_exponent * max(0, log(kbps / floor)) + overhead * log threads + scene
 
 (pixels in units of 1920x1080; the effects of the scenes add up to nothing, so that the level
@@ -35,6 +36,9 @@ Floats = NDArray[np.float64]
 
 QUIET_CORES: Final = 0.1
 """Other programs may take so many cores from a row whose wall time counts."""
+QUIET_SHARE: Final = 0.5
+"""If so many rows are quiet, the others are left out altogether: neighbours stretch the
+processor time, too, by a tenth and more (two threads of one core share it)."""
 MIN_ROWS: Final = 12
 MIN_QUIET: Final = 8
 _KEYFRAMES: Final = 250
@@ -143,9 +147,17 @@ def fit_rows(rows: Sequence[Row], base: TranscodeTiming, upload: UploadTiming) -
             f"{len(rows)} rows are too few to fit a law; at least {MIN_ROWS} are needed: "
             "measure longer (--minutes)"
         )
+    notes: list[str] = []
+    quiet = [row for row in rows if row.others_cores <= QUIET_CORES]
+    if len(rows) > len(quiet) >= max(MIN_ROWS, QUIET_SHARE * len(rows)):
+        notes.append(
+            f"{len(rows) - len(quiet)} more rows are left out: other programs took more than "
+            f"{QUIET_CORES:g} cores meanwhile"
+        )
+        rows = quiet
     columns = _Columns.of(rows)
     law, overhead, residuals = _cpu_law(columns, base)
-    busy, gain, notes = _cores_busy(columns, base)
+    busy, gain, remarks = _cores_busy(columns, base)
     level = law.pop("level")
     transcode = {
         "intercept": Figure(
@@ -164,7 +176,7 @@ def fit_rows(rows: Sequence[Row], base: TranscodeTiming, upload: UploadTiming) -
         rows=len(rows),
         quiet_rows=int(columns.quiet.sum()),
         residuals=residuals,
-        notes=notes,
+        notes=[*notes, *remarks],
     )
 
 
@@ -182,6 +194,7 @@ def _cpu_law(c: _Columns, base: TranscodeTiming) -> tuple[dict[str, Figure], Fig
     columns = {
         "level": np.ones(len(y)),
         "pixels_exponent": c.pixels,
+        "pixels_curvature": c.pixels**2,
         "duration_exponent": c.seconds,
         "fast": c.fast,
         "overhead": c.threads,
@@ -189,6 +202,7 @@ def _cpu_law(c: _Columns, base: TranscodeTiming) -> tuple[dict[str, Figure], Fig
     }
     held = {
         "pixels_exponent": base.pixels_exponent,
+        "pixels_curvature": base.pixels_curvature,
         "duration_exponent": base.duration_exponent,
         "fast": log(base.fast_factor),
         "overhead": 0.0,
@@ -250,6 +264,9 @@ def _cpu_law(c: _Columns, base: TranscodeTiming) -> tuple[dict[str, Figure], Fig
         "fast_factor": figure("fast_factor", "fast", base.fast_factor, "one speed", power=True),
         "source_mbps_exponent": Figure(
             base.source_mbps_exponent, held="the clips' bitrate goes with their size"
+        ),
+        "pixels_curvature": figure(
+            "pixels_curvature", "pixels_curvature", base.pixels_curvature, "too few sizes"
         ),
         "bitrate_exponent": figure(
             "bitrate_exponent", "bitrate_exponent", base.bitrate_exponent, few

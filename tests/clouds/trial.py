@@ -78,8 +78,7 @@ class Trial:
         self._cloud, self._set_up, self._limits = cloud, set_up, limits
         self._patient = patient
         self._cache = cloud.state.with_name("pytest")
-        self._tests = [sys.executable, "-m", "pytest", *tests]
-        self._tests += ["--timeout=0", "-o", f"cache_dir={self._cache}"]  # steps have limits
+        self._tests = [sys.executable, "-m", "pytest", *tests, "-o", f"cache_dir={self._cache}"]
 
     def run(self) -> tuple[Verdict, str]:
         """Run the steps; the verdict, and in a few words why."""
@@ -164,7 +163,8 @@ class Trial:
         process = subprocess.Popen(
             command,
             cwd=REPOSITORY,
-            env=self._cloud.processes.environment(),
+            # Steps have limits of their own, and the first test may wait for a build.
+            env={**self._cloud.processes.environment(), "PYTEST_TIMEOUT": "0"},
             stdout=output,  # type: ignore[call-overload]
             stderr=output,
             start_new_session=True,

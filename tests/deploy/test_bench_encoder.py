@@ -152,7 +152,7 @@ def test_what_the_rows_do_not_show_is_held_and_said_to_be(grid: Grid, held: set[
     always = {"source_mbps_exponent", "sigma"}
     found = {name for name, figure in fit.transcode.items() if figure.held}
     assert held <= found
-    assert found - always - held <= {"parallel_slope"}  # one size shows no slope either
+    assert found - always - held <= {"parallel_slope", "pixels_curvature"}  # nor does one size
     for name in held:
         assert fit.transcode[name].value == pytest.approx(getattr(BASE.transcode, name)), name
 

@@ -14,7 +14,7 @@ ROWS = Path(__file__).resolve().parents[2] / "docs" / "data" / "encoder-bench.cs
 
 
 @pytest.mark.parametrize("name", ["openstack", "kubernetes"])
-def test_what_a_bitrate_costs_is_what_the_bench_measured(name: str) -> None:
+def test_bitrate_and_threads_are_what_the_bench_measured(name: str) -> None:
     timing = load_profile(name).timing
     fit = fit_rows(read_rows(ROWS), timing.transcode, timing.upload)
     for key in (
@@ -22,6 +22,8 @@ def test_what_a_bitrate_costs_is_what_the_bench_measured(name: str) -> None:
         "floor_kbps",
         "floor_pixels_exponent",
         "floor_fast_factor",
+        "parallel_exponent",
+        "parallel_slope",
     ):
         assert getattr(timing.transcode, key) == pytest.approx(fit.transcode[key].value, rel=1e-4)
     for key in ("least_kbps", "least_pixels_exponent", "least_fast_factor"):

@@ -73,7 +73,7 @@ def refusal(data: Any) -> str:
 KEYS = list(leaves(FULL))
 NUMBERS = [key for key in KEYS if type(table_at(FULL, key)) in (int, float)]
 TEXTS = [key for key in KEYS if isinstance(table_at(FULL, key), str)]
-SIGNED = {"intercept", "parallel_slope"}
+SIGNED = {"intercept", "parallel_slope", "pixels_curvature"}
 WHOLE = {"cores", "vcpus", "max_workers"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
@@ -11,10 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from event_files import START, iso
+from event_files import START, iso, write_event_log
+from synthetic_runs import VIDEOS as FILMS
 from synthetic_runs import Truth, synthetic_tables
 
-from env.catalog import load_catalog
+from env.catalog import Catalog, Movie, load_catalog
 from training.calibration.cells import parse_seconds
 from training.calibration.errors import CalibrationError
 from training.calibration.observations import COMPLETED, UNFINISHED, Observations
@@ -22,6 +24,7 @@ from training.calibration.sources import read_observations
 
 TASKS, WORKERS = synthetic_tables(Truth(), runs=1)
 CATALOG = load_catalog("bbb")
+VIDEOS = Catalog("videos", [Movie(*film) for film in FILMS])
 
 
 def local(*when: int) -> float:
@@ -149,6 +152,80 @@ def test_semicolons_and_ragged_rows(tmp_path: Path) -> None:
 def test_clocks_may_cross_by_a_little(tmp_path: Path) -> None:
     late = changed(TASKS, 1, "t_upld_start", TASKS["t_completed"][1] + 0.3)
     assert len(read(tmp_path, late, WORKERS).tasks) == len(TASKS)
+
+
+# -- event logs -----------------------------------------------------------------------------
+
+
+def log_with(folder: Path, tasks: pd.DataFrame, workers: pd.DataFrame, *more: str) -> Path:
+    path = write_event_log(folder / "tc-events-01.txt", tasks, workers)
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(line + "\n" for line in more)
+    return path
+
+
+def lines_of(path: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def line_of(path: Path, code: str, **keys: str) -> int:
+    """Number of the line of an event."""
+    return next(
+        number
+        for number, event in enumerate(lines_of(path), start=1)
+        if event["code"] == code and all(event[key] == value for key, value in keys.items())
+    )
+
+
+def test_a_bitrate_of_an_event_log_in_another_unit(tmp_path: Path) -> None:
+    path = log_with(tmp_path, changed(TASKS, 0, "bitrate", 3_000_000), WORKERS)
+    number = line_of(path, "EV1", request_id=str(TASKS["request"][0]))
+    message = rf"01\.txt, line {number}, 'bitrate': 3e\+06 kbit/s is far outside 500 to 8000"
+    with pytest.raises(CalibrationError, match=message):
+        read_observations([path], VIDEOS)
+
+
+def test_a_step_of_an_event_log_that_ends_before_it_begins(tmp_path: Path) -> None:
+    early = changed(TASKS, 1, "t_completed", TASKS["t_upld_start"][1] - 9.0)
+    path = log_with(tmp_path, early, WORKERS)
+    number = line_of(path, "EV7", request_id=str(TASKS["request"][1]))
+    message = rf"line {number}, 't_completed': 9\.000 s before t_upld_start: a step cannot end"
+    with pytest.raises(CalibrationError, match=message):
+        read_observations([path], VIDEOS)
+
+
+def test_a_worker_of_an_event_log_that_was_ready_before_it_was_created(tmp_path: Path) -> None:
+    early = changed(WORKERS, 1, "t_available", WORKERS["t_created"][1] - 2.0)
+    path = log_with(tmp_path, TASKS, early)
+    number = line_of(path, "EV11", worker_id=str(WORKERS["worker"][1]))
+    with pytest.raises(CalibrationError, match=rf"line {number}, 't_available': 2\.000 s before"):
+        read_observations([path], VIDEOS)
+
+
+def test_an_event_that_is_told_twice(tmp_path: Path) -> None:
+    path = log_with(tmp_path, TASKS, WORKERS)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    twice = next(number for number, line in enumerate(lines, 1) if '"EV5"' in line)
+    log_with(tmp_path, TASKS, WORKERS, lines[twice - 1])
+    message = rf"line {len(lines) + 1}: says the same as line {twice}: remove one of them"
+    with pytest.raises(CalibrationError, match=message):
+        read_observations([path], VIDEOS)
+
+
+def test_a_worker_that_no_event_describes(tmp_path: Path) -> None:
+    ghost = TASKS["worker"][0]
+    path = log_with(tmp_path, TASKS, WORKERS[WORKERS["worker"] != ghost])
+    number = line_of(path, "EV3", worker_id=str(ghost))
+    with pytest.raises(CalibrationError, match=rf"line {number}, 'worker': no row describes worke"):
+        read_observations([path], VIDEOS)
+    moment = repr(START)
+    restored = {"time": moment, "code": "EV36", "worker_id": str(ghost), "node": "node0"}
+    log_with(tmp_path, TASKS, WORKERS[WORKERS["worker"] != ghost], json.dumps(restored))
+    tasks = read_observations([path], VIDEOS).tasks
+    assert set(tasks.loc[tasks["worker"] == ghost, "node"]) == {"node0"}
+    lost = {"time": moment, "code": "EV46", "lines": "3", "since": moment}
+    log_with(tmp_path, TASKS, WORKERS[WORKERS["worker"] != ghost], json.dumps(lost))
+    assert len(read_observations([path], VIDEOS).tasks) == len(TASKS)
 
 
 # -- the 2024 system's SQLite files ---------------------------------------------------------

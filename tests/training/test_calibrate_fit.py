@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from math import log
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from simulated_runs import draw_requests, simulated_tables
 from synthetic_runs import Truth, synthetic_tables
 
-from env.config import Profile, load_profile
+from env.config import FlavorConfig, Profile, load_profile
 from training.calibration.bitrate_unit import to_kbps
 from training.calibration.errors import CalibrationError
 from training.calibration.fitting import Calibration, calibrate
 from training.calibration.observations import Observations, combine, tidy
 from training.calibration.plots import write_plots
 from training.calibration.profile_text import fitted_profile, unseen
+from training.validation.measured_world import Measured, MeasuredWorld
 
 TRUTH = Truth()
 ONE_VCPU = ("intercept", "duration_exponent", "pixels_exponent", "source_mbps_exponent")
@@ -179,6 +182,7 @@ def test_several_vcpus_are_measured_against_a_given_law_of_one(base: Profile) ->
     observations = observe(vcpus=(4,), nodes=4, jobs_per_worker=8)
     law = replace(
         base.timing.transcode,
+        pixels_curvature=0.0,
         **{key: getattr(TRUTH, key) for key in (*ONE_VCPU, "fast_factor")},
     )
     result = calibrate(observations, base, one_vcpu=law)
@@ -188,6 +192,43 @@ def test_several_vcpus_are_measured_against_a_given_law_of_one(base: Profile) ->
     assert result.transcode.law.fast_factor == TRUTH.fast_factor
     without = calibrate(observations, base)
     assert without.section("timing.transcode").estimates["parallel_exponent"].origin == "prior"
+
+
+def test_the_level_and_what_a_quota_costs_are_fitted_to_the_shape_of_another_profile() -> None:
+    shape = load_profile("openstack")
+    law = shape.timing.transcode
+    slower = replace(law, intercept=law.intercept + log(1.2), sigma=0.05)
+    pods = replace(
+        shape,
+        cluster=replace(shape.cluster, flavors=(FlavorConfig("pod", 4, 1.4),), vcpu_overcommit=4.0),
+        timing=replace(shape.timing, transcode=slower),
+        image_cached=True,
+    )
+    world = partial(MeasuredWorld, measured=Measured(throttle=2.0, limits={0: 4.0}))
+    requests = [replace(one, bitrate_kbps=1) for one in draw_requests(3, 150, gap_s=9.0)]
+    policy = "grace-period:flavor=pod,max_workers=5,max_idle_time=10"
+    tasks, workers = simulated_tables(pods, requests, seed=2, policy=policy, world=world)
+    runs = tidy(tasks.assign(bitrate_unit="bit"), workers)
+    result = calibrate(runs, shape, shape=shape)
+    assert within(result, "timing.transcode", "intercept", slower.intercept, 4)
+    quality = result.section("timing.transcode").quality
+    throttle, error = quality["throttle"], quality["throttle_standard_error"]
+    assert isinstance(throttle, float)
+    assert isinstance(error, float)
+    assert error < 0.1
+    assert abs(throttle - 2.0) <= 4 * error
+    assert result.transcode.law.sigma == pytest.approx(0.05, rel=0.4)
+    for section, key in (
+        ("timing.transcode", "pixels_exponent"),
+        ("timing.transcode", "parallel_exponent"),
+        ("timing.contention", "slope_per_core"),
+    ):
+        estimate = result.section(section).estimates[key]
+        table = getattr(shape.timing, section.partition(".")[2])
+        assert (estimate.origin, estimate.value) == ("prior", getattr(table, key))
+    # Without it the throttled transcodes look like scatter.
+    plain = calibrate(runs, shape, one_vcpu=law)
+    assert plain.transcode.law.sigma > 3 * result.transcode.law.sigma
 
 
 def test_a_stray_job_hardly_moves_the_law(small: Calibration, base: Profile) -> None:

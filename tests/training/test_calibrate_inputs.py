@@ -172,20 +172,23 @@ ASSIGNED = (
     '{"time": "6", "code": "EV3", "description": "", "request_id": "r",'
     ' "worker_id": "w", "task_id": "t"}'
 )
+CREATED = '{"time": "4", "code": "EV2", "description": "", "name": "w", "worker_id": "w"}'
 
 
 def test_events_that_did_not_happen_are_empty(tmp_path: Path, catalog: Catalog) -> None:
-    observations = read_event_log(log_of(tmp_path, RECEIVED, ASSIGNED), catalog)
+    observations = read_event_log(log_of(tmp_path, RECEIVED, CREATED, ASSIGNED), catalog)
     task = observations.tasks.iloc[0]
     assert (task["status"], task["worker"], task["node"]) == (UNFINISHED, "w", "")
     assert (task["t_received"], task["t_assigned"]) == (5.0, 6.0)
     assert pd.isna(task["t_completed"])
-    assert observations.workers.empty
+    worker = observations.workers.iloc[0]
+    assert (worker["worker"], worker["node"], worker["t_created"]) == ("w", "", 4.0)
+    assert pd.isna(worker["t_available"])
 
 
 def test_an_error_ends_its_task(tmp_path: Path, catalog: Catalog) -> None:
     failed = '{"time": "9", "code": "EV10", "worker_id": "w", "task_id": "t", "error_message": ""}'
-    observations = read_event_log(log_of(tmp_path, RECEIVED, ASSIGNED, failed), catalog)
+    observations = read_event_log(log_of(tmp_path, RECEIVED, CREATED, ASSIGNED, failed), catalog)
     task = observations.tasks.iloc[0]
     assert (task["status"], task["t_failed"]) == (ERROR, 9.0)
 
@@ -195,7 +198,9 @@ def test_a_request_that_is_tried_again_has_a_row_for_each_try(
 ) -> None:
     again = ASSIGNED.replace('"t"', '"t2"').replace('"w"', '"w2"').replace('"6"', '"8"')
     done = again.replace("EV3", "EV7").replace('"8"', '"20"')
-    tasks = read_event_log(log_of(tmp_path, RECEIVED, ASSIGNED, again, done), catalog).tasks
+    second = CREATED.replace('"w"', '"w2"')
+    log = log_of(tmp_path, RECEIVED, CREATED, ASSIGNED, second, again, done)
+    tasks = read_event_log(log, catalog).tasks
     assert tasks["status"].tolist() == [UNFINISHED, COMPLETED]
     assert tasks["worker"].tolist() == ["w", "w2"]
 
@@ -206,18 +211,19 @@ def test_a_request_that_could_not_be_done_is_left_out(tmp_path: Path, catalog: C
         '{"time": "1", "code": "EV25", "description": "", "request_id": "r2", "attempts": "0", '
         '"reason": "bad name", "refused": "true"}'
     )
-    tasks = read_event_log(log_of(tmp_path, refused, failed, RECEIVED, ASSIGNED), catalog).tasks
+    log = log_of(tmp_path, refused, failed, RECEIVED, CREATED, ASSIGNED)
+    tasks = read_event_log(log, catalog).tasks
     assert tasks["request"].tolist() == ["r"]
 
 
 def test_a_task_of_an_earlier_logs_request_is_kept(tmp_path: Path, catalog: Catalog) -> None:
     other = ASSIGNED.replace('"request_id": "r"', '"request_id": "older"').replace('"t"', '"t9"')
-    tasks = read_event_log(log_of(tmp_path, RECEIVED, other), catalog).tasks
+    tasks = read_event_log(log_of(tmp_path, RECEIVED, CREATED, other), catalog).tasks
     assert sorted(tasks["video"]) == ["", "a.mp4"]
 
 
 def test_a_cut_off_last_line_is_left_out(tmp_path: Path, catalog: Catalog) -> None:
-    path = log_of(tmp_path, RECEIVED, ASSIGNED)
+    path = log_of(tmp_path, RECEIVED, CREATED, ASSIGNED)
     whole = read_event_log(path, catalog)
     path.write_text(path.read_text(encoding="utf-8") + '{"time": "7", "co', encoding="utf-8")
     assert read_event_log(path, catalog).tasks.equals(whole.tasks)

@@ -55,6 +55,40 @@ def test_derivative_of_the_slowdown(
     assert derivative[0] == pytest.approx((above - below)[0] / (2 * step), abs=1e-4)
 
 
+@given(
+    st.lists(
+        st.tuples(st.floats(0.1, 50), st.floats(0, 12), st.sampled_from([4.0, 8.0])),
+        min_size=1,
+        max_size=8,
+    ),
+    st.floats(0.0, 1.0),
+)
+def test_derivative_of_the_throttled_time(
+    parts: list[tuple[float, float, float]], log_throttle: float
+) -> None:
+    seconds, load, limits = (np.array(column) for column in zip(*parts, strict=True))
+    cut = Pieces(seconds, load, limits)
+    crowding, step = Crowding(3.0, cores=6.0, slope=0.1), 1e-6
+    value, derivative = crowding.log_throttled([cut], log_throttle)
+    above, _ = crowding.log_throttled([cut], log_throttle + step)
+    below, _ = crowding.log_throttled([cut], log_throttle - step)
+    assert derivative[0] == pytest.approx((above - below)[0] / (2 * step), abs=1e-4)
+    plain, _ = Crowding(3.0, cores=6.0).log_slowdown([cut], 0.1)
+    assert 0.0 <= value[0] - plain[0] <= log_throttle + 1e-9
+    if (limits <= 6).all():
+        assert value[0] - plain[0] == pytest.approx(log_throttle)
+    if (limits > 6).all():
+        assert value[0] == pytest.approx(plain[0])
+
+
+def test_the_limits_of_the_transcodes_on_a_node_add_up() -> None:
+    starts, ends = np.array([0.0, 4.0]), np.array([10.0, 6.0])
+    cut = LoadHistory(starts, ends, np.ones(2), np.array([4.0, 0.5])).between(0.0, 10.0)
+    assert cut.limits is not None
+    assert cut.seconds.tolist() == [4.0, 2.0, 4.0]
+    assert cut.limits.tolist() == [4.0, 4.5, 4.0]
+
+
 def test_slowdown_under_a_constant_load_is_the_profiles_law() -> None:
     crowded = Crowding(3.0, cores=6.0)
     value, derivative = crowded.log_slowdown([pieces((10, 5)), pieces((10, 8))], 0.1)

@@ -124,6 +124,15 @@ def test_transcodes_that_never_end() -> None:
     assert drift.recalibrate == []
     assert "transcodes that never end" in headline(drift)
     assert any("Workers hang" in line for line in advice(drift))
+    first = drift.endless[0]
+    row = tasks[(tasks["worker"] == first.worker) & (tasks["video"] == first.video)].iloc[-1]
+    assert (first.run, first.node) == ("run01", row["node"])
+    assert first.seconds > 4 * first.expected_s
+    named = f"Endless: run run01, {first.worker} on {first.node}: {first.video} was being transc"
+    text = drift_text(drift)
+    assert named in text
+    assert f"Endless: {len(drift.endless) - 5} more." in text
+    assert len(drift_json(drift)["endless"]) == len(drift.endless) > 5
 
 
 def test_transcodes_that_have_just_begun_are_not_overdue() -> None:

@@ -239,15 +239,21 @@ def test_an_algorithm_that_is_asked_for() -> None:
         replay_policy(run, "grace-perod", "f")
 
 
+def sized(vcpus: float) -> MeasuredRun:
+    """The run, with all its workers of this size."""
+    size = ("", vcpus)
+    return run_with(vcpus=vcpus, sizes=(size,), worker_sizes=(size,) * 5)
+
+
 def test_the_size_of_the_workers() -> None:
     cluster = load_profile("openstack").cluster
     assert replay_cluster(run_with(), cluster).flavor == "s10.tiny"
     assert replay_cluster(run_with(), cluster, "s10.medium").flavor == "s10.medium"
-    assert replay_cluster(run_with(vcpus=2.0), cluster).flavor == "s10.small"
-    unknown = replay_cluster(run_with(vcpus=nan), cluster)
+    assert replay_cluster(sized(2.0), cluster).flavor == "s10.small"
+    unknown = replay_cluster(run_with(vcpus=nan, sizes=()), cluster)
     assert unknown.flavor == "s10.tiny"
     assert "no worker ran a task" in unknown.notes[0]
-    made = replay_cluster(run_with(vcpus=3.0), cluster)
+    made = replay_cluster(sized(3.0), cluster)
     assert [(f.name, f.vcpus) for f in made.cluster.flavors] == [("measured", 3)]
     with pytest.raises(UnknownNameError, match="flavor"):
         replay_cluster(run_with(), cluster, "s10.tyni")

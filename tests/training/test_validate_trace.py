@@ -100,7 +100,7 @@ def test_a_complete_run() -> None:
     )
     assert run.complete
     assert run.end == tasks["t_completed"].max()
-    assert (run.flavor_key, run.vcpus, run.other_sizes) == ("", 1.0, {})
+    assert (run.flavor_key, run.vcpus, run.sizes) == ("", 1.0, (("", 1.0),))
     assert [r.arrival_s for r in run.requests] == sorted(tasks["t_received"])
     assert [r.movie for r in run.requests] == tasks["video"].tolist()
     assert run.catalog[tasks["video"][0]].size_bytes == tasks["size_bytes"][0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, log
+from math import exp, inf, log
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,13 @@ class Crowding:
         knee: load, in vCPUs, above which progress slows.
         cores: above this load progress is also divided by ``load / cores``.
         limit: the most by which the first law divides.
+        slope: of the first law, where it is another figure that is sought.
     """
 
     knee: float
     cores: float = inf
     limit: float = inf
+    slope: float = 0.0
 
     def log_slowdown(self, pieces: Sequence[Pieces], slope: float) -> tuple[Floats, Floats]:
         """Log of (measured time / time on an empty node) of each step, and its slope.
@@ -49,6 +51,31 @@ class Crowding:
             work = piece.seconds * progress
             value[i] = -log(work.sum() / piece.seconds.sum())
             derivative[i] = (work * excess).sum() / work.sum()
+        return value, derivative
+
+    def log_throttled(self, pieces: Sequence[Pieces], log_throttle: float) -> tuple[Floats, Floats]:
+        """Likewise, where a quota of CPU throttles whoever could use more than it allows.
+
+        A worker that is limited to fewer vCPUs than the node has cores, and whose encoder starts
+        a thread for each core, uses its quota up early in each period and waits for the next. It
+        does so while the limits of all that transcode on the node fit in its cores; beyond that,
+        others take the cores before the quota is used up. Progress is then divided by
+        ``exp(log_throttle)``, besides the slow-down.
+
+        Returns:
+            As `log_slowdown`; the derivatives are those in `log_throttle`.
+        """
+        value = np.zeros(len(pieces))
+        derivative = np.zeros(len(pieces))
+        for i, piece in enumerate(pieces):
+            excess = np.maximum(0.0, piece.load - self.knee)
+            progress = np.exp(-self.slope * excess) / np.maximum(1.0, piece.load / self.cores)
+            bound = piece.limits is not None and piece.limits <= self.cores
+            throttled = np.broadcast_to(bound, progress.shape)
+            progress = np.where(throttled, progress * exp(-log_throttle), progress)
+            work = piece.seconds * progress
+            value[i] = -log(work.sum() / piece.seconds.sum())
+            derivative[i] = work[throttled].sum() / work.sum()
         return value, derivative
 
     def n_crowded(self, pieces: Sequence[Pieces]) -> int:

@@ -22,7 +22,9 @@ from training.calibration.sections import (
 )
 from training.calibration.transcode_law import (
     BITRATE_KEYS,
+    LEVEL_ALONE,
     ONE_VCPU_KEYS,
+    SHAPE_KEYS,
     TranscodeFit,
     TranscodeSample,
     fit_transcode,
@@ -74,7 +76,11 @@ class Calibration:
 
 
 def calibrate(
-    observations: Observations, base: Profile, *, one_vcpu: TranscodeTiming | None = None
+    observations: Observations,
+    base: Profile,
+    *,
+    one_vcpu: TranscodeTiming | None = None,
+    shape: Profile | None = None,
 ) -> Calibration:
     """Fit all tables of timing and faults.
 
@@ -83,6 +89,10 @@ def calibrate(
         base: priors; its nodes' cores set the scale of the contention's knee.
         one_vcpu: the law of one vCPU to hold fixed, when no run had a worker of one
             vCPU: what several vCPUs gain is then measured against it.
+        shape: a profile whose laws of the video, of several vCPUs and of the crowd are held,
+            for runs whose workers were all of one size of several vCPUs. Fitted are the level
+            and what a quota of CPU costs (see `training.calibration.crowding`). Not with
+            `one_vcpu`.
 
     Raises:
         CalibrationError: there are too few observations, or they deny the unit in which
@@ -98,6 +108,10 @@ def calibrate(
             typical_source_mbps=one_vcpu.typical_source_mbps,
             **{key: getattr(one_vcpu, key) for key in (*ONE_VCPU_KEYS, *BITRATE_KEYS)},
         )
+    if shape is not None:
+        fixed = (*SHAPE_KEYS, LEVEL_ALONE)
+        law = replace(shape.timing.transcode, intercept=law.intercept)
+        contention = shape.timing.contention
     for _ in range(_ROUNDS):  # the load of several vCPUs depends on what is being fitted
         sample = transcode_sample(observations, law, contention)
         fit = fit_transcode(sample, law, contention, cores, fixed=fixed)
@@ -126,7 +140,7 @@ def calibrate(
             fit_transfer("timing.download", download, base.timing.download),
             transcode_section(fit, sample, validation, fixed),
             fit_upload(upload, base.timing.upload),
-            contention_section(fit, sample, without_boots),
+            contention_section(fit, sample, without_boots, held=shape is not None),
             kept_section("timing.stop", base.timing.stop, UNSEEN_STOP),
             kept_section("timing.usage", base.timing.usage, UNSEEN_USAGE),
             fit_faults(observations, base.faults),

@@ -33,10 +33,13 @@ class Pieces:
     Attributes:
         seconds: length of each piece.
         load: load of the node in each piece.
+        limits: vCPUs that the transcodes on the node may use together, in each piece; none where
+            nobody asks for it.
     """
 
     seconds: Floats
     load: Floats
+    limits: Floats | None = None
 
     @property
     def mean_load(self) -> float:
@@ -50,21 +53,33 @@ class LoadHistory:
     Args:
         starts, ends: when each contribution begins and ends, seconds, shape (n,).
         weights: by how much it raises the load, shape (n,).
+        limits: vCPUs that it may use, likewise; by default nobody asks for them.
     """
 
-    def __init__(self, starts: Floats, ends: Floats, weights: Floats) -> None:
+    def __init__(
+        self, starts: Floats, ends: Floats, weights: Floats, limits: Floats | None = None
+    ) -> None:
         times = np.concatenate([starts, ends])
-        steps = np.concatenate([weights, -weights])
         self._times, place = np.unique(times, return_inverse=True)
-        self._level = np.cumsum(np.bincount(place, weights=steps))
+
+        def level(steps: Floats) -> Floats:
+            change = np.bincount(place, weights=np.concatenate([steps, -steps]))
+            return np.asarray(np.cumsum(change))
+
+        self._level = level(weights)
+        self._limits = None if limits is None else level(limits)
 
     def between(self, start: float, end: float) -> Pieces:
         """The load from `start` to `end` (later than `start`)."""
         first = int(np.searchsorted(self._times, start, side="right"))
         last = int(np.searchsorted(self._times, end, side="left"))
         cuts = np.concatenate([[start], self._times[first:last], [end]])
-        level = np.concatenate([[0.0], self._level])[first : last + 1]
-        return Pieces(np.diff(cuts), level)
+
+        def cut(level: Floats) -> Floats:
+            return np.concatenate([[0.0], level])[first : last + 1]
+
+        limits = None if self._limits is None else cut(self._limits)
+        return Pieces(np.diff(cuts), cut(self._level), limits)
 
 
 def parallel_alpha(pixels: Floats, law: TranscodeTiming) -> Floats:
@@ -116,6 +131,7 @@ def node_histories(
             .fillna(stopped)
             .fillna(tasks["t_run_end"]),
             "weight": speedup(figures(tasks, "vcpus"), relative_pixels(tasks), law),
+            "limit": figures(tasks, "vcpus"),
         }
     )
     two = pd.DataFrame(
@@ -125,13 +141,17 @@ def node_histories(
             "start": workers["t_created"],
             "end": workers["t_available"].fillna(workers["t_stopped"]).fillna(workers["t_run_end"]),
             "weight": boot_load,
+            "limit": 0.0,
         }
     )
     every = pd.concat([one, two])
     every = every[(every["end"] > every["start"]) & every["weight"].notna()]
     return {
         (str(run), str(node)): LoadHistory(
-            figures(rows, "start"), figures(rows, "end"), figures(rows, "weight")
+            figures(rows, "start"),
+            figures(rows, "end"),
+            figures(rows, "weight"),
+            figures(rows, "limit"),
         )
         for (run, node), rows in every.groupby(["run", "node"])
     }

@@ -48,7 +48,7 @@ _TASK_FIGURES: Final = (
     "t_completed",
     "t_failed",
 )
-_WORKER_TEXTS: Final = ("run", "runner", "worker", "node")
+_WORKER_TEXTS: Final = ("run", "runner", "flavor_key", "worker", "node")
 _WORKER_FIGURES: Final = ("vcpus", "t_created", "t_available", "t_stopped")
 
 
@@ -65,7 +65,7 @@ class Observations:
             height, size_bytes, bitrate`` (asked, kbit/s) ``, output_bytes, vcpus`` and the
             moments ``t_received, t_assigned, t_dwnld_start, t_tc_start,
             t_upld_start, t_completed, t_failed`` (NaN: did not happen, or was not recorded).
-        workers: one row for each worker: texts ``run, runner, worker, node``; figures
+        workers: one row for each worker: texts ``run, runner, flavor_key, worker, node``; figures
             ``vcpus, t_created, t_available, t_stopped``.
     """
 

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from env.config import BootTiming, StopTiming, UsageConfig
+from env.config import BootTiming, ContentionTiming, StopTiming, UsageConfig
 from training.calibration.bitrate_unit import BIT, trend
 from training.calibration.boot_law import MIN_BOOTS, MIN_COPIES, BootFit, BootSample
 from training.calibration.cross_validation import CrossValidation
@@ -18,6 +18,7 @@ from training.calibration.estimates import FROM_THE_BENCH, Estimate, SectionFit
 from training.calibration.regression import Coefficient
 from training.calibration.transcode_law import (
     FLOOR_KEYS,
+    LEVEL_ALONE,
     ONE_VCPU_KEYS,
     TranscodeFit,
     TranscodeSample,
@@ -71,10 +72,17 @@ def transcode_section(
     one_size = len(set(sample.vcpus)) == 1
     vcpus = exp(sample.vcpus[0])
     notes = dict.fromkeys(ONE_VCPU_KEYS, "it does not vary enough in these runs")
-    notes |= dict.fromkeys(fixed, "held at the law of one vCPU that was given")
+    notes |= dict.fromkeys(
+        fixed,
+        "held at the law that was given"
+        if LEVEL_ALONE in fixed
+        else "held at the law of one vCPU that was given",
+    )
     notes |= dict.fromkeys(
         ("parallel_exponent", "parallel_slope"),
-        f"every transcode ran on {vcpus:g} vCPU" if one_size else "too few sizes of worker",
+        f"every transcode ran on {vcpus:g} vCPU; the encoder bench shows it"
+        if one_size
+        else "too few sizes of worker",
     )
     notes["bitrate_exponent"] = (
         "workers read the asked bitrate as bit/s, so all wrote the encoder's minimum; "
@@ -116,6 +124,12 @@ def transcode_section(
     section.quality |= {
         f"cross_validation_{key}": value for key, value in validation.summary().items()
     }
+    if LEVEL_ALONE in fixed:
+        # Not a key of the law: our workers start no more threads than they may use.
+        error = fit.regression.coefficients["log_throttle"].standard_error * fit.throttle
+        section.quality |= {"throttle": fit.throttle}
+        if isfinite(error):
+            section.quality |= {"throttle_standard_error": float(error)}
     section.notes += _residual_notes(sample, residuals)
     return section
 
@@ -158,7 +172,7 @@ def _residual_notes(sample: TranscodeSample, residuals: Floats) -> list[str]:
 
 
 def contention_section(
-    fit: TranscodeFit, sample: TranscodeSample, without_boots: TranscodeFit
+    fit: TranscodeFit, sample: TranscodeSample, without_boots: TranscodeFit, *, held: bool
 ) -> SectionFit:
     """The table ``timing.contention``.
 
@@ -166,7 +180,14 @@ def contention_section(
         fit: the law.
         sample: the transcodes that it was fitted to.
         without_boots: the law fitted with a load that does not count boots.
+        held: whether it was not fitted on purpose.
     """
+    if held:
+        section = kept_section(
+            "timing.contention", fit.contention, "held at the law that was given"
+        )
+        section.quality["highest_load_seen"] = float(max(p.load.max() for p in sample.load))
+        return section
     section = SectionFit("timing.contention")
     n = len(sample)
     slope = fit.regression.coefficients["slope_per_core"]
@@ -263,7 +284,7 @@ def _cold_spread(sample: BootSample, boot: BootFit) -> Estimate:
 
 
 def kept_section(
-    section: str, table: BootTiming | StopTiming | UsageConfig, why: str
+    section: str, table: BootTiming | ContentionTiming | StopTiming | UsageConfig, why: str
 ) -> SectionFit:
     """A table that these measurements do not show."""
     values: Mapping[str, float] = {

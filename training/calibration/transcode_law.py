@@ -1,8 +1,8 @@
 """The fit of transcoding time: video, speed, vCPUs and the crowd on the node.
 
 ``log t = intercept + duration_exponent * log duration + pixels_exponent * log pixels
-+ log(fast_factor) * fast + source_mbps_exponent * log(source Mbit/s)
-+ bitrate_exponent * max(0, log(asked bitrate / floor))
++ pixels_curvature * (log pixels)**2 + log(fast_factor) * fast
++ source_mbps_exponent * log(source Mbit/s) + bitrate_exponent * max(0, log(asked bitrate / floor))
 - (parallel_exponent + parallel_slope * log pixels) * log vcpus + slow-down(load)``,
 pixels in units of 1920x1080; the floor is that of the law that is given. The slow-down
 follows the node's measured load piece by piece (see `training.calibration.crowding`).
@@ -52,8 +52,18 @@ ONE_VCPU_KEYS: Final = (
     "pixels_exponent",
     "fast_factor",
     "source_mbps_exponent",
+    "pixels_curvature",
 )
 """The keys that describe one vCPU; the others describe several, the bitrate and the crowd."""
+SHAPE_KEYS: Final = (
+    *(key for key in ONE_VCPU_KEYS if key != "intercept"),
+    *("parallel_exponent", "parallel_slope"),
+)
+"""The keys that a fit of the level alone holds."""
+EXISTING_UNIT: Final = "bit"
+"""In which the workers of the existing system read the asked bitrate."""
+LEVEL_ALONE: Final = "slope_per_core"
+"""Among the fixed keys: the crowd is held as well, and what a quota costs is fitted."""
 FLOOR_KEYS: Final = ("floor_kbps", "floor_pixels_exponent", "floor_fast_factor")
 BITRATE_KEYS: Final = ("bitrate_exponent", *FLOOR_KEYS)
 
@@ -124,6 +134,8 @@ class TranscodeFit:
         cores: of a node, by which the knee's share is taken.
         regression: coefficients in the logarithmic form above, with their errors.
         knee: how the knee was chosen.
+        throttle: how many times longer a transcode took while a quota throttled it (see
+            `Crowding.log_throttled`); 1 where that was not sought.
     """
 
     law: TranscodeTiming
@@ -131,14 +143,19 @@ class TranscodeFit:
     cores: float
     regression: Regression
     knee: Knee
+    throttle: float = 1.0
 
     def predict(self, sample: TranscodeSample) -> Floats:
         """Fitted median time under the load that was measured, seconds, shape (n,)."""
-        return expected_s(sample, self.law, self.contention, self.cores)
+        return expected_s(sample, self.law, self.contention, self.cores, self.throttle)
 
 
 def expected_s(
-    sample: TranscodeSample, law: TranscodeTiming, contention: ContentionTiming, cores: float
+    sample: TranscodeSample,
+    law: TranscodeTiming,
+    contention: ContentionTiming,
+    cores: float,
+    throttle: float = 1.0,
 ) -> Floats:
     """Median time that a law gives under the load that was measured, seconds, shape (n,).
 
@@ -147,11 +164,14 @@ def expected_s(
         law: time on an otherwise empty node.
         contention: how a load slows it.
         cores: of a node.
+        throttle: by which factor a quota slows workers of the existing system, which start a
+            thread for each core of the node; ours start as many as they may use.
     """
     log_alone = (
         law.intercept
         + law.duration_exponent * sample.duration
         + law.pixels_exponent * sample.pixels
+        + law.pixels_curvature * sample.pixels**2
         + log(law.fast_factor) * sample.fast
         + law.source_mbps_exponent * sample.source
         + law.bitrate_exponent * log_above_floor(sample, law)
@@ -159,7 +179,12 @@ def expected_s(
     )
     crowding = Crowding(contention.knee_share * cores, cores)
     slowdown, _ = crowding.log_slowdown(sample.load, contention.slope_per_core)
-    return np.exp(log_alone + slowdown)
+    if throttle != 1.0:
+        crowding = replace(crowding, slope=contention.slope_per_core)
+        throttled, _ = crowding.log_throttled(sample.load, log(throttle))
+        theirs = np.array([unit == EXISTING_UNIT for unit in sample.unit])
+        slowdown = np.where(theirs, throttled, slowdown)
+    return np.asarray(np.exp(log_alone + slowdown))
 
 
 def log_above_floor(sample: TranscodeSample, law: TranscodeTiming) -> Floats:
@@ -255,6 +280,8 @@ def fit_transcode(
     """
     y = np.log(sample.seconds)
     terms = _terms(sample, law, fixed)
+    if LEVEL_ALONE in fixed:
+        return _fit_level(sample, law, contention, cores, terms)
 
     def fit(knee: float, *, robust: bool = False, free: bool = True) -> Regression:
         crowding = Crowding(knee, cores)
@@ -286,6 +313,30 @@ def fit_transcode(
     )
 
 
+def _fit_level(
+    sample: TranscodeSample,
+    law: TranscodeTiming,
+    contention: ContentionTiming,
+    cores: float,
+    terms: list[Term],
+) -> TranscodeFit:
+    """The level and what a quota costs; the crowd is held."""
+    knee = contention.knee_share * cores
+    crowding = Crowding(knee, cores, slope=contention.slope_per_core)
+    throttle = SlopeTerm(
+        "log_throttle", lambda at: crowding.log_throttled(sample.load, at), prior=0.0
+    )
+    best = regress_with_slope(np.log(sample.seconds), terms, throttle, robust=True)
+    return TranscodeFit(
+        law=_law(best, law, sample),
+        contention=contention,
+        cores=cores,
+        regression=best,
+        knee=Knee(knee, False, []),
+        throttle=exp(best["log_throttle"]),
+    )
+
+
 def _terms(sample: TranscodeSample, law: TranscodeTiming, fixed: Collection[str]) -> list[Term]:
     columns = {
         "intercept": (np.ones(len(sample)), law.intercept, -np.inf, np.inf),
@@ -293,6 +344,7 @@ def _terms(sample: TranscodeSample, law: TranscodeTiming, fixed: Collection[str]
         "pixels_exponent": (sample.pixels, law.pixels_exponent, 0.0, np.inf),
         "fast_factor": (sample.fast, log(law.fast_factor), -np.inf, np.inf),
         "source_mbps_exponent": (sample.source, law.source_mbps_exponent, 0.0, np.inf),
+        "pixels_curvature": (sample.pixels**2, law.pixels_curvature, -np.inf, np.inf),
         "parallel_exponent": (-sample.vcpus, law.parallel_exponent, 0.0, 1.0),
         "parallel_slope": (-sample.vcpus * sample.pixels, law.parallel_slope, -np.inf, np.inf),
         # Last: with the law of one vCPU held, the exponent of the vCPUs takes the constant.
@@ -313,6 +365,7 @@ def _law(fit: Regression, prior: TranscodeTiming, sample: TranscodeSample) -> Tr
         pixels_exponent=fit["pixels_exponent"],
         fast_factor=exp(fit["fast_factor"]),
         source_mbps_exponent=fit["source_mbps_exponent"],
+        pixels_curvature=fit["pixels_curvature"],
         typical_source_mbps=float(np.exp(sample.source.mean()))
         if known
         else prior.typical_source_mbps,

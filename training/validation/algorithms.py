@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from agents.parameters import describe_parameters
@@ -26,13 +27,19 @@ class ReplayPolicy:
     note: str
 
 
-def replay_policy(run: MeasuredRun, override: str | None, flavor: str) -> ReplayPolicy:
+def replay_policy(
+    run: MeasuredRun,
+    override: str | None,
+    flavor: str,
+    of_key: Mapping[str, str] | None = None,
+) -> ReplayPolicy:
     """The policy that replays a run.
 
     Args:
         run: names its algorithm and its limit.
         override: a policy to replay with, whatever the run used.
-        flavor: of the workers; given to the policy unless `override` names one.
+        flavor: of most workers; given to the policy unless `override` names one.
+        of_key: flavors by their keys, for a policy of several sizes (``small``, ``large``).
 
     Raises:
         ValidationError: the run does not name its algorithm, or one that is not known, and
@@ -40,7 +47,7 @@ def replay_policy(run: MeasuredRun, override: str | None, flavor: str) -> Replay
         UnknownNameError, PolicyError: `override` is not a policy.
     """
     if override is not None:
-        policy = _completed(override, run, flavor, "")
+        policy = _completed(override, run, flavor, of_key or {})
         if run.algorithm and _normal(split_spec(override)[0]) != _normal(run.algorithm):
             return replace(policy, note=f"{run.algorithm} is replayed with {override}, as asked")
         return policy
@@ -57,25 +64,25 @@ def replay_policy(run: MeasuredRun, override: str | None, flavor: str) -> Replay
             raise ValidationError(
                 f"run {run.name}: {error}; or pass --algorithm NAME to replay it with another"
             ) from None
-    return _completed(name, run, flavor, "")
+    return _completed(name, run, flavor, of_key or {})
 
 
 def _normal(name: str) -> str:
     return name.strip().lower().replace("_", "-")
 
 
-def _completed(spec: str, run: MeasuredRun, flavor: str, note: str) -> ReplayPolicy:
+def _completed(spec: str, run: MeasuredRun, flavor: str, of_key: Mapping[str, str]) -> ReplayPolicy:
     make_policy(spec)  # refuses a wrong one before anything is added to it
     name, given = split_spec(spec)
     try:
         known = {info.name for info in describe_parameters(policy_class(name).parameters_type)}
     except UnknownNameError:  # a frozen policy
-        return ReplayPolicy(spec, False, note)
+        return ReplayPolicy(spec, False, "")
     given = {key.replace("-", "_"): value for key, value in given.items()}
     sizes = [key for key in ("flavor", "small", "large") if key in known]
     for key in sizes:
-        given.setdefault(key, flavor)
+        given.setdefault(key, of_key.get(key, flavor))
     if "max_workers" in known and run.max_workers is not None:
         given.setdefault("max_workers", str(run.max_workers))
     text = ",".join(f"{key}={value}" for key, value in given.items())
-    return ReplayPolicy(f"{name}:{text}" if text else name, bool(sizes), note)
+    return ReplayPolicy(f"{name}:{text}" if text else name, bool(sizes), "")

@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from math import exp, inf, log, nan, sqrt
+from math import exp, log, nan, sqrt
 from typing import Any, Final
 
 import numpy as np
@@ -37,17 +37,13 @@ from env.config import Profile, TransferTiming
 from training.calibration.boot_law import BootSample, boot_sample
 from training.calibration.crowding import Crowding
 from training.calibration.fault_rates import count_faults
-from training.calibration.observations import Observations, figures, stop_times, texts
-from training.calibration.transcode_law import (
-    describe_transcodes,
-    expected_s,
-    has_facts,
-    transcode_sample,
-)
+from training.calibration.observations import Observations
+from training.calibration.transcode_law import expected_s, transcode_sample
 from training.calibration.transfer_law import TransferSample, download_sample, upload_sample
 from training.validation.consequence import Consequence
 from training.validation.hung import HungTask, hung_tasks
-from training.validation.replay import order_delay_s
+from training.validation.overdue import OverdueTranscode, overdue_transcodes
+from training.validation.provenance import between_runs, order_delay_s, throttle_of
 
 Floats = NDArray[np.float64]
 
@@ -71,8 +67,6 @@ HUNG: Final = "hung_task"
 """Not in a profile: tasks that stop at a step that takes a moment."""
 OVERDUE: Final = "overdue_transcode"
 """Not in a profile: transcodes that run on and on."""
-OVERDUE_SIGMAS: Final = 4.0
-"""A transcode is overdue when it has run longer than expected by so many deviations."""
 
 _STEPS: Final = ("boot", "download", "transcode", "upload")
 _FAULTS: Final = ("spawn_failure", "transcode_error", "worker_loss_per_hour")
@@ -150,6 +144,7 @@ class Drift:
         steps: each timing step.
         faults: each kind of failure.
         hung: tasks that stopped getting on, by name.
+        endless: transcodes that ran on and on, by name.
         copies: slow first boots on a node, taken to have copied the image.
         copy_ratio: the median of these over the profile's warm boot; NaN if there is none.
         waited: boots taken to have waited for room.
@@ -160,6 +155,7 @@ class Drift:
     steps: tuple[StepDrift, ...]
     faults: tuple[FaultDrift, ...]
     hung: tuple[HungTask, ...] = ()
+    endless: tuple[OverdueTranscode, ...] = ()
     copies: int = 0
     copy_ratio: float = nan
     waited: int = 0
@@ -236,6 +232,13 @@ def find_drift(
     ratios = log_ratios(observations, profile)
     one_run = _concentration(observations)
     boots = _boots(observations, profile)
+    hung = hung_tasks(observations)
+    endless, begun = overdue_transcodes(
+        observations,
+        profile,
+        cores=_cores(profile),
+        spread=sqrt(profile.timing.transcode.sigma**2 + between_runs(profile, "transcode")),
+    )
     sigmas = {step: float(getattr(profile.timing, step).sigma) for step in _STEPS}
     return Drift(
         profile=name or profile.name,
@@ -245,13 +248,18 @@ def find_drift(
                 step,
                 ratios[step],
                 sigmas[step],
-                _between_runs(profile, step) * one_run,
+                between_runs(profile, step) * one_run,
                 tolerance,
             )
             for step in _STEPS
         ),
-        faults=_faults(observations, profile),
-        hung=tuple(hung_tasks(observations)),
+        faults=(
+            *_faults(observations, profile),
+            _fault(OVERDUE, len(endless), begun, LEAST_FAULT_RATE),
+            _fault(HUNG, len(hung), _n_given(observations), LEAST_FAULT_RATE),
+        ),
+        hung=tuple(hung),
+        endless=tuple(endless),
         copies=len(boots.cold_s),
         copy_ratio=(
             float(np.median(boots.cold_s)) / profile.timing.boot.median_s
@@ -267,7 +275,9 @@ def log_ratios(observations: Observations, profile: Profile) -> dict[str, Floats
     timing = profile.timing
     cores = _cores(profile)
     transcodes = transcode_sample(observations, timing.transcode, timing.contention, least=0)
-    expected = expected_s(transcodes, timing.transcode, timing.contention, cores)
+    expected = expected_s(
+        transcodes, timing.transcode, timing.contention, cores, throttle_of(profile)
+    )
     return {
         "boot": _boot_ratios(observations, profile, cores),
         "download": _transfer_ratios(download_sample(observations), timing.download),
@@ -300,14 +310,6 @@ def _transfer_ratios(sample: TransferSample, law: TransferTiming) -> Floats:
     expected = law.base_s + law.per_megabyte_s * sample.megabytes
     known = expected > 0
     return np.log(sample.seconds[known] / expected[known])
-
-
-def _between_runs(profile: Profile, step: str) -> float:
-    """Variance of the logarithm between runs, as far as the calibration found it."""
-    found: Any = profile.provenance.get(step, {})
-    share = found.get("share_of_spread_between_runs", 0.0) if isinstance(found, dict) else 0.0
-    sigma = float(getattr(profile.timing, step).sigma)
-    return float(share) * sigma**2 if isinstance(share, int | float) else 0.0
 
 
 def _concentration(observations: Observations) -> float:
@@ -358,12 +360,12 @@ def _faults(observations: Observations, profile: Profile) -> tuple[FaultDrift, .
         rate = float(getattr(profile.faults, fault))
         allowed = max(rate, float(upper.get(f"{fault}_upper_95", 0.0)), LEAST_FAULT_RATE)
         drifts.append(_fault(fault, *counts[fault], allowed))
-    given = int(observations.tasks["t_assigned"].notna().sum())
-    return (
-        *drifts,
-        _fault(OVERDUE, *_overdue(observations, profile), LEAST_FAULT_RATE),
-        _fault(HUNG, len(hung_tasks(observations)), given, LEAST_FAULT_RATE),
-    )
+    return tuple(drifts)
+
+
+def _n_given(observations: Observations) -> int:
+    """Tasks that were given to a worker."""
+    return int(observations.tasks["t_assigned"].notna().sum())
 
 
 def _fault(fault: str, events: int, exposure: float, allowed: float) -> FaultDrift:
@@ -376,36 +378,6 @@ def _fault(fault: str, events: int, exposure: float, allowed: float) -> FaultDri
         p_value = float(test.pvalue)
     verdict = Verdict.DRIFTED if p_value < _ALPHA else Verdict.DESCRIBES
     return FaultDrift(fault, events, exposure, allowed, p_value, verdict)
-
-
-def _overdue(observations: Observations, profile: Profile) -> tuple[int, int]:
-    """Transcodes that ran, unfinished, far longer than expected; and all that were begun.
-
-    What never ends has no measured time: without this a cluster whose workers hang would
-    look like one with little to do.
-    """
-    timing = profile.timing
-    tasks = observations.with_run_ends().tasks
-    begun = tasks["t_tc_start"].notna() & has_facts(tasks)
-    still = tasks[begun & tasks["t_upld_start"].isna() & tasks["t_failed"].isna()]
-    stops = stop_times(observations.workers)
-    stopped = [
-        min(end, stops.get(key, inf))
-        for key, end in zip(
-            zip(texts(still, "run"), texts(still, "worker"), strict=True),
-            figures(still, "t_run_end"),
-            strict=True,
-        )
-    ]
-    still = still.assign(t_upld_start=stopped)
-    still = still[still["t_upld_start"] > still["t_tc_start"]]
-    if still.empty:
-        return 0, int(begun.sum())
-    sample = describe_transcodes(observations, still, timing.transcode, timing.contention)
-    expected = expected_s(sample, timing.transcode, timing.contention, _cores(profile))
-    spread = sqrt(timing.transcode.sigma**2 + _between_runs(profile, "transcode"))
-    late = np.log(sample.seconds / expected) > OVERDUE_SIGMAS * spread
-    return int(late.sum()), int(begun.sum())
 
 
 def _cores(profile: Profile) -> float:

@@ -84,10 +84,13 @@ def boot_lines(drift: Drift) -> list[str]:
 
 
 def hung_lines(drift: Drift) -> list[str]:
-    """Tasks that stopped getting on, by name."""
-    lines = [f"Hung: run {task.run}, {task}." for task in drift.hung[:_NAMED]]
-    more = len(drift.hung) - _NAMED
-    return [*lines, f"Hung: {more} more."] if more > 0 else lines
+    """Tasks that stopped getting on, and transcodes that never ended, by name."""
+    lines: list[str] = []
+    for word, tasks in (("Hung", drift.hung), ("Endless", drift.endless)):
+        lines += [f"{word}: run {task.run}, {task}." for task in tasks[:_NAMED]]
+        more = len(tasks) - _NAMED
+        lines += [f"{word}: {more} more."] if more > 0 else []
+    return lines
 
 
 def advice(drift: Drift) -> list[str]:
@@ -149,7 +152,8 @@ def drift_json(
             for step, one in found.items()
         },
         "consequences_unknown": why_not,
-        "hung": [str(task) for task in drift.hung],
+        "hung": [f"run {task.run}, {task}" for task in drift.hung],
+        "endless": [f"run {task.run}, {task}" for task in drift.endless],
         "boots_not_judged": {"copies": drift.copies, "waited": drift.waited},
         "profile": drift.profile,
         "runs": list(drift.runs),

@@ -7,6 +7,7 @@ from math import inf
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.calibration.observations import COMPLETED, ERROR, Observations, figures, stop_times
 from training.calibration.observations import texts as texts_of
@@ -14,6 +15,7 @@ from training.calibration.observations import texts as texts_of
 PATIENCE_S: Final = 60.0
 """A step that takes a second or so and has not ended after this long hangs, seconds."""
 
+_MOMENTS: Final = ("t_dwnld_start", "t_tc_start", "t_upld_start", "t_completed")
 _STEPS: Final = (
     ("t_assigned", "t_dwnld_start", "was given to it and it never began to download"),
     ("t_dwnld_start", "t_tc_start", "was being downloaded and never transcoded"),
@@ -55,40 +57,57 @@ def hung_tasks(observations: Observations) -> list[HungTask]:
     Transcodes that run on and on are not among them: how long they may take depends on what is
     expected of them.
     """
+    tasks = observations.tasks
+    runs, workers = texts_of(tasks, "run"), texts_of(tasks, "worker")
+    nodes, videos = texts_of(tasks, "node"), texts_of(tasks, "video")
+    first = tasks.groupby("run")["t_received"].transform("min")
+    zero = np.nan_to_num(first.to_numpy(dtype=np.float64))
+    return [
+        HungTask(
+            run=runs[i],
+            worker=workers[i],
+            node=nodes[i],
+            video=videos[i] or "a video",
+            what=what,
+            since_s=begun - float(zero[i]),
+            seconds=lasted,
+        )
+        for i, what, begun, lasted in _hangs(observations)
+    ]
+
+
+def hung_rows(observations: Observations) -> NDArray[np.bool_]:
+    """Which rows of the tasks are those of hung tasks, shape (tasks,)."""
+    rows = np.zeros(len(observations.tasks), dtype=bool)
+    rows[[i for i, *_ in _hangs(observations)]] = True
+    return rows
+
+
+def _hangs(observations: Observations) -> list[tuple[int, str, float, float]]:
+    """Row, what became of the video, when the step began, and how long it had not got on."""
     seen = observations.with_run_ends()
     tasks = seen.tasks
     stops = stop_times(seen.workers)
     runs, workers = texts_of(tasks, "run"), texts_of(tasks, "worker")
-    nodes, videos, status = (texts_of(tasks, name) for name in ("node", "video", "status"))
+    status = texts_of(tasks, "status")
     failed = np.isfinite(figures(tasks, "t_failed"))
     ends = figures(tasks, "t_run_end")
-    zero = tasks.groupby("run")["t_received"].transform("min").to_numpy(dtype=np.float64)
-    later = [
-        figures(tasks, end)
-        for end in ("t_dwnld_start", "t_tc_start", "t_upld_start", "t_completed")
-    ]
-    reached = np.isfinite(np.array(later)) if len(tasks) else np.zeros((4, 0), dtype=bool)
     found = []
     for begin, end, what in _STEPS:
-        first = ("t_dwnld_start", "t_tc_start", "t_upld_start", "t_completed").index(end)
         begun = figures(tasks, begin)
+        passed = np.isfinite(np.array([figures(tasks, name) for name in _from(end)])).any(axis=0)
         # What has got further has passed the step, whether its moment was written or not.
-        open_still = np.isfinite(begun) & ~reached[first:].any(axis=0) & ~failed
+        open_still = np.isfinite(begun) & ~passed & ~failed
         for i in np.flatnonzero(open_still).tolist():
             if status[i] in (COMPLETED, ERROR):
                 continue
             over = min(float(ends[i]), stops.get((runs[i], workers[i]), inf))
             lasted = over - float(begun[i])
             if lasted > PATIENCE_S:
-                found.append(
-                    HungTask(
-                        run=runs[i],
-                        worker=workers[i],
-                        node=nodes[i],
-                        video=videos[i] or "a video",
-                        what=what,
-                        since_s=float(begun[i] - zero[i]) if np.isfinite(zero[i]) else 0.0,
-                        seconds=lasted,
-                    )
-                )
+                found.append((i, what, float(begun[i]), lasted))
     return found
+
+
+def _from(step: str) -> tuple[str, ...]:
+    """A moment and those that follow it."""
+    return _MOMENTS[_MOMENTS.index(step) :]

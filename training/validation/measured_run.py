@@ -15,7 +15,7 @@ from env.catalog import Catalog, Movie
 from env.jobs import SPEEDS, Request, Speed
 from training.calibration.observations import COMPLETED, ERROR, Observations, figures, texts
 from training.validation.errors import ValidationError
-from training.validation.hung import HungTask, hung_tasks
+from training.validation.hung import HungTask, hung_rows, hung_tasks
 from training.validation.run_trace import RunTrace
 
 Floats = NDArray[np.float64]
@@ -34,15 +34,20 @@ class MeasuredRun:
         max_workers: its limit; none where it is not recorded.
         flavor_key: name of the size of most of its tasks' workers; empty if not recorded.
         vcpus: vCPUs of those workers; NaN where no task was given to one.
-        other_sizes: tasks on workers of other sizes, by flavor key (or vCPUs).
+        sizes: flavor key and vCPUs of the workers that ran tasks, those of most tasks first.
         requests: in order of arrival, the first at 0.
         catalog: their videos.
         trace: what happened, in the same order.
         worker_names: of each worker of the trace.
         worker_nodes: node of each worker of the trace; empty where it is not recorded.
+        worker_sizes: flavor key and vCPUs of each worker of the trace; empty and NaN where they
+            are not recorded.
         task_workers: name of the worker of each request; empty where there was none.
-        until: when the run was stopped, seconds; infinite if all its requests ended.
+        until: when the run was stopped, seconds; infinite if all its requests ended, but for
+            those that hang.
+        bitrate_unit: in which its workers read the asked bitrate.
         hung: its tasks that stopped getting on.
+        hung_requests: the requests whose last task did, by index.
     """
 
     name: str
@@ -51,19 +56,22 @@ class MeasuredRun:
     max_workers: int | None
     flavor_key: str
     vcpus: float
-    other_sizes: dict[str, int]
+    sizes: tuple[tuple[str, float], ...]
     requests: tuple[Request, ...]
     catalog: Catalog
     trace: RunTrace
     worker_names: tuple[str, ...]
     worker_nodes: tuple[str, ...]
+    worker_sizes: tuple[tuple[str, float], ...]
     task_workers: tuple[str, ...]
     until: float
+    bitrate_unit: str = ""
     hung: tuple[HungTask, ...] = ()
+    hung_requests: frozenset[int] = frozenset()
 
     @property
     def complete(self) -> bool:
-        """Whether every request ended."""
+        """Whether every request ended, but for those that hang."""
         return self.until == inf
 
     @property
@@ -80,6 +88,7 @@ def measured_runs(observations: Observations) -> list[MeasuredRun]:
     """
     seen = observations.with_run_ends()
     hung = hung_tasks(observations)
+    seen = replace(seen, tasks=seen.tasks.assign(hangs=hung_rows(observations)))
     runs = []
     for name in seen.runs:
         tasks = seen.tasks[(seen.tasks["run"] == name) & seen.tasks["t_received"].notna()]
@@ -99,8 +108,10 @@ def _run(name: str, tasks: pd.DataFrame, workers: pd.DataFrame) -> MeasuredRun:
     failed = np.array([status == ERROR for status in texts(tasks, "status")])
     completed = np.array([status == COMPLETED for status in texts(tasks, "status")])
     ended = np.where(failed, figures(tasks, "t_failed"), figures(tasks, "t_completed")) - zero
+    hangs = tasks["hangs"].to_numpy(dtype=bool)
+    over = completed | failed
     sizes = _sizes(tasks)
-    (key, vcpus), _ = sizes[0] if sizes else (("", nan), 0)
+    key, vcpus = sizes[0] if sizes else ("", nan)
     limits = figures(tasks, "max_workers")
     return MeasuredRun(
         name=name,
@@ -109,7 +120,7 @@ def _run(name: str, tasks: pd.DataFrame, workers: pd.DataFrame) -> MeasuredRun:
         max_workers=int(limits[0]) if isfinite(limits[0]) else None,
         flavor_key=key,
         vcpus=vcpus,
-        other_sizes={name or f"{size:g} vCPU": count for (name, size), count in sizes[1:]},
+        sizes=tuple(sizes),
         requests=tuple(_requests(name, tasks, received)),
         catalog=_catalog(name, tasks),
         trace=RunTrace(
@@ -125,8 +136,15 @@ def _run(name: str, tasks: pd.DataFrame, workers: pd.DataFrame) -> MeasuredRun:
         ),
         worker_names=tuple(texts(workers, "worker")),
         worker_nodes=tuple(texts(workers, "node")),
+        worker_sizes=tuple(
+            zip(texts(workers, "flavor_key"), figures(workers, "vcpus").tolist(), strict=True)
+        ),
         task_workers=tuple(texts(tasks, "worker")),
-        until=inf if (completed | failed).all() else float(tasks["t_run_end"].iloc[0]) - zero,
+        until=(
+            inf if (over | hangs).all() and over.any() else float(tasks["t_run_end"].iloc[0]) - zero
+        ),
+        bitrate_unit=texts(tasks, "bitrate_unit")[0],
+        hung_requests=frozenset(np.flatnonzero(hangs).tolist()),
     )
 
 
@@ -146,10 +164,11 @@ def _one(tasks: pd.DataFrame, workers: pd.DataFrame, column: str) -> str:
     return next((str(text) for text in given if text), "")
 
 
-def _sizes(tasks: pd.DataFrame) -> list[tuple[tuple[str, float], int]]:
-    """Flavor key and vCPUs of the tasks' workers with the number of tasks, most first."""
+def _sizes(tasks: pd.DataFrame) -> list[tuple[str, float]]:
+    """Flavor key and vCPUs of the tasks' workers, those of most tasks first."""
     sizes = zip(texts(tasks, "flavor_key"), figures(tasks, "vcpus"), strict=True)
-    return Counter((key, float(vcpus)) for key, vcpus in sizes if isfinite(vcpus)).most_common()
+    counts = Counter((key, float(vcpus)) for key, vcpus in sizes if isfinite(vcpus))
+    return [size for size, _ in counts.most_common()]
 
 
 def _requests(name: str, tasks: pd.DataFrame, received: Floats) -> list[Request]:
