@@ -17,6 +17,7 @@ from deploy.steps import (
     AllFail,
     AllFailOver,
     Assign,
+    Cancelled,
     Decided,
     Failed,
     Gone,
@@ -109,6 +110,9 @@ class Metrics:
         self._submitted = counter("jobs_submitted", "jobs accepted")
         self._rejected = counter("jobs_rejected", "submissions refused", "reason")
         self._ended = counter("jobs", "jobs ended", "outcome")
+        self._webhooks = counter("webhook_tries", "tries to deliver a webhook", "outcome")
+        self._deadlines = counter("deadlines", "jobs with a deadline that ended", "outcome")
+        self._retried = counter("jobs_retried", "ended jobs that were asked for again")
         self._requeued = counter("jobs_requeued", "attempts that came to nothing")
         self._faults = counter("task_failures", "attempts that failed, by whose fault", "fault")
         for fault in Fault:
@@ -168,6 +172,18 @@ class Metrics:
         """A job that cannot be done was stored, and has ended."""
         self._ended.labels("error").inc()
 
+    def webhook(self, outcome: str) -> None:
+        """A webhook was tried: ``delivered``, ``failed`` or ``given-up``."""
+        self._webhooks.labels(outcome).inc()
+
+    def deadline(self, *, met: bool) -> None:
+        """A job with a deadline has ended."""
+        self._deadlines.labels("met" if met else "missed").inc()
+
+    def retried(self) -> None:
+        """A job that had ended was asked for again."""
+        self._retried.inc()
+
     def result_missing(self) -> None:
         """A reported result was not in the storage."""
         self._unseen.inc()
@@ -207,6 +223,8 @@ class Metrics:
                 self._faults.labels(fault).inc()
             case Withdrawn():
                 self._ended.labels("error").inc()
+            case Cancelled():
+                self._ended.labels("cancelled").inc()
             case Requeued(fault=fault):
                 self._requeued.inc()
                 self._faults.labels(fault).inc()

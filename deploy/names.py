@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from typing import Final
+from urllib.parse import quote
 
 from env.errors import DaCircoError
 
@@ -15,6 +16,7 @@ MAX_NAME_BYTES: Final = 200
 RESULTS_PREFIX: Final = "job-results"
 """Where each job's own result stays in the storage, under its id."""
 _SAFE_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
+_PLAIN: Final = re.compile(r"[A-Za-z0-9 ._-]", re.ASCII)
 _UNPRINTABLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
@@ -47,6 +49,15 @@ def check_output_name(name: str) -> str:
 def output_name(video: str) -> str:
     """What the transcoded form of a video is called."""
     return OUTPUT_PREFIX + video
+
+
+def attachment(name: str) -> str:
+    """A Content-Disposition under which a browser saves a file with this name (RFC 6266).
+
+    Whatever is in the name, the header has one line of ASCII and one parameter more.
+    """
+    plain = "".join(letter if _PLAIN.fullmatch(letter) else "_" for letter in name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
 def is_safe_job_id(job_id: str) -> bool:

@@ -19,6 +19,7 @@ from deploy.steps import (
     AllFail,
     AllFailOver,
     Assign,
+    Cancelled,
     Decided,
     Downloaded,
     Failed,
@@ -54,7 +55,7 @@ from env.cluster import Cluster
 from env.config import Profile
 from env.cost import check_preference
 from env.errors import IllegalEventError
-from env.jobs import Job, Request
+from env.jobs import PLAIN, Job, Request, Urgency
 from env.worker import Worker, WorkerState
 
 MOST_ORDERS: Final = 16
@@ -184,7 +185,15 @@ class Scheduler:
     # -- events: jobs -----------------------------------------------------------------
 
     def submit(
-        self, now: float, job_id: str, request: Request, estimate: Estimate, *, held: bool = False
+        self,
+        now: float,
+        job_id: str,
+        request: Request,
+        estimate: Estimate,
+        *,
+        held: bool = False,
+        attempts: int = 0,
+        urgency: Urgency = PLAIN,
     ) -> list[Step]:
         """A job that is in the store arrives.
 
@@ -194,9 +203,11 @@ class Scheduler:
             request: what is asked.
             estimate: what the profile expects of it.
             held: it may not be handed out before `release`.
+            attempts: how many workers were given it before it ended and was asked for again.
+            urgency: what dispatch heeds beside its arrival.
         """
         now, cluster = self._time(now), self.cluster
-        cluster.job_arrived(now, estimate.job(job_id, request))
+        cluster.job_arrived(now, estimate.job(job_id, request, 0.0, attempts, urgency))
         self._estimates[job_id] = estimate
         steps: list[Step] = []
         if held:
@@ -222,6 +233,40 @@ class Scheduler:
         job = self.cluster.job_withdrawn(self._time(now), job_id)
         self._job_ended(job_id)
         return self._epoch([Withdrawn(job_id, job.attempts, reason)])
+
+    def cancel(
+        self, now: float, job_id: str, reason: str, can_tell: Callable[[str], bool]
+    ) -> list[Step]:
+        """The client wants a job no more, be it waiting or in process.
+
+        Args:
+            now: seconds.
+            job_id: the job.
+            reason: for people.
+            can_tell: whether a worker can be told to drop its task. One that cannot would go on
+                for nobody: it is ended.
+
+        Raises:
+            IllegalEventError: the job is unknown or has ended.
+        """
+        now, cluster = self._time(now), self.cluster
+        job = cluster.jobs.get(job_id)
+        if job is None:
+            raise IllegalEventError("cancel", job_id, "the job has ended, or is unknown")
+        if cluster.is_waiting(job_id):
+            cluster.job_withdrawn(now, job_id)
+            self._job_ended(job_id)
+            return self._epoch([Cancelled(job_id, "", "", job.attempts, reason)])
+        worker = next(each for each in cluster.workers.values() if each.job is job)
+        worker_id = str(worker.worker_id)
+        task = self._ended[worker_id] = self._tasks.pop(worker_id)
+        cluster.task_failed(now, worker_id)
+        self._job_ended(job_id)
+        tell = can_tell(worker_id)
+        if not tell and not _drains(worker):
+            cluster.worker_draining(now, worker_id)
+        cancelled = Cancelled(job_id, worker_id, task.task_id, job.attempts, reason, tell)
+        return self._epoch([cancelled, *self._retired(worker)])
 
     def progressed(
         self, now: float, worker_id: str, task_id: str, progress: Progress
@@ -547,7 +592,7 @@ class Scheduler:
 
     def _restored(self, job: RestoredJob) -> Job:
         arrival = min(job.request.arrival_s, self.cluster.now)
-        return job.estimate.job(job.job_id, job.request, arrival, job.attempts)
+        return job.estimate.job(job.job_id, job.request, arrival, job.attempts, job.urgency)
 
     def _end_attempt(
         self, now: float, worker: Worker, reason: str, blameless: bool

@@ -164,6 +164,27 @@ class Withdrawn:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancelled:
+    """A job has ended because its client wants it no more.
+
+    Attributes:
+        job_id: the job.
+        worker_id: who had it; empty if it waited.
+        task_id: the attempt that is broken off; empty if it waited.
+        attempts: how many attempts there have been.
+        reason: for people.
+        tell: the worker can be told, and goes on with other jobs; otherwise its `Stop` follows.
+    """
+
+    job_id: str
+    worker_id: str
+    task_id: str
+    attempts: int
+    reason: str
+    tell: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class StorageAway:
     """The object storage answers nobody: no job is handed out."""
 
@@ -268,6 +289,7 @@ Step = (
     | Held
     | Released
     | Withdrawn
+    | Cancelled
     | StorageAway
     | StorageBack
     | Quarantined

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
-from env.jobs import Job, Request
+from env.jobs import PLAIN, Job, Request, Urgency
 
 
 class Progress(IntEnum):
@@ -70,9 +70,16 @@ class Estimate:
     used_ram_gib: tuple[float, ...]
     size_mb: float = 0.0
 
-    def job(self, job_id: str, request: Request, arrival_s: float = 0.0, attempts: int = 0) -> Job:
+    def job(
+        self,
+        job_id: str,
+        request: Request,
+        arrival_s: float = 0.0,
+        attempts: int = 0,
+        urgency: Urgency = PLAIN,
+    ) -> Job:
         """The job that this is expected of, for the cluster."""
-        return Job(job_id, request, self.service_s, arrival_s, attempts, self.size_mb)
+        return Job(job_id, request, self.service_s, arrival_s, attempts, self.size_mb, urgency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,7 @@ class RestoredJob:
         estimate: what the profile expects of it.
         attempts: how many workers have been given it, the present one included.
         failures: what has become of them, as far as it was their or the job's fault.
+        urgency: see `env.jobs.Urgency`.
     """
 
     job_id: str
@@ -92,6 +100,7 @@ class RestoredJob:
     estimate: Estimate
     attempts: int
     failures: tuple[PastFailure, ...] = ()
+    urgency: Urgency = PLAIN
 
 
 @dataclass(frozen=True, slots=True)

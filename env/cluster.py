@@ -17,7 +17,7 @@ capacity in all, and all books stay true.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
@@ -330,6 +330,10 @@ class Cluster:
     def head_job(self) -> Job | None:
         """The job that the discipline serves next."""
         return self._queue.head(self.now)
+
+    def in_turn(self) -> Iterator[Job]:
+        """The jobs in the queue as they would be served now, the head first; O(n log n)."""
+        return self._queue.in_order(self.now)
 
     @property
     def next_expected_end(self) -> float | None:

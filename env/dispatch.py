@@ -13,7 +13,7 @@ from itertools import count
 from typing import Final, Literal, Protocol
 
 from env.errors import UnknownNameError
-from env.jobs import Job
+from env.jobs import PLAIN, Job
 
 Discipline = Literal["fcfs", "sjf", "priority"]
 
@@ -23,13 +23,31 @@ AGEING: Final = 0.1
 PRIORITY_STEP_S: Final = 10.0
 """A job's priority rises by one each time that it has waited so long (existing system)."""
 
+MOST_HEAD_START_S: Final = 3600.0
+"""Whatever a job's urgency, it counts as having arrived at most so much earlier, so that nobody
+starves: after so long a wait no job that arrives later is preferred for its urgency."""
+
 _ROUNDING_S: Final = 1e-6
 """A wait that falls short of a step by so little has reached it."""
 
 
+def counted_arrival(job: Job, allowance_s: float = 0.0) -> float:
+    """When a job counts as having arrived, seconds: earlier if it is urgent.
+
+    Args:
+        job: the job; of one without urgency it is when it arrived.
+        allowance_s: so much earlier than `Urgency.urgent_at_s`, for what else speaks against it.
+    """
+    urgency = job.urgency
+    if urgency is PLAIN:
+        return job.arrival_s
+    wanted = min(job.arrival_s - urgency.head_start_s, urgency.urgent_at_s - allowance_s)
+    return max(wanted, job.arrival_s - MOST_HEAD_START_S)
+
+
 def fcfs(job: Job) -> float:
     """First come, first served: by arrival."""
-    return job.arrival_s
+    return counted_arrival(job)
 
 
 def sjf(job: Job) -> float:
@@ -38,7 +56,8 @@ def sjf(job: Job) -> float:
     The priority at time t is ``service - AGEING * (t - arrival)``; t is common to all
     waiting jobs, so the order is that of ``service + AGEING * arrival`` at any time.
     """
-    return job.service_s[0] + AGEING * job.arrival_s
+    service_s = job.service_s[0]
+    return service_s + AGEING * counted_arrival(job, service_s / AGEING)
 
 
 def priority(job: Job, now: float) -> int:
@@ -52,7 +71,7 @@ def priority(job: Job, now: float) -> int:
         0.5 * job.size_mb
         + 0.3 * request.bitrate_kbps / 1000
         + 0.2 * (2 if request.speed == "ultrafast" else 1)
-        + (now - job.arrival_s + _ROUNDING_S) // PRIORITY_STEP_S
+        + (now - counted_arrival(job) + _ROUNDING_S) // PRIORITY_STEP_S
     )
 
 

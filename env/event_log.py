@@ -80,6 +80,9 @@ class EventCode(StrEnum):
     LOG_CONTINUED = "EV47"  # log, part (the first line of a part)
     LINE_REPEATED = "EV48"  # repeats (a code), and the keys of that code
     ATTEMPT_SUPERSEDED = "EV49"  # request_id, worker_id, task_id, error_message
+    JOB_CANCELLED = "EV51"  # request_id, attempts, reason (of an attempt: as EV25)
+    JOB_RETRIED = "EV52"  # request_id, input_video, bitrate, speed, attempts (asked for again)
+    JOB_URGENCY = "EV53"  # request_id, priority, deadline, head_start, urgent_at (before its EV1)
     CALL_REFUSED = "EV50"  # call, peer, reason (a call that was turned away; suppressed as EV29)
 
 
@@ -104,6 +107,9 @@ EVENT_KEYS: Final[Mapping[EventCode, tuple[str, ...]]] = {
     EventCode.WORKER_LOST: ("worker_id", "reason"),
     EventCode.TASK_REQUEUED: (*_TASK, "attempts", "reason", "error_message"),
     EventCode.REQUEST_FAILED: ("request_id", "attempts", "reason"),
+    EventCode.JOB_CANCELLED: ("request_id", "attempts", "reason"),
+    EventCode.JOB_URGENCY: ("request_id", "priority", "deadline", "head_start", "urgent_at"),
+    EventCode.JOB_RETRIED: ("request_id", "input_video", "bitrate", "speed", "attempts"),
     EventCode.CONTROLLER_STARTED: (
         "controller_id",
         "policy",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from math import inf
 from typing import Final, Literal, get_args
 
 Speed = Literal["ultrafast", "fast"]
@@ -29,6 +30,23 @@ class Request:
     speed: Speed
 
 
+@dataclass(frozen=True, slots=True)
+class Urgency:
+    """What puts a job before or behind those that wait as long as it.
+
+    Attributes:
+        head_start_s: it counts as if it had waited so much longer (less, if below 0).
+        urgent_at_s: from this moment on no job that arrives then goes before it, seconds.
+    """
+
+    head_start_s: float = 0.0
+    urgent_at_s: float = inf
+
+
+PLAIN: Final = Urgency()
+"""As all jobs in training are."""
+
+
 @dataclass(slots=True, eq=False)
 class Job:
     """A request inside the cluster, with what the profile expects of it.
@@ -41,6 +59,7 @@ class Job:
         arrival_s: when the cluster learned of the job, seconds.
         attempts: how many workers have been given the job so far.
         size_mb: of the source file, 10^6 bytes; 0 where nobody knows.
+        urgency: heeded by dispatch, not observed by policies.
     """
 
     job_id: Hashable
@@ -49,3 +68,4 @@ class Job:
     arrival_s: float = 0.0
     attempts: int = 0
     size_mb: float = 0.0
+    urgency: Urgency = PLAIN

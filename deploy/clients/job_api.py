@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote
@@ -74,54 +74,128 @@ class JobApi:
             ApiError: it was refused.
             ApiAwayError: it is not known whether it was accepted.
         """
-        body = {
+        return self.as_text(self.call("POST", "jobs", self.body_of(request)))
+
+    @staticmethod
+    def body_of(request: Request) -> dict[str, Any]:
+        """A job as it is posted."""
+        return {
             "id_video": request.movie,
             "bitrate": request.bitrate_kbps,
             "speed": request.speed,
         }
-        return _text(self._call("POST", "jobs", body))
 
     def job_ids(self) -> list[str]:
         """All jobs."""
-        return _ids(self._call("GET", "jobs"))
+        return self._ids("jobs")
 
     def job(self, job_id: str) -> dict[str, Any]:
         """What a job was asked to do: ``id_video``, ``bitrate``, ``speed``."""
-        return _object(self._call("GET", f"jobs/{quote(job_id, safe='')}"))
+        return self.as_object(self.call("GET", f"jobs/{quote(job_id, safe='')}"))
 
     def job_state(self, job_id: str) -> str:
         """The state of a job, e.g. ``Waiting``."""
-        return _text(self._call("GET", f"jobs/{quote(job_id, safe='')}/state"))
+        return self.as_text(self.call("GET", f"jobs/{quote(job_id, safe='')}/state"))
 
     def worker_ids(self) -> list[str]:
         """All workers, those that have stopped too."""
-        return _ids(self._call("GET", "workers"))
+        return self._ids("workers")
 
     def worker(self, worker_id: str) -> dict[str, Any]:
         """``name``, ``id``, ``cpus``, ``memory`` and ``node`` of a worker."""
-        return _object(self._call("GET", f"workers/{quote(worker_id, safe='')}"))
+        return self.as_object(self.call("GET", f"workers/{quote(worker_id, safe='')}"))
 
     def worker_state(self, worker_id: str) -> str:
         """The state of a worker, e.g. ``Idle``."""
-        return _text(self._call("GET", f"workers/{quote(worker_id, safe='')}/state"))
+        return self.as_text(self.call("GET", f"workers/{quote(worker_id, safe='')}/state"))
 
-    def _call(self, method: str, path: str, body: object = None) -> object:
-        try:
-            reply = self._session.request(
-                method, f"{self.url}/{path}", json=body, timeout=TIMEOUT_S, allow_redirects=False
-            )
-        # A host name that cannot be one is told by libraries below in their own words.
-        except (requests.RequestException, HTTPError, UnicodeError) as error:
-            raise ApiAwayError(f"cannot reach the Job API at {self.url}: {_why(error)}") from error
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        params: Sequence[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> object:
+        """The value that a call is answered with.
+
+        Raises:
+            ApiError: it was refused.
+            ApiAwayError: the server cannot be reached, or has lost its controller.
+        """
+        reply = self.request(method, path, body, params=params, headers=headers)
         if reply.status_code in (200, 201):
             try:
                 return reply.json()
             except requests.JSONDecodeError:
                 raise _foreign(self.url) from None
-        message = f"{method} {path}: {reply.status_code} {reply.reason}: {_detail(reply)}"
+        raise self.error_of(reply, f"{method} {path}")
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        params: Sequence[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+        stream: bool = False,
+    ) -> requests.Response:
+        """The answer to a call, whatever its status.
+
+        Raises:
+            ApiAwayError: the server cannot be reached.
+        """
+        try:
+            return self._session.request(
+                method,
+                f"{self.url}/{path}",
+                params=list(params),
+                json=body,
+                headers=headers,
+                timeout=TIMEOUT_S,
+                allow_redirects=False,
+                stream=stream,
+            )
+        # A host name that cannot be one is told by libraries below in their own words.
+        except (requests.RequestException, HTTPError, UnicodeError) as error:
+            raise ApiAwayError(f"cannot reach the Job API at {self.url}: {_why(error)}") from error
+
+    @staticmethod
+    def error_of(reply: requests.Response, what: str) -> ApiError | ApiAwayError:
+        """What an answer with the status of an error means."""
+        message = f"{what}: {reply.status_code} {reply.reason}: {_detail(reply)}"
         if reply.status_code in (502, 503, 504):
-            raise ApiAwayError(message)
-        raise ApiError(reply.status_code, message)
+            return ApiAwayError(message)
+        return ApiError(reply.status_code, message)
+
+    @staticmethod
+    def as_text(value: object) -> str:
+        """An answer that is a text.
+
+        Raises:
+            ApiError: it is none.
+        """
+        if not isinstance(value, str):
+            raise ApiError(200, f"the Job API gave {str(value)[:80]!r} where a text is due")
+        return value
+
+    @staticmethod
+    def as_object(value: object) -> dict[str, Any]:
+        """An answer that is an object.
+
+        Raises:
+            ApiError: it is none.
+        """
+        if not isinstance(value, dict):
+            raise ApiError(200, f"the Job API gave {str(value)[:80]!r} where an object is due")
+        return value
+
+    def _ids(self, path: str) -> list[str]:
+        return [
+            self.as_text(each) for each in self.as_object(self.call("GET", path)).get("items", [])
+        ]
 
 
 def _why(error: Exception) -> str:
@@ -153,19 +227,3 @@ def _field(problem: object) -> str:
 
 def _foreign(url: str) -> ApiError:
     return ApiError(200, f"{url} does not answer as a Job API does: check host and port")
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ApiError(200, f"the Job API gave {str(value)[:80]!r} where a text is due")
-    return value
-
-
-def _object(value: object) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ApiError(200, f"the Job API gave {str(value)[:80]!r} where an object is due")
-    return value
-
-
-def _ids(value: object) -> list[str]:
-    return [_text(each) for each in _object(value).get("items", [])]

@@ -45,6 +45,7 @@ from deploy.controller.settings import Settings
 from deploy.controller.shadowing import Shadowing
 from deploy.controller.storage_door import StorageDoor
 from deploy.controller.timed_policy import TimedPolicy
+from deploy.controller.webhook_options import make_sender
 from deploy.eventlog.world import world_keys
 from deploy.grpc_api.dialect import DIALECTS
 from deploy.grpc_api.door import Door
@@ -63,6 +64,7 @@ from deploy.store.writer import Writer
 from deploy.system.descriptors import raise_descriptor_limit
 from deploy.system.http_guard import HostNames
 from deploy.system.http_server import HttpServer
+from deploy.webhooks.desk import WebhookDesk
 from env.catalog import Catalog, load_catalog
 from env.config import Profile, load_profile
 from env.errors import DaCircoError
@@ -162,6 +164,7 @@ async def running_controller(
         profile = load_profile(settings.profile or PROFILES[settings.runner_type])
         catalog = load_catalog(catalog_name(settings))
         access = read_access(settings.access)
+        sender = make_sender(settings.webhooks)
         storage = open_storage(settings)
         clock = Clock(settings.speed_up)
         host = settings.bind or (
@@ -239,6 +242,7 @@ async def running_controller(
             memory_in_mb=settings.runner_type == "vm",
         )
         stack.push_async_callback(service.close)
+        service.intake.webhooks = sender
         restored = await restore(conductor, store, estimates, settings.worker_image)
         world = world_keys(
             profile,
@@ -291,6 +295,11 @@ async def running_controller(
             await conductor.keep_time()
 
         await stack.enter_async_context(background.running("time", resume_and_keep_time()))
+        if sender is not None:
+            pause_s = settings.webhooks.first_pause_s
+            desk = WebhookDesk(store, writer, sender, metrics, clock, first_pause_s=pause_s)
+            conductor.on_ended = desk.wake
+            await stack.enter_async_context(background.running("webhooks", desk.run()))
         if in_shadow is not None:
             estimates_of_cost = in_shadow.keep_estimating(log.path, policy.spec)
             await stack.enter_async_context(background.running("shadow", estimates_of_cost))

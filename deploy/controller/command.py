@@ -29,6 +29,7 @@ from deploy.controller.settings import (
     RunnerType,
     Settings,
 )
+from deploy.controller.webhook_options import add_webhook_options, webhook_settings
 from deploy.grpc_api.dialect import DEFAULT_DIALECT, DIALECT_HELP, DIALECTS
 from deploy.log_file import log_handler, quiet_libraries
 from deploy.managers.pod.settings import PodType
@@ -61,6 +62,7 @@ def make_parser() -> CommandParser:
     )
     _add_service(parser.add_argument_group("service"))
     add_access_options(parser.add_argument_group("who may call over gRPC, and over which wire"))
+    add_webhook_options(parser.add_argument_group("telling clients of the end of their jobs"))
     _add_scheduling(parser.add_argument_group("scheduling"))
     _add_patience(parser.add_argument_group("how long things may take"))
     _add_storage(parser.add_argument_group("object storage"))
@@ -585,6 +587,7 @@ def settings_from(args: argparse.Namespace) -> Settings:
             security=args.pod_security,
         ),
         access=access_settings(args),
+        webhooks=webhook_settings(args),
         minio=MinioSettings(
             args.minio_server,
             args.minio_port,

@@ -19,6 +19,7 @@ from deploy.clock import Clock
 from deploy.controller.deadlines import Deadlines
 from deploy.controller.identities import Identities
 from deploy.controller.journal import Line, changes_of, lines_of, warning_of
+from deploy.controller.progress_board import ProgressBoard
 from deploy.controller.refusals import Refusals
 from deploy.controller.settings import Patience
 from deploy.controller.streams import Streams
@@ -38,6 +39,7 @@ from deploy.metrics import Metrics
 from deploy.scheduler import Scheduler
 from deploy.steps import (
     Assign,
+    Cancelled,
     Decided,
     Failed,
     Gone,
@@ -52,6 +54,7 @@ from deploy.steps import (
 from deploy.store.records import Change, JobChange, JobRecord, WorkerChange, WorkerRecord
 from deploy.store.writer import Writer
 from deploy.text import MOST_REASON, clean
+from deploy.webhooks.event import webhook_of
 from env.errors import IllegalEventError
 from env.event_log import EventCode
 from env.worker import WorkerState
@@ -93,7 +96,11 @@ class Conductor:
         workers: the workers that hold resources, by id.
         identities: who may speak for which worker.
         refusals: what was refused.
+        progress: how far the tasks in process are.
         start: when this life began, seconds since the epoch.
+        on_cancelled: is told of a task in process that was cancelled: worker, task and job.
+        on_gone: is told of a worker of which nothing is left.
+        on_ended: is told when a job has ended.
     """
 
     def __init__(
@@ -110,6 +117,7 @@ class Conductor:
         self.jobs: dict[str, JobRecord] = {}
         self.workers: dict[str, WorkerRecord] = {}
         self.identities = Identities()
+        self.progress = ProgressBoard()
         self.refusals = Refusals(metrics, self.note)
         self.clock = clock
         self.start = round(clock.time(), _DECIMALS)
@@ -129,6 +137,9 @@ class Conductor:
         self._durable.set_result(None)
         self._rewound = asyncio.Event()
         self._switches: list[Switch] = []
+        self.on_cancelled: Callable[[str, str, JobRecord], None] = lambda *_: None
+        self.on_gone: Callable[[str], None] = lambda _: None
+        self.on_ended: Callable[[], None] = lambda: None
 
     @property
     def now(self) -> float:
@@ -171,6 +182,10 @@ class Conductor:
             lines.append((EventCode.CONTROL_SWITCHED, keys))
         for step in steps:
             all_changes += self._identified(step, changes_of(step, moment))
+            job_id = getattr(step, "job_id", "")
+            webhook = webhook_of(step, self.jobs.get(job_id), moment)
+            if webhook is not None:
+                all_changes.append(webhook)
         self._remember(all_changes)
         if all_changes:
             self._durable = self._writer.write(all_changes)
@@ -314,11 +329,18 @@ class Conductor:
                     self._silence.sign(worker_id, now)
                 case Assign(_, worker_id):
                     self._tasks.sign(worker_id, now)
-                case Uploaded(_, worker_id) | Failed(_, worker_id) | Requeued(_, worker_id):
+                case (
+                    Uploaded(_, worker_id)
+                    | Failed(_, worker_id)
+                    | Requeued(_, worker_id)
+                    | Cancelled(_, worker_id)
+                ):
                     self._tasks.drop(worker_id)
+                    self.progress.forget(worker_id)
                 case Stop(worker_id) | Gone(worker_id):
                     for deadlines in (self._boots, self._silence, self._tasks):
                         deadlines.drop(worker_id)
+                    self.progress.forget(worker_id)
 
     # -- what follows -----------------------------------------------------------------
 
@@ -395,10 +417,21 @@ class Conductor:
                     if job is not None:
                         self.streams.deliver(task_message(job, worker_id, task_id))
                 case Uploaded(job_id) | Failed(job_id) | Withdrawn(job_id):
-                    self.jobs.pop(job_id, None)
+                    job = self.jobs.pop(job_id, None)
+                    self.on_ended()
+                    if job is not None and job.deadline is not None:
+                        in_time = isinstance(step, Uploaded) and item.moment <= job.deadline
+                        self.metrics.deadline(met=in_time)
+                case Cancelled(job_id, worker_id, task_id):
+                    job = self.jobs.pop(job_id, None)
+                    self.on_ended()
+                    self.streams.cancel(worker_id, task_id)
+                    if task_id and job is not None:
+                        self.on_cancelled(worker_id, task_id, job)
                 case Gone(worker_id):
                     self.streams.close(worker_id)
                     self.workers.pop(worker_id, None)
+                    self.on_gone(worker_id)
 
 
 def task_message(job: JobRecord, worker_id: str, task_id: str) -> pb.TCTask:

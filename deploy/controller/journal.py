@@ -9,6 +9,7 @@ from deploy.steps import (
     AllFail,
     AllFailOver,
     Assign,
+    Cancelled,
     Decided,
     Downloaded,
     Failed,
@@ -49,7 +50,7 @@ Keys = dict[str, str | int | float]
 Line = tuple[EventCode, Mapping[str, str | int | float]]
 """One line of the event log."""
 
-_NO_ATTEMPT: Final = {
+NO_ATTEMPT: Final = {
     "worker_id": None,
     "task_id": None,
     "time_assigned": None,
@@ -57,6 +58,7 @@ _NO_ATTEMPT: Final = {
     "time_downloaded": None,
     "time_transcoded": None,
 }
+"""What the store knows of a job that has no attempt under way."""
 
 
 def changes_of(step: Step, moment: float) -> list[Change]:
@@ -70,7 +72,7 @@ def changes_of(step: Step, moment: float) -> list[Change]:
         case Registered(worker_id):
             return [_worker(worker_id, WorkerStatus.IDLE, time_registered=moment)]
         case Assign(job_id, worker_id, task_id, attempts):
-            values = _NO_ATTEMPT | {
+            values = NO_ATTEMPT | {
                 "state": JobState.STARTED,
                 "attempts": attempts,
                 "worker_id": worker_id,
@@ -90,22 +92,25 @@ def changes_of(step: Step, moment: float) -> list[Change]:
             ]
         case Uploaded(job_id, worker_id):
             return [
-                JobChange(job_id, {"state": JobState.COMPLETED, "time_uploaded": moment}),
+                _ended(job_id, JobState.COMPLETED, moment, time_uploaded=moment),
                 _worker(worker_id, WorkerStatus.IDLE),
             ]
         case Requeued(job_id, worker_id):
             return [
-                JobChange(job_id, _NO_ATTEMPT | {"state": JobState.WAITING}),
+                JobChange(job_id, NO_ATTEMPT | {"state": JobState.WAITING}),
                 _worker(worker_id, WorkerStatus.IDLE),
                 *_failure(step, moment),
             ]
         case Failed(job_id, worker_id, _, _, reason):
             return [
-                JobChange(job_id, {"state": JobState.ERROR, "error_message": reason}),
+                _ended(job_id, JobState.ERROR, moment, error_message=reason),
                 _worker(worker_id, WorkerStatus.IDLE),
             ]
         case Withdrawn(job_id, _, reason):
-            return [JobChange(job_id, {"state": JobState.ERROR, "error_message": reason})]
+            return [_ended(job_id, JobState.ERROR, moment, error_message=reason)]
+        case Cancelled(job_id, worker_id, _, _, reason):
+            free = [_worker(worker_id, WorkerStatus.IDLE)] if worker_id else []
+            return [_ended(job_id, JobState.CANCELLED, moment, error_message=reason), *free]
         case Placed(worker_id, node):
             return [WorkerChange(worker_id, {"node": node})]
         case SpawnFailed(worker_id, reason) | Lost(worker_id, reason):
@@ -137,6 +142,10 @@ def _failure(requeued: Requeued, moment: float) -> list[Change]:
         moment,
     )
     return [record]
+
+
+def _ended(job_id: str, state: JobState, moment: float, **values: Any) -> JobChange:
+    return JobChange(job_id, {"state": state, "time_ended": moment, **values})
 
 
 def _worker(worker_id: str, state: WorkerStatus, **values: Any) -> WorkerChange:
@@ -173,6 +182,11 @@ def lines_of(step: Step, cluster: Cluster, policy: str) -> list[Line]:
         case Withdrawn(job_id, attempts, reason):
             why = {"request_id": job_id, "attempts": attempts, "reason": reason}
             return [(EventCode.REQUEST_FAILED, why)]
+        case Cancelled(job_id, worker_id, task_id, attempts, reason):
+            why = {"request_id": job_id, "attempts": attempts, "reason": reason}
+            if task_id:
+                why |= {"worker_id": worker_id, "task_id": task_id} | _attempt_failed(reason)
+            return [(EventCode.JOB_CANCELLED, why)]
         case Held(job_id, pause_s):
             pause = "" if pause_s is None else f"{pause_s:.3f}"
             return [(EventCode.JOB_HELD, {"request_id": job_id, "pause": pause})]

@@ -18,6 +18,7 @@ from typing import Final
 
 from deploy.controller.conductor import Conductor, task_message
 from deploy.controller.estimates import Estimates
+from deploy.controller.intake import urgency_lines, urgency_of
 from deploy.controller.journal import Keys, Line
 from deploy.eventlog.restored import job_keys, worker_keys
 from deploy.managers.base import FoundWorker, ManagerError, WorkerManager, WorkerPlaced
@@ -75,7 +76,7 @@ async def restore(
         conductor.scheduler.restore_image(node)
     jobs = await asyncio.to_thread(store.unfinished_jobs)
     workers = await asyncio.to_thread(store.living_workers)
-    failures = await _failures(store)
+    failures = await _failures(store, jobs)
     scheduler = conductor.scheduler
     flavors = {flavor.name for flavor in scheduler.cluster.flavors}
     on_worker = {job.worker_id: job for job in jobs if job.state is JobState.STARTED}
@@ -108,12 +109,15 @@ async def restore(
             task=task,
         )
         scheduler.restore_worker(conductor.now, restored)
+        if task is not None and job is not None:
+            lines += urgency_lines(job, task.job.urgency)
         lines.append((EventCode.WORKER_RESTORED, worker_keys(restored, scheduler.cluster)))
     for job in jobs:
         conductor.jobs[job.request_id] = job
         if job.request_id not in running:
             waiting = _job(job, conductor, estimates, failures)
             scheduler.restore_job(conductor.now, waiting)
+            lines += urgency_lines(job, waiting.urgency)
             lines.append((EventCode.JOB_RESTORED, job_keys(waiting, scheduler.cluster)))
             if job.state is JobState.STARTED:
                 changes.append(JobChange(job.request_id, {"state": JobState.WAITING}))
@@ -219,10 +223,13 @@ def _remove(conductor: Conductor, orphan: FoundWorker) -> None:
 Failures = Mapping[str, Sequence[PastFailure]]
 
 
-async def _failures(store: Store) -> Failures:
-    """The failed attempts of each unfinished job."""
+async def _failures(store: Store, jobs: Sequence[JobRecord]) -> Failures:
+    """The failed attempts of each unfinished job since it was asked for, the last time."""
     found: dict[str, list[PastFailure]] = defaultdict(list)
+    retried = {job.request_id: job.time_retried or 0.0 for job in jobs}
     for record in await asyncio.to_thread(store.unfinished_failures):
+        if record.time < retried.get(record.request_id, 0.0):
+            continue
         past = PastFailure(record.worker_id, Fault(record.fault), record.counted)
         found[record.request_id].append(past)
     return found
@@ -232,10 +239,12 @@ def _job(
     job: JobRecord, conductor: Conductor, estimates: Estimates, failures: Failures
 ) -> RestoredJob:
     speed = next((speed for speed in SPEEDS if speed == job.speed), SPEEDS[0])
-    request = Request(job.time_received - conductor.start, job.input_video, job.bitrate, speed)
+    asked = job.time_retried or job.time_received
+    request = Request(asked - conductor.start, job.input_video, job.bitrate, speed)
     estimate = estimates.of(job.input_video, job.bitrate, speed)
     past = tuple(failures.get(job.request_id, ()))
-    return RestoredJob(job.request_id, request, estimate, job.attempts, past)
+    urgent = urgency_of(job, estimate, conductor.start)
+    return RestoredJob(job.request_id, request, estimate, job.attempts, past, urgent)
 
 
 def _task(

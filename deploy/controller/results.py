@@ -32,6 +32,8 @@ CLOCK_SKEW_S: Final = 300.0
 
 _TRIES: Final = 3
 _MOST_REMEMBERED: Final = 10_000
+_CLIENT_TIMEOUT_S: Final = 8.0
+"""A client waits for the answer."""
 _READ_TIMEOUT_S: Final = 600.0
 """A folder reads the whole file for its checksum."""
 
@@ -63,16 +65,21 @@ class Results:
     def __init__(self, storage: ObjectStorage, watch: StorageWatch) -> None:
         self._storage, self._watch = storage, watch
         self._before: dict[str, asyncio.Task[StoredObject | Unknown | None]] = {}  # by task
+        self._outputs: dict[str, str] = {}  # of each task: the name that jobs of a video share
+        self._overtaken: set[str] = set()  # tasks whose shared name another job has written to
 
     def remember(self, task_id: str, job: JobRecord) -> None:
         """A worker is sent a task: note, in the background, what is under the old name now."""
         while len(self._before) >= _MOST_REMEMBERED:  # of workers that were lost meanwhile
             self.forget(next(iter(self._before)))
         self._before[task_id] = asyncio.create_task(self._look_before(job))
+        self._outputs[task_id] = job.output_video
 
     def forget(self, task_id: str) -> None:
         """A task has ended."""
         look = self._before.pop(task_id, None)
+        self._outputs.pop(task_id, None)
+        self._overtaken.discard(task_id)
         if look is not None:
             look.cancel()
 
@@ -102,7 +109,10 @@ class Results:
         tries = 0
         while True:
             try:
-                return await self._look(task_id, job, told, assigned)
+                wrong = await self._look(task_id, job, told, assigned)
+                if not wrong:
+                    self._overtake(task_id, job.output_video)
+                return wrong
             except StorageError as error:
                 reason = str(error)
             if await self._watch.look():
@@ -111,6 +121,56 @@ class Results:
             tries += 1
             if tries == _TRIES:
                 return f"its result cannot be looked at: {reason}"
+
+    def _overtake(self, task_id: str, output: str) -> None:
+        self._overtaken |= {
+            other for other, its in self._outputs.items() if its == output and other != task_id
+        }
+
+    async def discard(self, task_id: str, job: JobRecord, *, with_latest: bool) -> None:
+        """Remove what a cancelled task may have put into the storage.
+
+        Args:
+            task_id: the attempt.
+            job: of which it is.
+            with_latest: also what is under the name that all jobs of a video share, if nothing
+                was there when the task was sent: nobody else has put it there.
+
+        Raises:
+            StorageError: it cannot be removed.
+        """
+        keys = [result_key(job.request_id, job.output_video)]
+        look = self._before.get(task_id)
+        alone = with_latest and task_id not in self._overtaken
+        if alone and look is not None and await asyncio.shield(look) is None:
+            keys.append(f"{OUTPUT_FOLDER}/{job.output_video}")
+
+        def remove() -> None:
+            for key in keys:
+                self._storage.delete(key)
+
+        await self._watch.call(remove, _READ_TIMEOUT_S)
+
+    async def place(self, key: str) -> StoredObject:
+        """Size and age of an object, without its checksum.
+
+        Raises:
+            ObjectMissingError: there is none.
+            StorageError: nobody can tell.
+        """
+        return await self._watch.call(lambda: self._storage.place(key), _CLIENT_TIMEOUT_S)
+
+    async def read(self, key: str, first: int, length: int) -> bytes:
+        """A part of an object; see `ObjectStorage.read`."""
+        return await self._watch.call(
+            lambda: self._storage.read(key, first, length), _READ_TIMEOUT_S
+        )
+
+    async def signed_url(self, key: str, name: str, valid_s: int) -> str:
+        """Where a client may fetch an object itself; see `ObjectStorage.signed_url`."""
+        return await self._watch.call(
+            lambda: self._storage.signed_url(key, name, valid_s), _CLIENT_TIMEOUT_S
+        )
 
     async def has_place(self, job: JobRecord) -> bool:
         """Whether a result of the job could be stored, as far as it depends on its names."""

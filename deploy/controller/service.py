@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Sequence
 from typing import Any, Final
 
+from deploy.controller.admission import Admission
 from deploy.controller.conductor import Conductor
 from deploy.controller.estimates import Estimates
+from deploy.controller.intake import Intake
+from deploy.controller.job_desk import JobDesk
 from deploy.controller.journal import Keys, Line
 from deploy.controller.lanes import Lanes
+from deploy.controller.leftovers import Leftovers
+from deploy.controller.result_desk import ResultDesk
 from deploy.controller.results import Told
 from deploy.controller.storage_door import StorageDoor
 from deploy.controller.streams import Stream
 from deploy.faults import whose
 from deploy.grpc_api import dacirco_pb2 as pb
-from deploy.names import VideoNameError, check_output_name, check_video_name
 from deploy.store.records import (
     JobRecord,
     JobState,
@@ -27,17 +30,12 @@ from deploy.store.records import (
     WorkerStatus,
 )
 from deploy.store.store import PREFERENCE, Store
-from deploy.store.writer import StoreUnavailableError, Writer
+from deploy.store.writer import Writer
 from deploy.tasks import Fault, Progress, TaskError
 from deploy.text import clean
 from env.errors import IllegalEventError
 from env.event_log import EventCode
-from env.jobs import MAX_BITRATE_KBPS, MIN_BITRATE_KBPS, SPEEDS, Request
 from env.worker import TaskPhase, Worker, WorkerState
-
-_MOST_NAME: Final = 300
-_MOST_SPEED: Final = 20
-"""Of a request that cannot be done, as it is stored, characters."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -57,18 +55,6 @@ _STATES: Final = {
 }
 
 
-class RejectedError(Exception):
-    """A job is not accepted.
-
-    Attributes:
-        reason: ``not-found``, ``invalid``, ``storage`` (of jobs) or ``overloaded``.
-    """
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
 class Service:
     """The controller's answers.
 
@@ -81,6 +67,11 @@ class Service:
         known_videos: if there is no storage, the names that there are.
         max_queue: most jobs in the system.
         memory_in_mb: how a worker's RAM is told, else in GiB.
+
+    Attributes:
+        intake: takes jobs in.
+        desk: what our own front end may ask about jobs.
+        leftovers: of cancelled tasks.
     """
 
     def __init__(
@@ -96,18 +87,23 @@ class Service:
         memory_in_mb: bool = False,
     ) -> None:
         self._conductor, self._scheduler = conductor, conductor.scheduler
-        self._store, self._writer, self._estimates = store, writer, estimates
+        self._store = store
         self._watch = None if door is None else door.watch
         self._inputs = None if door is None else door.inputs
         self._results = None if door is None else door.results
-        self._known_videos = known_videos
-        self._max_queue, self._memory_in_mb = max_queue, memory_in_mb
-        self._arriving = 0
+        self._memory_in_mb = memory_in_mb
+        self._admission = Admission(conductor.jobs, self._inputs, known_videos, max_queue)
+        self.intake = Intake(conductor, store, writer, estimates, self._admission, self._inputs)
+        self.desk = JobDesk(conductor, store, self.intake, ResultDesk(self._results))
         self._lanes = Lanes()
+        self.leftovers = Leftovers(self._results, lambda: conductor.jobs)
+        conductor.on_cancelled = self.leftovers.cancelled
+        conductor.on_gone = self.leftovers.worker_gone
 
     async def close(self) -> None:
         """Break off what is being looked at: workers tell again what was not answered."""
         await self._lanes.close()
+        await self.leftovers.close()
 
     # -- clients ----------------------------------------------------------------------
 
@@ -127,83 +123,7 @@ class Service:
         Raises:
             RejectedError: it is not accepted.
         """
-        received = self._conductor.clock.time()
-        missing: str | None = None
-        try:
-            _check_request(video, output, bitrate, speed)
-            missing = await self._why_missing(video)
-            if missing:
-                raise RejectedError("not-found", missing)
-        except RejectedError as error:
-            if strict:
-                raise
-            return await asyncio.shield(
-                self._store_refused(
-                    JobRecord(
-                        request_id=str(uuid.uuid4()),
-                        input_video=clean(video, _MOST_NAME),
-                        output_video=clean(output, _MOST_NAME),
-                        bitrate=bitrate,
-                        speed=clean(speed, _MOST_SPEED),
-                        time_received=received,
-                        state=JobState.ERROR,
-                        error_message=str(error),
-                    )
-                )
-            )
-        job_id = str(uuid.uuid4())
-        record = JobRecord(job_id, video, output, bitrate, speed, received)
-        if len(self._conductor.jobs) + self._arriving >= self._max_queue:
-            raise RejectedError("overloaded", f"{self._max_queue} jobs wait already: try later")
-        self._arriving += 1
-        try:
-            # A client that goes away while the job is written must not leave it in limbo.
-            return await asyncio.shield(self._accept(record, looked_for=missing is not None))
-        finally:
-            self._arriving -= 1
-
-    async def _accept(self, record: JobRecord, *, looked_for: bool) -> str:
-        await self._store_new(record)
-        conductor, job_id = self._conductor, record.request_id
-        conductor.jobs[job_id] = record
-        speed = next(speed for speed in SPEEDS if speed == record.speed)
-        request = Request(conductor.now, record.input_video, record.bitrate, speed)
-        estimate = self._estimates.of(record.input_video, record.bitrate, speed)
-        conductor.metrics.submitted()
-        conductor.handle(
-            lambda now: self._scheduler.submit(now, job_id, request, estimate, held=not looked_for),
-            lines=[_received(record)],
-        )
-        if not looked_for and self._inputs is not None:
-            self._inputs.look_later(job_id, record.input_video)
-        return job_id
-
-    async def _store_refused(self, record: JobRecord) -> str:
-        await self._store_new(record)
-        self._conductor.metrics.submitted()
-        self._conductor.metrics.stored_as_error()
-        why: Keys = {
-            "request_id": record.request_id,
-            "attempts": 0,
-            "reason": record.error_message or "",
-            "refused": "true",
-        }
-        self._conductor.note(_received(record), (EventCode.REQUEST_FAILED, why))
-        return record.request_id
-
-    async def _store_new(self, record: JobRecord) -> None:
-        try:
-            await self._writer.write([record], may_fail=True)
-        except StoreUnavailableError:
-            raise RejectedError("storage", "the controller cannot store jobs now") from None
-
-    async def _why_missing(self, video: str) -> str | None:
-        """Why there is no such input, empty if there is one; none if nobody can tell now."""
-        if self._inputs is not None:
-            return await self._inputs.why_missing(video)
-        if self._known_videos is None or video in self._known_videos:
-            return ""
-        return f"there is no input video {video!r}"
+        return await self.intake.submit(video, output, bitrate, speed, strict=strict)
 
     def input_found(self, job_id: str) -> None:
         """The input of a job that was accepted without a look at it is there."""
@@ -290,8 +210,15 @@ class Service:
             lines,
         )
 
-    def open_stream(self, worker_id: str) -> Stream:
+    def open_stream(
+        self, worker_id: str, *, takes_cancels: bool = False, doing: str = ""
+    ) -> Stream:
         """A worker wants tasks.
+
+        Args:
+            worker_id: the worker.
+            takes_cancels: it can be told to drop a task.
+            doing: the task that it is at, if it tells.
 
         Raises:
             IllegalEventError: it is unknown, has not registered, or was ordered to end.
@@ -306,7 +233,8 @@ class Service:
             self._conductor.refuse("get_tasks", worker_id, "", wrong)
             raise IllegalEventError("get_tasks", worker_id, wrong)
         self._conductor.alive(worker_id)
-        return self._conductor.streams.open(worker_id)
+        drop = "" if self._scheduler.is_running(worker_id, doing) else doing
+        return self._conductor.streams.open(worker_id, takes_cancels=takes_cancels, drop=drop)
 
     def left_stream(self, worker_id: str, stream: Stream) -> None:
         """A stream has ended, for whatever reason."""
@@ -314,7 +242,7 @@ class Service:
 
     def task_sent(self, task: pb.TCTask) -> None:
         """A task is about to go over the wire: the first time, that starts it."""
-        if self._scheduler.starts(task.worker_id, task.task_id):
+        if not task.cancelled and self._scheduler.starts(task.worker_id, task.task_id):
             self._conductor.started(task.request_id, task.worker_id, task.task_id)
             job = self._conductor.jobs.get(task.request_id)
             if self._results is not None and job is not None:
@@ -334,6 +262,9 @@ class Service:
         Raises:
             IllegalEventError: that cannot be; or what it tells is not true.
         """
+        if self.leftovers.told_of(worker_id, task_id):
+            self._conductor.alive(worker_id)
+            raise IllegalEventError(progress.name.lower(), task_id, "the job was cancelled")
 
         async def take() -> None:
             if self._results is not None and progress is Progress.UPLOADED:
@@ -393,6 +324,10 @@ class Service:
         Raises:
             IllegalEventError: that cannot be.
         """
+        if self.leftovers.told_of(worker_id, task_id):
+            self._conductor.alive(worker_id)
+            self.leftovers.dropped(task_id)
+            return
         words = clean(message) or "the worker gave no reason"
 
         async def take() -> None:
@@ -413,7 +348,7 @@ class Service:
         if error is TaskError.STORAGE_ERROR and fault is not Fault.NONE:
             # That the input is missing, or that the storage is away, we can see ourselves.
             of_job = fault in (Fault.JOB, Fault.UNKNOWN) and self._inputs is not None
-            if of_job and await self._why_missing(job.input_video):
+            if of_job and await self._admission.why_missing(job.input_video):
                 return Fault.JOB, True
             # No worker can store a result where a folder or a misleading link has its name.
             if self._results is not None and not await self._results.has_place(job):
@@ -451,8 +386,20 @@ class Service:
         job_id, running = self._scheduler.task_of(worker_id) or ("", "")
         return self._conductor.jobs.get(job_id) if running == task_id else None
 
-    def keepalive(self, worker_id: str) -> None:
+    def keepalive(
+        self,
+        worker_id: str,
+        task_id: str = "",
+        done_percent: float | None = None,
+        speed: float | None = None,
+    ) -> None:
         """A worker is alive.
+
+        Args:
+            worker_id: the worker.
+            task_id: what it transcodes, if it tells; one that is not its task is passed over.
+            done_percent: how much of it is done.
+            speed: seconds of video transcoded a second.
 
         Raises:
             IllegalEventError: it is unknown.
@@ -461,6 +408,8 @@ class Service:
             self._conductor.refuse("keepalive", worker_id, "", "the worker is unknown")
             raise IllegalEventError("keepalive", worker_id, "the worker is unknown")
         self._conductor.alive(worker_id)
+        if self._scheduler.is_running(worker_id, task_id):
+            self._conductor.progress.tell(worker_id, task_id, done_percent, speed)
 
     async def _worker_event(
         self, name: str, worker_id: str, task_id: str, event: Any, lines: Sequence[Line] = ()
@@ -507,33 +456,6 @@ class Service:
             changes=[MetaChange(PREFERENCE, repr(preference))],
         )
         await asyncio.shield(durable)
-
-
-def _check_request(video: str, output: str, bitrate: int, speed: str) -> None:
-    try:
-        check_video_name(video)
-        check_output_name(output)
-    except VideoNameError as error:
-        raise RejectedError("invalid", str(error)) from None
-    if output == video:
-        raise RejectedError("invalid", "output_video is the input's name: give another")
-    if not MIN_BITRATE_KBPS <= bitrate <= MAX_BITRATE_KBPS:
-        raise RejectedError(
-            "invalid",
-            f"bitrate {bitrate} is not in {MIN_BITRATE_KBPS}..{MAX_BITRATE_KBPS} kbit/s",
-        )
-    if speed not in SPEEDS:
-        raise RejectedError("invalid", f"speed {speed[:40]!r} is not {' or '.join(SPEEDS)}")
-
-
-def _received(record: JobRecord) -> Line:
-    keys: Keys = {
-        "request_id": record.request_id,
-        "input_video": record.input_video,
-        "bitrate": record.bitrate,
-        "speed": record.speed,
-    }
-    return EventCode.REQUEST_RECEIVED, keys
 
 
 def status_of(worker: Worker) -> WorkerStatus:

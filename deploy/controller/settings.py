@@ -127,6 +127,21 @@ class AccessSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class WebhookSettings:
+    """Whether clients may have webhooks, and where these may go.
+
+    Attributes:
+        secret_file: holds what they are signed with; none: there are no webhooks.
+        allow: hosts and networks beside the public internet.
+        first_pause_s: after the first try that failed; doubles each time.
+    """
+
+    secret_file: Path | None = None
+    allow: tuple[str, ...] = ()
+    first_pause_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All of them. See ``dacirco_controller --help``."""
 
@@ -164,6 +179,7 @@ class Settings:
     pod: PodSettings = field(default_factory=PodSettings)
     minio: MinioSettings = field(default_factory=MinioSettings)
     access: AccessSettings = field(default_factory=AccessSettings)
+    webhooks: WebhookSettings = field(default_factory=WebhookSettings)
     # What the existing system's version of 2024 has besides.
     dialect: DialectName = DEFAULT_DIALECT
     tag: str = ""

@@ -34,11 +34,22 @@ class Streams:
     def __init__(self) -> None:
         self._streams: dict[str, Stream] = {}
         self._unacknowledged: dict[str, pb.TCTask] = {}
+        self._takes_cancels: set[str] = set()
 
-    def open(self, worker_id: str) -> Stream:
-        """A worker opens a stream; the one before ends."""
+    def open(self, worker_id: str, *, takes_cancels: bool = False, drop: str = "") -> Stream:
+        """A worker opens a stream; the one before ends.
+
+        Args:
+            worker_id: the worker.
+            takes_cancels: it can be told to drop a task.
+            drop: a task that it is at, and should not be any more.
+        """
         self._end(worker_id)
         stream = self._streams[worker_id] = Stream()
+        if takes_cancels:
+            self._takes_cancels.add(worker_id)
+            if drop:
+                stream.put(_cancel(worker_id, drop))
         task = self._unacknowledged.get(worker_id)
         if task is not None:
             stream.put(task)
@@ -56,6 +67,20 @@ class Streams:
         if stream is not None:
             stream.put(task)
 
+    def takes_cancels(self, worker_id: str) -> bool:
+        """Whether the worker has told that it can be told to drop a task."""
+        return worker_id in self._takes_cancels
+
+    def cancel(self, worker_id: str, task_id: str) -> None:
+        """A worker need not do a task any more.
+
+        One whose stream is broken just now tells what it is at when it opens the next.
+        """
+        self.acknowledge(worker_id, task_id)
+        stream = self._streams.get(worker_id)
+        if stream is not None and worker_id in self._takes_cancels:
+            stream.put(_cancel(worker_id, task_id))
+
     def acknowledge(self, worker_id: str, task_id: str) -> None:
         """The worker has told of the task."""
         task = self._unacknowledged.get(worker_id)
@@ -65,6 +90,7 @@ class Streams:
     def close(self, worker_id: str) -> None:
         """The worker gets nothing any more."""
         self._unacknowledged.pop(worker_id, None)
+        self._takes_cancels.discard(worker_id)
         self._end(worker_id)
 
     def close_all(self) -> None:
@@ -80,3 +106,7 @@ class Streams:
         stream = self._streams.pop(worker_id, None)
         if stream is not None:
             stream.put(None)
+
+
+def _cancel(worker_id: str, task_id: str) -> pb.TCTask:
+    return pb.TCTask(worker_id=worker_id, task_id=task_id, cancelled=True)

@@ -177,15 +177,19 @@ class gRPCServiceReply(_message.Message):
     def __init__(self, success: _Optional[bool] = ..., error_message: _Optional[str] = ...) -> None: ...
 
 class WorkerDesc(_message.Message):
-    __slots__ = ("name", "id")
+    __slots__ = ("name", "id", "takes_cancels", "task_id")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
+    TAKES_CANCELS_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
     name: str
     id: str
-    def __init__(self, name: _Optional[str] = ..., id: _Optional[str] = ...) -> None: ...
+    takes_cancels: bool
+    task_id: str
+    def __init__(self, name: _Optional[str] = ..., id: _Optional[str] = ..., takes_cancels: _Optional[bool] = ..., task_id: _Optional[str] = ...) -> None: ...
 
 class TCTask(_message.Message):
-    __slots__ = ("input_video", "output_video", "bitrate", "speed", "request_id", "worker_id", "task_id")
+    __slots__ = ("input_video", "output_video", "bitrate", "speed", "request_id", "worker_id", "task_id", "cancelled")
     INPUT_VIDEO_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_VIDEO_FIELD_NUMBER: _ClassVar[int]
     BITRATE_FIELD_NUMBER: _ClassVar[int]
@@ -193,6 +197,7 @@ class TCTask(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     WORKER_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    CANCELLED_FIELD_NUMBER: _ClassVar[int]
     input_video: str
     output_video: str
     bitrate: int
@@ -200,21 +205,28 @@ class TCTask(_message.Message):
     request_id: str
     worker_id: str
     task_id: str
-    def __init__(self, input_video: _Optional[str] = ..., output_video: _Optional[str] = ..., bitrate: _Optional[int] = ..., speed: _Optional[str] = ..., request_id: _Optional[str] = ..., worker_id: _Optional[str] = ..., task_id: _Optional[str] = ...) -> None: ...
+    cancelled: bool
+    def __init__(self, input_video: _Optional[str] = ..., output_video: _Optional[str] = ..., bitrate: _Optional[int] = ..., speed: _Optional[str] = ..., request_id: _Optional[str] = ..., worker_id: _Optional[str] = ..., task_id: _Optional[str] = ..., cancelled: _Optional[bool] = ...) -> None: ...
 
 class GrpcEvent(_message.Message):
-    __slots__ = ("event_type", "worker_id", "task_id", "output_size", "output_sha256")
+    __slots__ = ("event_type", "worker_id", "task_id", "output_size", "output_sha256", "progress_task_id", "done_percent", "encoding_speed")
     EVENT_TYPE_FIELD_NUMBER: _ClassVar[int]
     WORKER_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_SIZE_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_SHA256_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    DONE_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    ENCODING_SPEED_FIELD_NUMBER: _ClassVar[int]
     event_type: GrpcEventTypeEnum
     worker_id: str
     task_id: str
     output_size: int
     output_sha256: str
-    def __init__(self, event_type: _Optional[_Union[GrpcEventTypeEnum, str]] = ..., worker_id: _Optional[str] = ..., task_id: _Optional[str] = ..., output_size: _Optional[int] = ..., output_sha256: _Optional[str] = ...) -> None: ...
+    progress_task_id: str
+    done_percent: float
+    encoding_speed: float
+    def __init__(self, event_type: _Optional[_Union[GrpcEventTypeEnum, str]] = ..., worker_id: _Optional[str] = ..., task_id: _Optional[str] = ..., output_size: _Optional[int] = ..., output_sha256: _Optional[str] = ..., progress_task_id: _Optional[str] = ..., done_percent: _Optional[float] = ..., encoding_speed: _Optional[float] = ...) -> None: ...
 
 class GrpcErrorEvent(_message.Message):
     __slots__ = ("error_type", "error_message", "worker_id", "task_id", "fault")

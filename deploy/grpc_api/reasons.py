@@ -7,7 +7,7 @@ from typing import Final
 REASON_KEY: Final = "dacirco-reason"
 """Why a controller refused a job, in the trailing metadata.
 
-Its values: ``not-found``, ``invalid``, ``storage`` (of jobs), ``overloaded``.
+Its values: ``not-found``, ``invalid``, ``storage`` (of jobs), ``overloaded``, ``conflict``.
 
 The existing system's controller does not send it, and its front end does not read it.
 """

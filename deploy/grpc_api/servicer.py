@@ -15,13 +15,16 @@ from typing import Any, Final, TypeVar
 import grpc
 import grpc.aio
 
+from deploy.controller.admission import RejectedError
 from deploy.controller.identities import alias_of
 from deploy.controller.results import Told
-from deploy.controller.service import RejectedError, Service
+from deploy.controller.service import Service
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.grpc_api import dacirco_pb2_grpc as rpc
+from deploy.grpc_api import jobs_pb2_grpc as jobs_rpc
 from deploy.grpc_api.dialect import DEFAULT_DIALECT, DIALECTS, Dialect
 from deploy.grpc_api.door import Door
+from deploy.grpc_api.job_servicer import JobServicer
 from deploy.grpc_api.reasons import FRONT_END_KEY, REASON_KEY, STRICT
 from deploy.store.records import JobState, Page, WorkerStatus
 from deploy.store.store import UnknownIdError
@@ -47,6 +50,7 @@ _JOB_STATES: Final = {
     JobState.STARTED: pb.REQUEST_STATUS_STARTED,
     JobState.COMPLETED: pb.REQUEST_STATUS_COMPLETED,
     JobState.ERROR: pb.REQUEST_STATUS_ERROR,
+    JobState.CANCELLED: pb.REQUEST_STATUS_ERROR,  # the contract has no word for it
 }
 _PROGRESS: Final = {
     pb.EVENT_FILE_DOWNLOADED: Progress.DOWNLOADED,
@@ -133,7 +137,7 @@ class Servicer(rpc.DaCircogRPCServiceServicer):
         if state is None:
             return pb.TCRequestStatus(request_status=pb.REQUEST_STATUS_NOT_FOUND)
         reply = pb.TCRequestStatus(request_status=_JOB_STATES[state])
-        if state is JobState.ERROR:
+        if state in (JobState.ERROR, JobState.CANCELLED):
             job = await _read(lambda: self._service.job(request.request_id), context)
             reply.error_message = "" if job is None else job.error_message or ""
         return reply
@@ -220,7 +224,11 @@ class Servicer(rpc.DaCircogRPCServiceServicer):
             await context.abort(grpc.StatusCode.NOT_FOUND, why)
             return
         try:
-            stream = self._service.open_stream(worker_id)
+            stream = self._service.open_stream(
+                worker_id,
+                takes_cancels=request.takes_cancels,
+                doing=request.task_id if _is_id(request.task_id) else "",
+            )
         except IllegalEventError as error:
             await context.abort(grpc.StatusCode.NOT_FOUND, error.state)
         try:
@@ -241,7 +249,12 @@ class Servicer(rpc.DaCircogRPCServiceServicer):
             return self._stranger("submit_event", request.worker_id, task_id)
         if request.event_type == pb.EVENT_KEEPALIVE:
             try:
-                self._service.keepalive(worker_id)
+                self._service.keepalive(
+                    worker_id,
+                    request.progress_task_id,
+                    request.done_percent if request.HasField("done_percent") else None,
+                    request.encoding_speed if request.HasField("encoding_speed") else None,
+                )
             except IllegalEventError as error:
                 return _failure(error.state)
             return pb.gRPCServiceReply(success=True)
@@ -364,3 +377,4 @@ def add_service(
 ) -> None:
     """Let a server that has not started answer for the service."""
     rpc.add_DaCircogRPCServiceServicer_to_server(Servicer(service, dialect), server)  # type: ignore[no-untyped-call]
+    jobs_rpc.add_DaCircoJobsServicer_to_server(JobServicer(service.desk), server)  # type: ignore[no-untyped-call]

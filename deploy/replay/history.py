@@ -82,8 +82,11 @@ class History:
         return [
             request_of(entry)
             for entry in self.entries
-            if entry.code is EventCode.REQUEST_RECEIVED
-            and entry.keys.get("request_id") not in self.refused
+            if entry.code is EventCode.JOB_RETRIED
+            or (
+                entry.code is EventCode.REQUEST_RECEIVED
+                and entry.keys.get("request_id") not in self.refused
+            )
         ]
 
     def flavor_of(self, worker_id: str) -> int:

@@ -10,11 +10,12 @@ from deploy.controller.estimates import Estimates
 from deploy.eventlog.keeps import read_epochs
 from deploy.eventlog.restored import read_job, read_worker
 from deploy.replay.history import Entry, request_of
-from deploy.tasks import Progress, RestoredJob, RestoredWorker
+from deploy.tasks import Estimate, Progress, RestoredJob, RestoredWorker
+from deploy.urgency import read_urgency
 from env.cluster import Cluster
 from env.errors import DaCircoError, IllegalEventError
 from env.event_log import EventCode
-from env.jobs import Job
+from env.jobs import PLAIN, Job, Request, Urgency
 from env.worker import WorkerState
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Rebuilder:
         for name in world.image_nodes:
             if name in self._nodes:
                 self.cluster.restore_image(self._nodes[name])
+        self._urgency: dict[str, Urgency] = {}  # of jobs that the log tells of next
         self._task_errors: set[str] = set()  # tasks that their workers have given up
         self._leaving: dict[str, EventCode] = {}  # workers that failed, before they are gone
 
@@ -99,7 +101,14 @@ class Rebuilder:
                     return  # it was stored, and nothing more
                 request = request_of(entry)
                 estimate = self._estimates.of(request.movie, request.bitrate_kbps, request.speed)
-                cluster.job_arrived(at, estimate.job(keys["request_id"], request))
+                cluster.job_arrived(at, self._job(keys["request_id"], request, estimate))
+            case EventCode.JOB_RETRIED:
+                request = request_of(entry)
+                estimate = self._estimates.of(request.movie, request.bitrate_kbps, request.speed)
+                attempts = int(keys["attempts"])
+                cluster.job_arrived(at, self._job(keys["request_id"], request, estimate, attempts))
+            case EventCode.JOB_URGENCY:
+                self._urgency[keys["request_id"]] = read_urgency(keys)
             case EventCode.WORKER_CREATED:
                 worker_id = keys["worker_id"]
                 flavor = self._flavors.get(keys.get("flavor", ""))
@@ -125,6 +134,9 @@ class Rebuilder:
                 cluster.preference = float(keys["preference"])
             case _:
                 self._take_in_failure(entry)
+
+    def _job(self, job_id: str, request: Request, estimate: Estimate, attempts: int = 0) -> Job:
+        return estimate.job(job_id, request, 0.0, attempts, self._urgency.pop(job_id, PLAIN))
 
     def _downloaded(self, worker_id: str) -> None:
         cluster = self.cluster
@@ -152,8 +164,13 @@ class Rebuilder:
             case EventCode.REQUEST_FAILED:
                 if cluster.is_waiting(keys["request_id"]):
                     cluster.job_withdrawn(at, keys["request_id"])
-                elif keys["request_id"] not in self.history.refused:
+                elif keys.get("refused") != "true":
                     cluster.task_failed(at, self._worker_of(keys["request_id"]))
+            case EventCode.JOB_CANCELLED:
+                if cluster.is_waiting(keys["request_id"]):
+                    cluster.job_withdrawn(at, keys["request_id"])
+                else:
+                    cluster.task_failed(at, keys["worker_id"])
             case EventCode.JOB_HELD:
                 cluster.job_held(at, keys["request_id"])
             case EventCode.JOB_RELEASED:
@@ -190,7 +207,8 @@ class Rebuilder:
 
     def _restored(self, job: RestoredJob) -> Job:
         arrival = min(job.request.arrival_s, self.cluster.now)
-        return job.estimate.job(job.job_id, job.request, arrival, job.attempts)
+        urgent = self._urgency.pop(job.job_id, PLAIN)
+        return job.estimate.job(job.job_id, job.request, arrival, job.attempts, urgent)
 
     def _restore(self, worker: RestoredWorker) -> None:
         """As `Scheduler.restore_worker` does."""

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from deploy.grpc_api.dialect import DEFAULT_DIALECT, DIALECTS, DialectName
 from deploy.grpc_api.tls import ClientTls
-from deploy.rest import jobs, problems, status, workers
+from deploy.rest import job_life, jobs, problems, result, status, workers
 from deploy.rest.api_key import AS_BEARER, IN_HEADER, RequireApiKey
 from deploy.rest.controller_client import ControllerClient
 from deploy.system.http_guard import HostNames, HttpGuard
@@ -69,14 +69,15 @@ def create_app(settings: RestSettings) -> FastAPI:
         # The existing system also takes a body whose type is not told as JSON.
         strict_content_type=False,
     )
-    problems.install(app, (jobs.router, workers.router, status.router))
+    of_clients = (jobs.router, job_life.router, result.router, workers.router)
+    problems.install(app, (*of_clients, status.router))
     guarded = []
     if settings.api_key is not None:
         app.add_middleware(RequireApiKey, key=settings.api_key)
         guarded = [Security(IN_HEADER), Security(AS_BEARER)]  # described; checked before
     app.add_middleware(HttpGuard, hosts=settings.hosts)
     responses = problems.documented(401) if guarded else {}
-    app.include_router(jobs.router, dependencies=guarded, responses=responses)
-    app.include_router(workers.router, dependencies=guarded, responses=responses)
+    for router in of_clients:
+        app.include_router(router, dependencies=guarded, responses=responses)
     app.include_router(status.router)
     return app

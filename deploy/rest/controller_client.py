@@ -18,6 +18,7 @@ from deploy.grpc_api.reasons import FRONT_END_KEY, REASON_KEY, STRICT
 from deploy.grpc_api.tls import ClientTls, open_channel
 from deploy.grpc_api.tokens import as_metadata
 from deploy.names import output_name
+from deploy.rest.job_calls import JobCalls
 from deploy.rest.models import JobDescription, JobState, WorkerDescription, WorkerState
 
 JOB_STATES: Final[Mapping[int, JobState]] = {
@@ -35,10 +36,12 @@ _READS: Final = (
     "get_worker",
     "get_worker_status",
 )
+_JOB_READS: Final = ("describe_job", "find_jobs", "find_result")
 PAGE: Final = 10_000
 """Ids that are read at once when a whole list is asked for."""
 _NOBODYS_JOB: Final = "00000000-0000-0000-0000-000000000000"
 _SERVICE: Final = "dacirco_grpc_service.DaCircogRPCService"
+_JOB_SERVICE: Final = "dacirco_jobs.DaCircoJobs"
 _OPTIONS: Final = (
     # Only reads are tried again: a job that was submitted twice would be done twice.
     (
@@ -47,7 +50,14 @@ _OPTIONS: Final = (
             {
                 "methodConfig": [
                     {
-                        "name": [{"service": _SERVICE, "method": method} for method in _READS],
+                        "name": [
+                            {"service": service, "method": method}
+                            for service, methods in (
+                                (_SERVICE, _READS),
+                                (_JOB_SERVICE, _JOB_READS),
+                            )
+                            for method in methods
+                        ],
                         "retryPolicy": {
                             "maxAttempts": 4,
                             "initialBackoff": "0.1s",
@@ -71,6 +81,7 @@ _OPTIONS: Final = (
 _REFUSALS: Final = {
     grpc.StatusCode.NOT_FOUND: "not-found",
     grpc.StatusCode.INVALID_ARGUMENT: "invalid",
+    grpc.StatusCode.FAILED_PRECONDITION: "conflict",
 }
 
 
@@ -98,16 +109,20 @@ class ControllerFaultError(ControllerError):
     """It answered what the contract does not know."""
 
 
+class UnknownCallError(ControllerError):
+    """It does not know the call: it is one of the existing system, or an older one of ours."""
+
+
 class UnknownIdError(ControllerError):
     """A list cannot go on after an id that is not in it."""
 
 
 class RefusedError(ControllerError):
-    """It refused a job.
+    """It refused what was asked for.
 
     Attributes:
-        reason: ``not-found``, ``invalid``, ``storage`` or ``overloaded``; empty if it did not
-            tell, as the existing system's controller.
+        reason: ``not-found``, ``invalid``, ``storage``, ``overloaded`` or ``conflict``; empty if
+            it did not tell, as the existing system's controller.
     """
 
     def __init__(self, message: str, reason: str) -> None:
@@ -124,6 +139,9 @@ class ControllerClient:
         dialect: how the controller numbers the states of workers.
         token: shown with each call; a controller on this machine needs none.
         tls: how to check the controller; none: it speaks no TLS.
+
+    Attributes:
+        jobs: the calls beyond the contract.
     """
 
     def __init__(
@@ -139,6 +157,7 @@ class ControllerClient:
         self._metadata = () if token is None else (as_metadata(token),)
         self._channel = open_channel(target, tls, options=_OPTIONS)
         self._stub: Any = DaCircogRPCServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self.jobs = JobCalls(self._channel, self._ask, self._failure_beyond, self._metadata)
 
     async def close(self) -> None:
         """Close the channel; calls that are under way are cancelled."""
@@ -277,26 +296,44 @@ class ControllerClient:
         except RefusedError:
             return None
 
+    async def _ask(self, method: Any, request: object) -> Any:
+        """Make a call beyond the contract."""
+        try:
+            return await method(request, timeout=self._timeout_s, metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            raise self._failure_beyond(error) from error
+
+    def _failure_beyond(self, error: grpc.aio.AioRpcError) -> ControllerError:
+        """What a failure of a call beyond the contract means."""
+        if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+            return UnknownCallError(
+                f"the controller at {self._target} cannot do this: it is of the existing "
+                "system, or older than this front end"
+            )
+        metadata = cast("Any", error.trailing_metadata() or ())
+        reason = next((value for key, value in metadata if key == REASON_KEY), None)
+        if reason is not None:
+            return RefusedError(error.details() or "", str(reason))
+        return self._failure(error)
+
     async def _answer(self, call: Awaitable[Any]) -> Any:
         try:
             return await call
         except grpc.aio.AioRpcError as error:
-            code, detail = error.code(), error.details() or ""
-            if code in _REFUSALS:
-                raise RefusedError(detail, _REFUSALS[code]) from None
-            if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED):
-                raise ControllerAwayError(
-                    f"the controller at {self._target} cannot be reached: try again"
-                ) from error
-            if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-                raise ControllerTimeoutError(
-                    f"the controller at {self._target} has not answered within "
-                    f"{self._timeout_s:g} s"
-                ) from error
-            if code is grpc.StatusCode.UNAUTHENTICATED:
-                raise ControllerFaultError(
-                    f"the controller at {self._target} does not know this front end: {detail}"
-                ) from error
-            raise ControllerFaultError(
-                f"the controller at {self._target} failed with {code.name}"
-            ) from error
+            raise self._failure(error) from error
+
+    def _failure(self, error: grpc.aio.AioRpcError) -> ControllerError:
+        code, detail, target = error.code(), error.details() or "", self._target
+        if code in _REFUSALS:
+            return RefusedError(detail, _REFUSALS[code])
+        if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED):
+            return ControllerAwayError(f"the controller at {target} cannot be reached: try again")
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return ControllerTimeoutError(
+                f"the controller at {target} has not answered within {self._timeout_s:g} s"
+            )
+        if code is grpc.StatusCode.UNAUTHENTICATED:
+            return ControllerFaultError(
+                f"the controller at {target} does not know this front end: {detail}"
+            )
+        return ControllerFaultError(f"the controller at {target} failed with {code.name}")

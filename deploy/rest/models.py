@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, Strict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
 from pydantic_core import PydanticCustomError
 
 from deploy.names import MAX_NAME_BYTES, VideoNameError, check_video_name
+from deploy.rest.job_options import JobOptions
 from env.jobs import MAX_BITRATE_KBPS, MIN_BITRATE_KBPS, Speed
 
 JobState = Literal["Waiting", "Started", "Completed", "Error"]
@@ -54,6 +55,29 @@ class JobRequest(BaseModel):
         ),
     ]
     speed: Annotated[Speed, Field(description="Preset of the encoder.", examples=["fast"])]
+
+
+class NewJob(JobRequest):
+    """A job with wishes beyond the contract's three fields."""
+
+    options: Annotated[
+        JobOptions | None,
+        Field(description="What the job has besides; fields that are not listed are refused."),
+    ] = None
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"id_video": "bbb_3.mp4", "bitrate": 2000, "speed": "fast"},
+                {
+                    "id_video": "bbb_3.mp4",
+                    "bitrate": 2000,
+                    "speed": "fast",
+                    "options": {"labels": {"team": "news", "show": "2026-11-30"}},
+                },
+            ]
+        }
+    )
 
 
 class JobDescription(BaseModel):

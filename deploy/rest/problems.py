@@ -16,14 +16,22 @@ from deploy.rest.controller_client import (
     ControllerError,
     ControllerTimeoutError,
     RefusedError,
+    UnknownCallError,
     UnknownIdError,
 )
+from deploy.rest.job_calls import StrangeAnswerError
 from deploy.rest.models import InvalidRequest, Problem
 
 RETRY_AFTER_S: Final = 2
 """What a client is told to wait when the controller is away; it is looked for as often."""
 
-_STATUS_OF_REASON: Final = {"not-found": 404, "invalid": 422, "storage": 503, "overloaded": 503}
+_STATUS_OF_REASON: Final = {
+    "not-found": 404,
+    "invalid": 422,
+    "storage": 503,
+    "overloaded": 503,
+    "conflict": 409,
+}
 _WITHOUT_REASON: Final = 400
 
 _RETRY_AFTER: Final = {
@@ -36,12 +44,14 @@ _MEANINGS: Final[dict[int, dict[str, Any]]] = {
     431: {"model": Problem, "description": "There are too many headers."},
     401: {"model": Problem, "description": "The API key is missing or wrong."},
     404: {"model": Problem, "description": "There is no such thing."},
+    409: {"model": Problem, "description": "The state of things does not allow it."},
     413: {
         "model": Problem,
         "description": "The body is too large.",
         "content": {"text/plain": {"schema": {"type": "string"}}},
     },
     422: {"model": InvalidRequest, "description": "The request is not valid: tells which field."},
+    501: {"model": Problem, "description": "The controller does not know this call."},
     502: {"model": Problem, "description": "The controller answered something unknown."},
     503: {
         "model": Problem,
@@ -91,6 +101,7 @@ def install(app: FastAPI, routers: Sequence[APIRouter]) -> None:
     app.add_exception_handler(405, on_wrong_method)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(ControllerError, _on_controller_error)
+    app.add_exception_handler(StrangeAnswerError, _on_controller_error)
 
 
 async def _on_invalid_request(_request: Request, error: Exception) -> JSONResponse:
@@ -107,6 +118,8 @@ async def _on_controller_error(_request: Request, error: Exception) -> JSONRespo
         return problem(status, str(error))
     if isinstance(error, UnknownIdError):
         return problem(404, str(error))
+    if isinstance(error, UnknownCallError):
+        return problem(501, str(error))
     _LOGGER.warning("%s", error)
     if isinstance(error, ControllerAwayError):
         return problem(503, str(error))

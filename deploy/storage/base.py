@@ -82,6 +82,14 @@ class ObjectStorage(ABC):
         """
 
     @abstractmethod
+    def place(self, key: str) -> StoredObject:
+        """Size and age of an object, without reading it for its checksum.
+
+        Raises:
+            ObjectMissingError: there is none.
+        """
+
+    @abstractmethod
     def stat(self, key: str) -> StoredObject:
         """Size, age and checksum of an object; a folder reads the whole of it for the checksum.
 
@@ -96,6 +104,29 @@ class ObjectStorage(ABC):
         Raises:
             ObjectMissingError: there is none.
         """
+
+    @abstractmethod
+    def read(self, key: str, first: int, length: int) -> bytes:
+        """A part of an object; shorter where the object ends.
+
+        Args:
+            key: of the object.
+            first: byte to begin with, from 0.
+            length: most bytes.
+
+        Raises:
+            ObjectMissingError: there is none.
+        """
+
+    def signed_url(self, key: str, name: str, valid_s: int) -> str:
+        """Where a client may fetch an object from the storage itself; empty if nowhere.
+
+        Args:
+            key: of the object.
+            name: under which a browser is to save it.
+            valid_s: for how long, seconds.
+        """
+        return ""
 
     @abstractmethod
     def upload(self, path: Path, key: str) -> StoredObject:

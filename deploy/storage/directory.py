@@ -56,6 +56,11 @@ class DirectoryStorage(ObjectStorage):
         with self._errors(f"read {key}"), self._open(key) as descriptor:
             return os.fstat(descriptor).st_size
 
+    def place(self, key: str) -> StoredObject:
+        with self._errors(f"look at {key}"), self._open(key) as descriptor:
+            found = os.fstat(descriptor)
+            return StoredObject(found.st_size, found.st_mtime, None)
+
     def stat(self, key: str) -> StoredObject:
         with (
             self._errors(f"read {key}"),
@@ -79,6 +84,10 @@ class DirectoryStorage(ObjectStorage):
                 partial.replace(path)
             finally:
                 partial.unlink(missing_ok=True)
+
+    def read(self, key: str, first: int, length: int) -> bytes:
+        with self._errors(f"read {key}"), self._open(key) as descriptor:
+            return os.pread(descriptor, length, first)
 
     def upload(self, path: Path, key: str) -> StoredObject:
         target = self._path(key)

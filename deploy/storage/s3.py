@@ -8,6 +8,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 from xml.etree.ElementTree import ParseError
@@ -19,6 +20,7 @@ from minio.commonconfig import CopySource
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 from urllib3.exceptions import HTTPError, SSLError
 
+from deploy.names import attachment
 from deploy.storage.base import (
     ObjectMissingError,
     ObjectStorage,
@@ -96,6 +98,9 @@ class S3Storage(ObjectStorage):
     def size(self, key: str) -> int:
         return self.stat(key).size
 
+    def place(self, key: str) -> StoredObject:
+        return self.stat(key)
+
     def stat(self, key: str) -> StoredObject:
         check_key(key)
         with self._errors(key):
@@ -115,6 +120,31 @@ class S3Storage(ObjectStorage):
                 self._client.fget_object(self._bucket, key, str(path), tmp_file_path=str(partial))
         finally:
             partial.unlink(missing_ok=True)
+
+    def read(self, key: str, first: int, length: int) -> bytes:
+        check_key(key)
+        if first >= self.size(key) or length <= 0:  # S3 takes neither
+            return b""
+        with self._errors(key):
+            reply = self._client.get_object(self._bucket, key, offset=first, length=length)
+            try:
+                return reply.read()
+            finally:
+                reply.close()
+                reply.release_conn()
+
+    def signed_url(self, key: str, name: str, valid_s: int) -> str:
+        check_key(key)
+        with self._errors(key):
+            return self._client.presigned_get_object(
+                self._bucket,
+                key,
+                expires=timedelta(seconds=valid_s),
+                response_headers={
+                    "response-content-disposition": attachment(name),
+                    "response-content-type": "video/mp4",
+                },
+            )
 
     def upload(self, path: Path, key: str) -> StoredObject:
         check_key(key)

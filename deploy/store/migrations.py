@@ -100,10 +100,57 @@ def _failures(connection: Connection) -> None:
     ).create(connection)
 
 
+def _ends_and_retries(connection: Connection) -> None:
+    for name in ("time_ended", "time_retried"):
+        add_column(connection, "jobs", Column(name, Float(53)))
+
+
+def _labels_and_keys(connection: Connection) -> None:
+    for name in ("idempotency_key", "fingerprint"):
+        add_column(connection, "jobs", Column(name, String(64)))
+    add_index(connection, "ix_jobs_idempotency_key", "jobs", ["idempotency_key"], unique=True)
+    add_index(connection, "ix_jobs_time_received", "jobs", ["time_received"])
+    Table(
+        "labels",
+        MetaData(),
+        Column("request_id", String(64), primary_key=True),
+        Column("name", String(64), primary_key=True),
+        Column("value", Text, nullable=False),
+        Index("ix_labels_name_value", "name", "value"),
+    ).create(connection)
+
+
+def _urgency(connection: Connection) -> None:
+    priority = Column("priority", String(10), nullable=False, server_default="normal")
+    add_column(connection, "jobs", priority)
+    add_column(connection, "jobs", Column("deadline", Float(53)))
+
+
+def _webhooks(connection: Connection) -> None:
+    add_column(connection, "jobs", Column("webhook", Text))
+    Table(
+        "webhooks",
+        MetaData(),
+        Column("event_id", String(64), primary_key=True),
+        Column("request_id", String(64), nullable=False),
+        Column("url", Text, nullable=False),
+        Column("body", Text, nullable=False),
+        Column("next_at", Float(53), nullable=False),
+        Column("tries", Integer, nullable=False),
+        Column("state", String(20), nullable=False),
+        Column("error", Text),
+        Index("ix_webhooks_state_next_at", "state", "next_at"),
+    ).create(connection)
+
+
 STEPS: Final = (
     Step("only the latest controller writes", _fence),
     Step("workers prove who they are", _secret_hash),
     Step("attempts that failed are remembered", _failures),
+    Step("jobs tell when they ended, and when they were asked for again", _ends_and_retries),
+    Step("jobs have labels, and keys against doubles", _labels_and_keys),
+    Step("jobs have a priority and a deadline", _urgency),
+    Step("clients are told of the end of jobs", _webhooks),
 )
 """In the order in which they were invented: only append."""
 

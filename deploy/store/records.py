@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from deploy.urgency import NORMAL
+
 
 class JobState(StrEnum):
-    """Life of a job, as clients see it."""
+    """Life of a job; to clients of the contract a cancelled one has ended in error."""
 
     WAITING = "Waiting"
     STARTED = "Started"
     COMPLETED = "Completed"
     ERROR = "Error"
+    CANCELLED = "Cancelled"
 
 
 class WorkerStatus(StrEnum):
@@ -49,6 +52,13 @@ class JobRecord:
         time_downloaded: when the worker had the input.
         time_transcoded: when it had transcoded.
         time_uploaded: when the result was in place.
+        time_ended: when it was complete, had failed for good, or was cancelled.
+        time_retried: when it was asked for again, the last time, after it had ended.
+        idempotency_key: hash of the key that its client gave it, if any.
+        fingerprint: hash of what was asked with that key.
+        priority: see `deploy.urgency`.
+        deadline: when it should be complete, if its client cares.
+        webhook: the URL that is told when it has ended, if any.
     """
 
     request_id: str
@@ -67,6 +77,13 @@ class JobRecord:
     time_downloaded: float | None = None
     time_transcoded: float | None = None
     time_uploaded: float | None = None
+    time_ended: float | None = None
+    time_retried: float | None = None
+    idempotency_key: str | None = None
+    fingerprint: str | None = None
+    priority: str = NORMAL
+    deadline: float | None = None
+    webhook: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +152,56 @@ class FailureRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelRecord:
+    """A label of a job."""
+
+    request_id: str
+    name: str
+    value: str
+
+
+class WebhookState(StrEnum):
+    """Life of a webhook."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    GIVEN_UP = "given up"
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookRecord:
+    """What a client's server is to be told.
+
+    Attributes:
+        event_id: its id.
+        request_id: the job that has ended.
+        url: of the server.
+        body: what it is told, JSON.
+        next_at: when to try (again), seconds since the epoch.
+        tries: so far.
+        state: see `WebhookState`.
+        error: what the latest try came to, if it failed.
+    """
+
+    event_id: str
+    request_id: str
+    url: str
+    body: str
+    next_at: float
+    tries: int = 0
+    state: WebhookState = WebhookState.WAITING
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookChange:
+    """New values of some of a webhook's columns."""
+
+    event_id: str
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class JobChange:
     """New values of some of a job's columns."""
 
@@ -158,5 +225,15 @@ class MetaChange:
     value: str
 
 
-Change = JobRecord | WorkerRecord | FailureRecord | JobChange | WorkerChange | MetaChange
+Change = (
+    JobRecord
+    | WorkerRecord
+    | FailureRecord
+    | LabelRecord
+    | WebhookRecord
+    | JobChange
+    | WorkerChange
+    | WebhookChange
+    | MetaChange
+)
 """One row to add (a record) or to change."""

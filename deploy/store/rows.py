@@ -11,12 +11,19 @@ from dataclasses import fields
 from typing import Any, Final, Protocol
 
 from deploy.store.records import JobRecord, JobState, WorkerRecord, WorkerStatus
+from deploy.urgency import NORMAL, PRIORITIES
 
 _LAST_TIME: Final = 2.0**33
 """In the year 2242."""
 
 _JOB_FIELDS: Final = [field.name for field in fields(JobRecord)]
 _WORKER_FIELDS: Final = [field.name for field in fields(WorkerRecord)]
+
+
+_TEXTS: Final = (
+    *("worker_id", "task_id", "error_message", "idempotency_key", "fingerprint", "webhook"),
+)
+"""Of a job, that may be missing."""
 
 
 class RowLike(Protocol):
@@ -80,10 +87,14 @@ def job_of(row: RowLike, now: float) -> tuple[JobRecord, dict[str, Any]]:
     read = _Row(row, _JOB_FIELDS)
     read.times("time_received", now)
     read.whole("attempts")
-    for name in ("worker_id", "task_id", "error_message"):
+    for name in _TEXTS:
         read.text_or_none(name)
     for name in ("input_video", "output_video", "speed"):
         read.require(name, isinstance(read.values[name], str))
+    if read.values["priority"] not in PRIORITIES:
+        read.mend("priority", NORMAL)
+    if read.values["deadline"] is not None and not is_time(read.values["deadline"]):
+        read.mend("deadline", None)
     bitrate, state = read.values["bitrate"], read.values["state"]
     # A client may have asked for less than nothing: such a job has ended in error at once.
     asked = isinstance(bitrate, int) and state == JobState.ERROR and abs(bitrate) <= 2**31

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Float,
+    Index,
     Integer,
     MetaData,
     String,
@@ -44,6 +45,39 @@ jobs = Table(
     Column("time_downloaded", Float(53)),
     Column("time_transcoded", Float(53)),
     Column("time_uploaded", Float(53)),
+    Column("time_ended", Float(53)),
+    Column("time_retried", Float(53)),
+    Column("idempotency_key", String(64)),
+    Column("fingerprint", String(64)),
+    Column("priority", String(10), nullable=False, server_default="normal"),
+    Column("deadline", Float(53)),
+    Column("webhook", Text),
+    Index("ix_jobs_idempotency_key", "idempotency_key", unique=True),
+    Index("ix_jobs_time_received", "time_received"),
+)
+
+# What clients' servers are to be told of ended jobs.
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("event_id", String(64), primary_key=True),
+    Column("request_id", String(64), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("next_at", Float(53), nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("error", Text),
+    Index("ix_webhooks_state_next_at", "state", "next_at"),
+)
+
+labels = Table(
+    "labels",
+    metadata,
+    Column("request_id", String(64), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+    Index("ix_labels_name_value", "name", "value"),
 )
 
 workers = Table(

@@ -32,7 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from deploy.store import fence
+from deploy.store import fence, finding
 from deploy.store.lock import Lock, lock_store
 from deploy.store.migrations import SCHEMA_VERSION, migrate
 from deploy.store.records import (
@@ -41,14 +41,17 @@ from deploy.store.records import (
     JobChange,
     JobRecord,
     JobState,
+    LabelRecord,
     MetaChange,
     Page,
+    WebhookChange,
+    WebhookRecord,
     WorkerChange,
     WorkerRecord,
     WorkerStatus,
 )
 from deploy.store.rows import RowLike, job_of, worker_of
-from deploy.store.schema import failures, jobs, meta, metadata, workers
+from deploy.store.schema import failures, jobs, labels, meta, metadata, webhooks, workers
 from env.errors import DaCircoError
 
 CONTROLLER_ID: Final = "controller_id"
@@ -209,6 +212,37 @@ class Store:
             row = connection.execute(query).mappings().first()
         return None if row is None else job_of(row, time.time())[0]
 
+    def job_of_key(self, key: str) -> JobRecord | None:
+        """The job that was submitted with an idempotency key (its hash)."""
+        with self._engine.connect() as connection:
+            query = select(jobs).where(jobs.c.idempotency_key == key)
+            row = connection.execute(query).mappings().first()
+        return None if row is None else job_of(row, time.time())[0]
+
+    def find_jobs(self, wanted: finding.JobQuery) -> tuple[list[JobRecord], bool]:
+        """The jobs that are wanted, and whether there are more after them.
+
+        Raises:
+            UnknownIdError: there is no job after which the list could go on.
+        """
+        now = time.time()
+        with self._engine.connect() as connection:
+            try:
+                rows, more = finding.find(connection, wanted)
+            except finding.UnknownJobError as error:
+                raise UnknownIdError(str(error)) from None
+            return [job_of(row._mapping, now)[0] for row in rows], more
+
+    def labels_of(self, job_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        """The labels of some jobs, by id; those that have none are left out."""
+        with self._engine.connect() as connection:
+            return finding.labels_of(connection, job_ids)
+
+    def due_webhooks(self, now: float, limit: int) -> tuple[list[WebhookRecord], float | None]:
+        """The webhooks that are to be tried now; if there are none, when the next one is."""
+        with self._engine.connect() as connection:
+            return finding.due_webhooks(connection, now, limit)
+
     def worker(self, worker_id: str) -> WorkerRecord | None:
         """A worker by its id."""
         with self._engine.connect() as connection:
@@ -261,6 +295,16 @@ class Store:
         with self._engine.connect() as connection:
             rows = connection.execute(query).mappings()
             return [FailureRecord(**{name: row[name] for name in _FAILURE_FIELDS}) for row in rows]
+
+    def failures_of(self, request_id: str) -> list[FailureRecord]:
+        """The attempts of a job that came to nothing by somebody's fault, in order."""
+        mine = failures.c.request_id == request_id
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(failures).where(mine).order_by(failures.c.number))
+            return [
+                FailureRecord(**{name: row[name] for name in _FAILURE_FIELDS})
+                for row in rows.mappings()
+            ]
 
     def living_workers(self) -> list[WorkerRecord]:
         """The workers that were not known to be gone, in the order of their spawns.
@@ -389,6 +433,8 @@ def _reason(error: BaseException) -> str:
 _INSERT_JOB: Final = insert(jobs)
 _INSERT_WORKER: Final = insert(workers)
 _INSERT_FAILURE: Final = insert(failures)
+_INSERT_LABEL: Final = insert(labels)
+_INSERT_WEBHOOK: Final = insert(webhooks)
 
 
 def _apply(connection: Connection, change: Change) -> None:
@@ -399,6 +445,13 @@ def _apply(connection: Connection, change: Change) -> None:
             connection.execute(_INSERT_WORKER, asdict(change))
         case FailureRecord():
             connection.execute(_INSERT_FAILURE, asdict(change))
+        case LabelRecord():
+            connection.execute(_INSERT_LABEL, asdict(change))
+        case WebhookRecord():
+            connection.execute(_INSERT_WEBHOOK, asdict(change))
+        case WebhookChange(key, values):
+            where = webhooks.c.event_id == bindparam("its_key")
+            connection.execute(update(webhooks).where(where), {"its_key": key, **values})
         case JobChange(key, values):
             where = jobs.c.request_id == bindparam("its_key")
             connection.execute(update(jobs).where(where), {"its_key": key, **values})

@@ -19,6 +19,7 @@ from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.grpc_api.dacirco_pb2_grpc import DaCircogRPCServiceStub
 from deploy.grpc_api.tls import ClientTls, open_channel
 from deploy.worker.backoff import Backoff
+from deploy.worker.task_progress import INTERVAL_S, TaskProgress, sign_of_life
 from env.errors import DaCircoError
 
 Report = pb.GrpcEvent | pb.GrpcErrorEvent
@@ -108,7 +109,7 @@ class ControllerLink:
         tls: ClientTls | None = None,
     ) -> None:
         self._target, self._tls = target, tls
-        self._worker = pb.WorkerDesc(name=name, id=worker_id)
+        self._worker = pb.WorkerDesc(name=name, id=worker_id, takes_cancels=True)
         self._interval_s = keepalive_interval_s
         self._timeout_s = timeout_s
         self._channel: grpc.aio.Channel
@@ -150,8 +151,11 @@ class ControllerLink:
         if answer.refused_for_good:
             raise RefusedError(f"the controller at {self._target} refuses us: {answer.refusal}")
 
-    async def tasks(self) -> AsyncIterator[pb.TCTask]:
+    async def tasks(self, doing: Callable[[], str] = lambda: "") -> AsyncIterator[pb.TCTask]:
         """The tasks for this worker; opened anew when the stream breaks.
+
+        Args:
+            doing: the task at hand, empty if there is none: the controller may want it no more.
 
         It ends when the controller has ended it in good order, and again when asked once more: a
         controller that is only being restarted may end its streams in good order, too.
@@ -164,7 +168,10 @@ class ControllerLink:
         while True:
             opened_at = self._now()
             try:
-                async for task in self._stub.get_tasks(self._worker):
+                worker = pb.WorkerDesc()
+                worker.CopyFrom(self._worker)
+                worker.task_id = doing()
+                async for task in self._stub.get_tasks(worker):
                     ended = False
                     self._answered()
                     yield task
@@ -201,15 +208,23 @@ class ControllerLink:
             "report", lambda: self._stub.submit_error(report, timeout=_CALL_TIMEOUT_S)
         )
 
-    async def keep_alive(self) -> None:
-        """Send signs of life for ever.
+    async def keep_alive(self, at_hand: Callable[[], TaskProgress | None] = lambda: None) -> None:
+        """Send signs of life for ever, and more often while a transcode gets on.
+
+        Args:
+            at_hand: how far the task at hand is; none if nothing is being transcoded.
 
         Raises:
             RefusedError: the controller does not know the worker (any more).
         """
-        sign = pb.GrpcEvent(event_type=pb.EVENT_KEEPALIVE, worker_id=self._worker.id, task_id="")
+        told, next_sign = None, self._now() + self._interval_s
         while True:
-            await asyncio.sleep(self._interval_s)
+            await asyncio.sleep(min(INTERVAL_S, max(0.0, next_sign - self._now())))
+            progress = at_hand()
+            if self._now() < next_sign and (progress is None or progress == told):
+                continue
+            told, next_sign = progress, self._now() + self._interval_s
+            sign = sign_of_life(self._worker.id, progress)
             try:
                 refusal = _refusal(await self._stub.submit_event(sign, timeout=_CALL_TIMEOUT_S))
                 self._answered()

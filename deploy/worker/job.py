@@ -15,7 +15,7 @@ from deploy.worker.background import in_background
 from deploy.worker.backoff import Backoff
 from deploy.worker.controller_link import Answer
 from deploy.worker.settings import WorkerSettings
-from deploy.worker.transcoder import TranscodeRequest, transcode
+from deploy.worker.transcoder import OnProgress, TranscodeRequest, transcode
 
 T = TypeVar("T")
 
@@ -46,6 +46,7 @@ async def process(
     storage: ObjectStorage,
     settings: WorkerSettings,
     announce: Announce,
+    on_progress: OnProgress = lambda _share, _speed: None,
 ) -> None:
     """Download, transcode and upload; reports each step.
 
@@ -58,6 +59,7 @@ async def process(
         storage: where input and output are.
         settings: of the worker.
         announce: reports a step.
+        on_progress: is told how far the transcode is.
 
     Raises:
         VideoNameError: a name that could lead out of the folders of videos.
@@ -72,7 +74,9 @@ async def process(
     await _patiently(lambda: storage.download(source, folder / _SOURCE), patience_s)
     announce(pb.EVENT_FILE_DOWNLOADED)
     request = TranscodeRequest(task.bitrate, task.speed, settings.bitrate_unit_bps)
-    await transcode(folder / _SOURCE, folder / _TARGET, request, cpus=settings.cpus)
+    await transcode(
+        folder / _SOURCE, folder / _TARGET, request, cpus=settings.cpus, on_progress=on_progress
+    )
     # While we transcoded the controller may have given us up and handed the job to another
     # worker: only who still has the task puts its result in place.
     if (await announce(pb.EVENT_TRANSCODING_COMPLETED)).refused_for_good:

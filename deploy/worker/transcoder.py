@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -35,6 +36,10 @@ _MEBIBYTE: Final = 1024 * 1024
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+OnProgress = Callable[[float | None, float | None], None]
+"""Is told which share of the video is done (0..1; none if its length is not known), and how many
+seconds of video are transcoded a second."""
 
 
 class TranscodingError(RuntimeError):
@@ -67,6 +72,7 @@ async def transcode(
     *,
     cpus: int,
     stall_timeout_s: float = STALL_TIMEOUT_S,
+    on_progress: OnProgress = lambda _share, _speed: None,
 ) -> None:
     """Make an HEVC mp4 of a video. Cancelled, it leaves no process behind.
 
@@ -76,6 +82,7 @@ async def transcode(
         request: what to make of it.
         cpus: threads of ffmpeg's pools.
         stall_timeout_s: how long ffmpeg may go on without a new frame, seconds.
+        on_progress: see `OnProgress`.
 
     Raises:
         TranscodingError: the input is bad, or the request is.
@@ -86,7 +93,7 @@ async def transcode(
     except BadVideoError as error:
         raise TranscodingError(str(error)) from error
     try:
-        await _transcode(source, target, request, cpus, stall_timeout_s)
+        await _transcode(source, target, request, cpus, stall_timeout_s, on_progress)
     except (BadVideoError, StalledError) as error:
         # A broken ffmpeg finds fault with every video.
         ailment = await _ailment(source.parent, stall_timeout_s)
@@ -102,7 +109,12 @@ _SOUND: Final = "a test film can be transcoded here"
 
 
 async def _transcode(
-    source: Path, target: Path, request: TranscodeRequest, cpus: int, stall_timeout_s: float
+    source: Path,
+    target: Path,
+    request: TranscodeRequest,
+    cpus: int,
+    stall_timeout_s: float,
+    on_progress: OnProgress,
 ) -> None:
     found = await _run_steps(probing(source), stall_timeout_s)
     if found.picture is None:
@@ -123,7 +135,8 @@ async def _transcode(
             copy_sound=copy_sound,
         )
         try:
-            progress = await _make(command, target, found.duration_s, stall_timeout_s)
+            follower = _Follower(found.duration_s, on_progress)
+            progress = await _make(command, target, follower, stall_timeout_s)
         except (BadVideoError, BadOutputError) as error:
             if not copy_sound:
                 raise
@@ -136,11 +149,11 @@ async def _transcode(
 
 
 async def _make(
-    command: list[str], target: Path, duration_s: float | None, stall_timeout_s: float
+    command: list[str], target: Path, follower: _Follower, stall_timeout_s: float
 ) -> Progress:
     """Run ffmpeg and look at what it has made; what it told of its progress."""
     for stalls in itertools.count(1):
-        follower = _Follower(duration_s)
+        follower.begin()
         try:
             ran = await run_child(command, follower.line, stall_timeout_s=stall_timeout_s)
             break
@@ -165,11 +178,15 @@ async def _make(
 
 
 class _Follower:
-    """Logs how far a transcode is."""
+    """Logs and tells how far a transcode is."""
 
-    def __init__(self, duration_s: float | None) -> None:
+    def __init__(self, duration_s: float | None, on_progress: OnProgress) -> None:
+        self._duration_s, self._on_progress = duration_s, on_progress
+        self.begin()
+
+    def begin(self) -> None:
+        """Ffmpeg is started (once more)."""
         self.progress = Progress()
-        self._duration_s = duration_s
         self._next_share = _LOG_STEP
 
     def line(self, line: str) -> bool:
@@ -178,6 +195,9 @@ class _Follower:
         if share >= self._next_share:
             log.info("transcoding: %.0f %%", 100 * min(1.0, share))
             self._next_share = _LOG_STEP * (share // _LOG_STEP + 1)
+        if line.startswith("progress="):
+            known = min(1.0, share) if self._duration_s else None
+            self._on_progress(known, self.progress.speed)
         return moved
 
 

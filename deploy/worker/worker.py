@@ -19,12 +19,14 @@ from deploy.worker.history import TaskHistory
 from deploy.worker.job import DroppedError, process
 from deploy.worker.outbox import Outbox
 from deploy.worker.settings import WorkerSettings
+from deploy.worker.task_progress import TaskProgress
 from deploy.worker.workspace import Workspace, WorkspaceFolder
 
 _FLUSH_S: Final = 4.0
 """For the last reports, at the end."""
 _MESSAGE_LIMIT: Final = 300
 HANDED_BACK: Final = "handed back: the worker is stopping"
+CANCELLED: Final = "dropped: it is cancelled"
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,8 @@ class Worker:
         self._background: set[asyncio.Task[None]] = set()
         self._job: asyncio.Task[None] | None = None
         self._job_id: str | None = None
+        self._dropped: set[str] = set()
+        self._at_hand: TaskProgress | None = None
         self._link = ControllerLink(
             join_host_port(settings.grpc_server, settings.controller_port),
             settings.name,
@@ -92,7 +96,7 @@ class Worker:
             return
         log.info("registered as %s", self._settings.name)  # the id is a secret
         self._start(self._outbox.run())
-        self._start(self._link.keep_alive())
+        self._start(self._link.keep_alive(lambda: self._at_hand))
         reader = self._start(self._read())
         while (task := await self._next(reader, stopped)) is not None:
             await self._do(task, folder, stopped)
@@ -130,9 +134,11 @@ class Worker:
             job.cancel()
             hurried.cancel()
             await asyncio.wait([job])
-            self._job = self._job_id = None
+            self._job = self._job_id = self._at_hand = None
         if not job.cancelled():
             job.result()
+        elif task.task_id in self._dropped:
+            self._confirm_drop(task)
 
     async def _work(self, task: pb.TCTask, folder: WorkspaceFolder) -> None:
         log.info(
@@ -154,9 +160,13 @@ class Worker:
                 )
             )
 
+        def on_progress(share: float | None, speed: float | None) -> None:
+            percent = None if share is None else 100 * share
+            self._at_hand = TaskProgress(task.task_id, percent, speed)
+
         try:
             with folder.task() as path:
-                await process(task, path, self._storage, self._settings, announce)
+                await process(task, path, self._storage, self._settings, announce, on_progress)
         except DroppedError:
             log.warning("task %s: the controller does not want the result", task.task_id)
         except Exception as error:
@@ -169,8 +179,11 @@ class Worker:
     async def _read(self) -> None:
         """Take in tasks until the controller ends the stream."""
         try:
-            async for task in self._link.tasks():
-                self._take(task)
+            async for task in self._link.tasks(lambda: self._job_id or ""):
+                if task.cancelled:
+                    self._drop(task)
+                else:
+                    self._take(task)
         except RefusedError as error:
             if self._job is not None or not error.released:
                 raise
@@ -195,6 +208,21 @@ class Worker:
         else:
             self._queue.append(task)
             self._arrived.set()
+
+    def _drop(self, task: pb.TCTask) -> None:
+        """The controller wants a task no more: its client has cancelled it."""
+        log.info("task %s is cancelled", task.task_id)
+        for queued in [each for each in self._queue if each.task_id == task.task_id]:
+            self._queue.remove(queued)
+            self._confirm_drop(queued)
+        if self._job is not None and self._job_id == task.task_id:
+            self._dropped.add(task.task_id)
+            self._job.cancel()
+
+    def _confirm_drop(self, task: pb.TCTask) -> None:
+        """Nothing of a task goes on here: what it has left behind can be cleared away."""
+        self._dropped.discard(task.task_id)
+        self._fail(task, pb.ERROR_STORAGE_ERROR, CANCELLED, pb.FAULT_NONE)
 
     def _refused(self, report: Report, reason: str) -> None:
         if self._job is not None and report.task_id == self._job_id:

@@ -7,6 +7,7 @@ XML of S3. What a real server does beyond that is tested against one in tests/cl
 from __future__ import annotations
 
 import hashlib
+import re
 import ssl
 import threading
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from minio.signer import sign_v4_s3
 
 ACCESS_KEY = "worker"
 SECRET_KEY = "correct horse battery"
+_RANGE = re.compile(r"bytes=(\d+)-(\d+)")
 NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 
 
@@ -226,7 +228,12 @@ class _Handler(BaseHTTPRequestHandler):
             case _ if key not in objects:
                 raise _RefusedError(404, "NoSuchKey")
             case _:
-                self._reply(200, objects[key], cut=self.s3.cut and self.command == "GET")
+                wanted = _RANGE.fullmatch(self.headers.get("Range", ""))
+                content = objects[key]
+                if wanted is not None:
+                    content = content[int(wanted[1]) : int(wanted[2]) + 1]
+                status = 200 if wanted is None else 206
+                self._reply(status, content, cut=self.s3.cut and self.command == "GET")
 
     def _reply(self, status: int, body: bytes = b"", *, cut: bool = False) -> None:
         self.send_response(status)

@@ -56,6 +56,19 @@ class StorageContract:
         assert storage.size("input-videos/clip.mp4") == 6000
         assert storage.exists("input-videos/clip.mp4")
 
+    def test_a_part_is_read(self, storage: ObjectStorage, clip: Path) -> None:
+        storage.upload(clip, "output-videos/clip.mp4")
+        content = clip.read_bytes()
+        for first, length in ((0, 6000), (3, 4), (5990, 100), (6000, 1), (9000, 1), (5, 0)):
+            part = storage.read("output-videos/clip.mp4", first, length)
+            assert part == content[first : first + length]
+        place = storage.place("output-videos/clip.mp4")
+        assert place.size == 6000
+        assert place.modified == storage.stat("output-videos/clip.mp4").modified
+        for missing in (storage.place, lambda key: storage.read(key, 0, 1)):
+            with pytest.raises(ObjectMissingError):
+                missing("output-videos/none.mp4")
+
     def test_a_download_replaces_the_local_file(
         self, storage: ObjectStorage, clip: Path, tmp_path: Path
     ) -> None:

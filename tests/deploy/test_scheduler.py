@@ -20,6 +20,7 @@ from deploy.steps import (
     AllFail,
     AllFailOver,
     Assign,
+    Cancelled,
     Decided,
     Downloaded,
     Failed,
@@ -213,6 +214,14 @@ class SchedulerMachine(RuleBasedStateMachine):
                     assert attempts == self.waiting.pop(job_id)
                     self.held.pop(job_id, None)
                     self.ended[job_id] = "error"
+                case Cancelled(job_id, worker_id, task_id, attempts, _, _):
+                    if task_id:
+                        assert attempts == self.attempts[job_id]
+                        self.end_task(worker_id, task_id)
+                    else:
+                        assert (worker_id, attempts) == ("", self.waiting.pop(job_id))
+                        self.held.pop(job_id, None)
+                    self.ended[job_id] = "cancelled"
                 case Quarantined(worker_id):
                     assert self.workers[worker_id] == "idle"  # its task has ended before
                 case StorageAway():
@@ -275,6 +284,31 @@ class SchedulerMachine(RuleBasedStateMachine):
             self.took(self.scheduler.release(now, job_id))
         else:
             self.took(self.scheduler.withdraw(now, job_id, "no such video"))
+
+    @rule(wait=WAITS, pick=PICKS, can_tell=st.booleans())
+    def cancel(self, wait: float, pick: int, can_tell: bool) -> None:
+        of_worker = {task.job_id: worker_id for worker_id, task in self.tasks.items()}
+        living = [*self.waiting, *of_worker]
+        if not living:
+            return
+        job_id, now = living[pick % len(living)], self.later(wait)
+        worker_id = of_worker.get(job_id, "")
+        retires = worker_id in self.retiring
+        self.took(self.scheduler.cancel(now, job_id, "no more", lambda _: can_tell))
+        assert self.ended[job_id] == "cancelled"
+        if worker_id and (retires or not can_tell):
+            assert self.workers[worker_id] == "draining"
+
+    @rule(wait=WAITS, pick=PICKS)
+    def retry(self, wait: float, pick: int) -> None:
+        ended = [job_id for job_id, how in self.ended.items() if how != "completed"]
+        if not ended:
+            return
+        job_id = ended[pick % len(ended)]
+        del self.ended[job_id]
+        attempts = self.waiting[job_id] = self.attempts.get(job_id, 0)
+        now = self.later(wait)
+        self.took(self.scheduler.submit(now, job_id, REQUEST, ESTIMATE, attempts=attempts))
 
     @rule(wait=WAITS, away=st.booleans())
     def storage(self, wait: float, away: bool) -> None:
@@ -382,6 +416,7 @@ class SchedulerMachine(RuleBasedStateMachine):
             lambda: scheduler.failed(now, stranger, "none", error, "no"),
             lambda: scheduler.give_up(now, stranger, "no"),
             lambda: scheduler.gone(now, stranger, "no"),
+            lambda: scheduler.cancel(now, "nobodys", "no", lambda _: True),
             lambda: scheduler.placed(now, stranger, ("compute1", "elsewhere")[pick % 2]),
         ]
         draining = self.one(("draining",), pick)

@@ -19,7 +19,9 @@ from sqlalchemy import create_engine
 from deploy.controller.refusals import BURST
 from deploy.controller.settings import AccessSettings, Patience
 from deploy.grpc_api import dacirco_pb2 as pb
+from deploy.grpc_api import jobs_pb2 as jobs
 from deploy.grpc_api.front_ends import CALLS
+from deploy.grpc_api.jobs_pb2_grpc import DaCircoJobsStub
 from deploy.store.schema import metadata
 from deploy.store.store import Store
 from env.event_log import EventCode
@@ -203,6 +205,14 @@ def test_workers_from_before_there_were_secrets_go_on_and_new_ones_have_one(
         # As a controller without secrets left it: the worker was given the id that all know.
         connection = sqlite3.connect(tmp_path / "store.db")
         connection.execute("ALTER TABLE workers DROP COLUMN secret_hash")
+        for index in ("ix_jobs_idempotency_key", "ix_jobs_time_received"):
+            connection.execute(f"DROP INDEX {index}")
+        for column in ("time_ended", "time_retried", "idempotency_key", "fingerprint"):
+            connection.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
+        for column in ("priority", "deadline", "webhook"):
+            connection.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
+        for table in ("labels", "webhooks"):
+            connection.execute(f"DROP TABLE {table}")
         connection.execute("DROP TABLE failures")
         connection.execute("DROP TABLE fence")
         connection.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
@@ -242,7 +252,31 @@ def front_end_calls(running: Running, metadata: Any = ()) -> dict[str, Any]:
     return {
         name: getattr(running.stub, name)(asked.get(name, pb.Empty()), metadata=metadata)
         for name in CALLS
+        if hasattr(running.stub, name)
     }
+
+
+def test_without_a_credential_no_call_beyond_the_contract_is_taken(tmp_path: Path) -> None:
+    async def story() -> None:
+        token = token_file(tmp_path, TOKEN)
+        access = AccessSettings(local_needs_token=True, front_end_token_file=token)
+        async with controller_in(tmp_path, access=access) as running:
+            shown = (("authorization", f"Bearer {TOKEN}"),)
+            job_id = (await front_end_calls(running, shown)["submit_request"]).request_id
+            service = jobs.DESCRIPTOR.services_by_name["DaCircoJobs"]
+            stub: Any = DaCircoJobsStub(running.channel)  # type: ignore[no-untyped-call]
+            for method in service.methods:
+                asked = getattr(jobs, method.input_type.name)()
+                if "job_id" in method.input_type.fields_by_name:
+                    asked.job_id = job_id
+                call = getattr(stub, method.name)(asked)
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await (call.read() if method.server_streaming else call)
+                assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED, method.name
+            details = await stub.describe_job(jobs.JobName(job_id=job_id), metadata=shown)
+            assert details.state in ("Waiting", "Started")  # nobody has cancelled it
+
+    asyncio.run(story())
 
 
 def test_without_a_credential_no_call_of_a_front_end_is_taken(tmp_path: Path) -> None:

@@ -20,15 +20,19 @@ from deploy.eventlog.writer import EventLog
 from deploy.scheduler import Scheduler
 from deploy.steps import Assign, Step
 from deploy.tasks import Fault, Progress, RestoredJob, RestoredTask, RestoredWorker, TaskError
+from deploy.urgency import urgency_keys
 from env.catalog import load_catalog
 from env.config import load_profile
 from env.errors import IllegalEventError
 from env.event_log import EventCode
-from env.jobs import Request, Speed
+from env.jobs import PLAIN, Request, Speed, Urgency
 from env.worker import WorkerState
 
 START = 1_790_000_000.123456
 """Seconds since the epoch: where floats are coarse."""
+
+
+URGENT = (Urgency(1800.0), Urgency(-1800.0), Urgency(0.0, 33.123456), Urgency(1800.0, -5.5))
 
 
 class Recorder:
@@ -62,6 +66,7 @@ class Recorder:
         )
         self.now = 0.0
         self.unseen: list[str] = []
+        self.cancelled: list[tuple[str, Request, int]] = []
         image_nodes = ("compute2", "gone") if inherits else ()
         for node in image_nodes:
             self.scheduler.restore_image(node)
@@ -155,7 +160,7 @@ class Recorder:
         self.now = round(self.now, 6)
         often = [self.arrive, self.boot, self.stopped] * 2 + [self.work] * 6
         rarely = [self.fail, self.give_up, self.gone, self.tick, self.dial, self.placed]
-        rarely += [self.storage, self.look_for_input]
+        rarely += [self.storage, self.look_for_input, self.cancel, self.retry]
         with suppress(IllegalEventError):
             self.random.choice(often + rarely)()
 
@@ -163,7 +168,10 @@ class Recorder:
         for _ in range(self.random.randint(1, 3)):
             movie, bitrate = self.random.choice(self.movies), self.random.randint(500, 8000)
             speed: Speed = "fast" if self.random.random() < 0.5 else "ultrafast"
-            job_id = self.new_id()
+            job_id, urgent = self.new_id(), self.random.choice([PLAIN, PLAIN, *URGENT])
+            if urgent is not PLAIN:
+                keys = {"priority": "high", "deadline": "", **urgency_keys(urgent)}
+                self.write(EventCode.JOB_URGENCY, request_id=job_id, **keys)
             self.write(
                 EventCode.REQUEST_RECEIVED,
                 request_id=job_id,
@@ -174,7 +182,10 @@ class Recorder:
             request = Request(self.now, movie, bitrate, speed)
             estimate = self.estimates.of(movie, bitrate, speed)
             unseen = self.random.random() < 0.1
-            self.took(self.scheduler.submit(self.now, job_id, request, estimate, held=unseen))
+            steps = self.scheduler.submit(
+                self.now, job_id, request, estimate, held=unseen, urgency=urgent
+            )
+            self.took(steps)
             if unseen:
                 self.unseen.append(job_id)
 
@@ -185,6 +196,32 @@ class Recorder:
                 self.took(self.scheduler.release(self.now, job_id))
             else:
                 self.took(self.scheduler.withdraw(self.now, job_id, "no such video"))
+
+    def cancel(self) -> None:
+        jobs = list(self.scheduler.cluster.jobs.values())
+        if jobs:
+            job = self.random.choice(jobs)
+            can_tell = self.random.random() < 0.5
+            job_id = str(job.job_id)
+            self.took(self.scheduler.cancel(self.now, job_id, "no more", lambda _: can_tell))
+            self.cancelled.append((job_id, job.request, job.attempts))
+            self.unseen = [each for each in self.unseen if each != job_id]
+
+    def retry(self) -> None:
+        if self.cancelled:
+            job_id, asked, attempts = self.cancelled.pop()
+            self.write(
+                EventCode.JOB_RETRIED,
+                request_id=job_id,
+                input_video=asked.movie,
+                bitrate=asked.bitrate_kbps,
+                speed=asked.speed,
+                attempts=attempts,
+            )
+            estimate = self.estimates.of(asked.movie, asked.bitrate_kbps, asked.speed)
+            again = replace(asked, arrival_s=self.now)
+            steps = self.scheduler.submit(self.now, job_id, again, estimate, attempts=attempts)
+            self.took(steps)
 
     def storage(self) -> None:
         if self.scheduler.storage_is_away:

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 import grpc
 
 from deploy.grpc_api import dacirco_pb2 as pb
+from deploy.grpc_api import jobs_pb2 as jobs
 from deploy.grpc_api.dacirco_pb2_grpc import (
     DaCircogRPCServiceServicer,
     add_DaCircogRPCServiceServicer_to_server,
 )
+from deploy.grpc_api.jobs_pb2_grpc import DaCircoJobsServicer, add_DaCircoJobsServicer_to_server
 
 
 @dataclass
@@ -24,6 +26,13 @@ class Script:
     Attributes:
         jobs: by id, in the order of submission.
         job_states: state by id; default: waiting.
+        new_jobs: those that were submitted beyond the contract, by id.
+        keys: the job of each idempotency key.
+        queries: what lists were asked for.
+        results: content by id.
+        result_name: of all of them.
+        result_url: where the storage gives them away.
+        details: what is told of a job beyond the contract, by id; default: what it was asked.
         workers: by id.
         worker_states: state by id.
         refusal: message and reason with which every job is refused; no reason: none is sent.
@@ -35,6 +44,13 @@ class Script:
 
     jobs: dict[str, pb.TCRequest] = field(default_factory=dict)
     job_states: dict[str, int] = field(default_factory=dict)
+    new_jobs: dict[str, jobs.NewJob] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+    queries: list[jobs.JobQuery] = field(default_factory=list)
+    results: dict[str, bytes] = field(default_factory=dict)
+    result_name: str = "out-bbb_3.mp4"
+    result_url: str = ""
+    details: dict[str, jobs.JobDetails] = field(default_factory=dict)
     workers: dict[str, pb.WorkerFullDesc] = field(default_factory=dict)
     worker_states: dict[str, int] = field(default_factory=dict)
     refusal: tuple[str, str] | None = None
@@ -54,7 +70,7 @@ class ScriptedController(DaCircogRPCServiceServicer):
     def submit_request(
         self, request: pb.TCRequest, context: grpc.ServicerContext
     ) -> pb.TCRequestReply:
-        self._begin("submit_request", context)
+        self.begin("submit_request", context)
         if self.script.refusal is not None:
             message, reason = self.script.refusal
             if reason:
@@ -65,38 +81,38 @@ class ScriptedController(DaCircogRPCServiceServicer):
         return pb.TCRequestReply(success=True, request_id=job_id)
 
     def get_requests(self, request: pb.Empty, context: grpc.ServicerContext) -> pb.RequestIDList:
-        self._begin("get_requests", context)
+        self.begin("get_requests", context)
         return pb.RequestIDList(request_ids=list(self.script.jobs))
 
     def get_request(self, request: pb.RequestID, context: grpc.ServicerContext) -> pb.TCRequest:
-        self._begin("get_request", context)
+        self.begin("get_request", context)
         return self.script.jobs.get(request.request_id, pb.TCRequest())
 
     def get_request_status(
         self, request: pb.RequestID, context: grpc.ServicerContext
     ) -> pb.TCRequestStatus:
-        self._begin("get_request_status", context)
+        self.begin("get_request_status", context)
         if request.request_id not in self.script.jobs:
             return pb.TCRequestStatus(request_status=pb.REQUEST_STATUS_NOT_FOUND)
         state = self.script.job_states.get(request.request_id, pb.REQUEST_STATUS_WAITING)
         return pb.TCRequestStatus(request_status=state)  # type: ignore[arg-type]
 
     def get_workers(self, request: pb.Empty, context: grpc.ServicerContext) -> pb.WorkerIDList:
-        self._begin("get_workers", context)
+        self.begin("get_workers", context)
         return pb.WorkerIDList(worker_ids=list(self.script.workers))
 
     def get_worker(self, request: pb.WorkerID, context: grpc.ServicerContext) -> pb.WorkerFullDesc:
-        self._begin("get_worker", context)
+        self.begin("get_worker", context)
         return self.script.workers.get(request.worker_id, pb.WorkerFullDesc())
 
     def get_worker_status(
         self, request: pb.WorkerID, context: grpc.ServicerContext
     ) -> pb.WorkerGrpcState:
-        self._begin("get_worker_status", context)
+        self.begin("get_worker_status", context)
         state = self.script.worker_states.get(request.worker_id, pb.WORKER_STATUS_NOT_FOUND)
         return pb.WorkerGrpcState(worker_status=state)  # type: ignore[arg-type]
 
-    def _begin(self, name: str, context: grpc.ServicerContext) -> None:
+    def begin(self, name: str, context: grpc.ServicerContext) -> None:
         self.script.calls.append(name)
         if self.script.silent.is_set():
             self.released.wait()
@@ -107,12 +123,135 @@ class ScriptedController(DaCircogRPCServiceServicer):
             context.abort(self.script.status, "as the script says")
 
 
+class ScriptedJobs(DaCircoJobsServicer):
+    """The calls beyond the contract."""
+
+    def __init__(self, servicer: ScriptedController) -> None:
+        self._servicer = servicer
+        self.script = servicer.script
+
+    def submit_job(self, request: jobs.NewJob, context: grpc.ServicerContext) -> jobs.SubmittedJob:
+        self._servicer.begin("submit_job", context)
+        if self.script.refusal is not None:
+            message, reason = self.script.refusal
+            self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, reason, message)
+        known = self.script.keys.get(request.idempotency_key)
+        if known is not None:
+            return jobs.SubmittedJob(job_id=known, known_before=True)
+        job_id = f"job-{len(self.script.jobs) + 1}"
+        self.script.jobs[job_id] = pb.TCRequest(
+            input_video=request.input_video,
+            output_video=request.output_video,
+            bitrate=request.bitrate,
+            speed=request.speed,
+        )
+        self.script.new_jobs[job_id] = request
+        if request.idempotency_key:
+            self.script.keys[request.idempotency_key] = job_id
+        return jobs.SubmittedJob(job_id=job_id)
+
+    def find_jobs(self, request: jobs.JobQuery, context: grpc.ServicerContext) -> jobs.JobPage:
+        self._servicer.begin("find_jobs", context)
+        self.script.queries.append(request)
+        ids = list(self.script.jobs)
+        if request.after:
+            if request.after not in ids:
+                self._refuse(context, grpc.StatusCode.NOT_FOUND, "not-found", "no such id")
+            ids = ids[ids.index(request.after) + 1 :]
+        ids = ids[request.offset :]
+        page, more = ids[: request.limit or None], bool(request.limit) and len(ids) > request.limit
+        if not request.with_details:
+            return jobs.JobPage(job_ids=page, has_more=more)
+        found = [self._details(jobs.JobName(job_id=each), context) for each in page]
+        return jobs.JobPage(jobs=found, has_more=more)
+
+    def find_result(self, request: jobs.JobName, context: grpc.ServicerContext) -> jobs.ResultPlace:
+        self._servicer.begin("find_result", context)
+        content = self.script.results.get(request.job_id)
+        if content is None:
+            self._details(request, context)
+            self._refuse(context, grpc.StatusCode.FAILED_PRECONDITION, "conflict", "no result")
+            raise AssertionError
+        return jobs.ResultPlace(
+            name=self.script.result_name,
+            size=len(content),
+            etag="e1",
+            modified=1_700_000_000.0,
+            url=self.script.result_url,
+        )
+
+    def read_result(
+        self, request: jobs.ResultRange, context: grpc.ServicerContext
+    ) -> Iterator[jobs.ResultPart]:
+        self._servicer.begin("read_result", context)
+        content = self.script.results[request.job_id]
+        part = content[request.first : request.first + request.length]
+        for begin in range(0, len(part), 1000):
+            yield jobs.ResultPart(content=part[begin : begin + 1000])
+
+    def describe_job(self, request: jobs.JobName, context: grpc.ServicerContext) -> jobs.JobDetails:
+        self._servicer.begin("describe_job", context)
+        return self._details(request, context)
+
+    def cancel_job(self, request: jobs.JobName, context: grpc.ServicerContext) -> jobs.JobDetails:
+        self._servicer.begin("cancel_job", context)
+        details = self._details(request, context)
+        if details.state not in ("Waiting", "Started"):
+            self._refuse(context, grpc.StatusCode.FAILED_PRECONDITION, "conflict", "it has ended")
+        details.state = "Cancelled"
+        self.script.details[request.job_id] = details
+        return details
+
+    def retry_job(self, request: jobs.JobName, context: grpc.ServicerContext) -> jobs.JobDetails:
+        self._servicer.begin("retry_job", context)
+        details = self._details(request, context)
+        if details.state not in ("Error", "Cancelled"):
+            self._refuse(context, grpc.StatusCode.FAILED_PRECONDITION, "conflict", "not ended so")
+        details.state = "Waiting"
+        self.script.details[request.job_id] = details
+        return details
+
+    def _details(self, request: jobs.JobName, context: grpc.ServicerContext) -> jobs.JobDetails:
+        job_id = request.job_id
+        if job_id in self.script.details:
+            return self.script.details[job_id]
+        if job_id not in self.script.jobs:
+            self._refuse(context, grpc.StatusCode.NOT_FOUND, "not-found", "there is no such job")
+        asked = self.script.jobs[job_id]
+        return jobs.JobDetails(
+            job_id=job_id,
+            input_video=asked.input_video,
+            output_video=asked.output_video,
+            bitrate=asked.bitrate,
+            speed=asked.speed,
+            state="Waiting",
+            times=jobs.JobTimes(received=1_700_000_000.25),
+        )
+
+    @staticmethod
+    def _refuse(
+        context: grpc.ServicerContext, status: grpc.StatusCode, reason: str, words: str
+    ) -> None:
+        context.set_trailing_metadata((("dacirco-reason", reason),))
+        context.abort(status, words)
+
+
 @contextmanager
-def controller_running(script: Script, address: str = "127.0.0.1:0") -> Iterator[str]:
-    """A controller that follows the script, at the address that is given out."""
+def controller_running(
+    script: Script, address: str = "127.0.0.1:0", *, of_contract: bool = False
+) -> Iterator[str]:
+    """A controller that follows the script, at the address that is given out.
+
+    Args:
+        script: what it knows and does.
+        address: where to listen.
+        of_contract: it knows only the contract's calls.
+    """
     server = grpc.server(ThreadPoolExecutor(8))
     servicer = ScriptedController(script)
     add_DaCircogRPCServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
+    if not of_contract:
+        add_DaCircoJobsServicer_to_server(ScriptedJobs(servicer), server)  # type: ignore[no-untyped-call]
     port = server.add_insecure_port(address)
     server.start()
     try:

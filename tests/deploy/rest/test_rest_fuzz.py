@@ -30,6 +30,7 @@ api = schemathesis.openapi.from_dict(
 def served() -> Iterator[tuple[Script, str]]:
     script = Script()
     script.jobs["job"] = pb.TCRequest(input_video="a.mp4", bitrate=900, speed="fast")
+    script.results["job"] = bytes(1000)
     script.workers["worker"] = pb.WorkerFullDesc(name="w", id="worker")
     with controller_running(script) as address:
         rest = RestSettings(controller=address, api_key=SecretStr(KEY))

@@ -97,7 +97,7 @@ def test_a_step_that_fails_changes_nothing(
     before = shape(engine)
 
     def half(connection: Any) -> None:
-        add_column(connection, "jobs", Column("priority", Integer))
+        add_column(connection, "jobs", Column("colour", Integer))
         connection.execute(text("SELECT * FROM nowhere"))
 
     with monkeypatch.context() as patch:
