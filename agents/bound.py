@@ -32,17 +32,16 @@ by S_j + s_jf in both terms, which only makes them smaller. At any time the shar
 the ready workers add up to at most 1, so the terms in q add up to at most int q. Together the
 cost is at least (2), where the last bracket makes up for theta in place of the true boots.
 
-**Boots.** The k-th of the draws that boots and stops take, x_k, is fixed by the seed, but the
-policy decides which draws are boots. A worker that completes its boot has taken at least
+**Boots.** The scatter of the k-th boot, x_k, is fixed by the seed, but the policy decides which
+boots are of which flavor, and which complete. A worker that completes its boot has taken at least
 median * x_k, and a doomed spawn holds its resources as long. With m completed boots at most
-2 m + n draws were made: each of them took one, and one more for its stop, and at most n, as
-many workers as fit, are booting when the run ends. So the boots cost at least what the m
-largest values of phi(x) = max_f kappa_f (theta - median x) leave of theta:
+m + n were ordered: at most n, as many workers as fit, are booting when the run ends. So the boots
+cost at least what the m largest values of phi(x) = max_f kappa_f (theta - median x) leave of theta:
 
-    sum of boots >= theta sum kappa_f - h,   h = max_m (the m largest phi among 2 m + n draws),
+    sum of boots >= theta sum kappa_f - h,   h = max_m (the m largest phi among m + n draws),
 
 for m up to some M. A run with more than M boots costs at least min_f kappa_f times the M
-smallest among 2 M + n boots; the bound is the smaller of the two, and M is raised until that
+smallest among M + n boots; the bound is the smaller of the two, and M is raised until that
 does not matter. The first worker to be ready anywhere has one of the first n draws, and copies
 the image if no node holds it: its boot costs the copy on top, and no job starts before it.
 Where workers can be lost while they boot, draws cannot be counted: theta and b are then 0.
@@ -91,7 +90,7 @@ from env.catalog import Catalog
 from env.cluster import Cluster
 from env.config import Profile
 from env.jobs import Request
-from env.simulator import Simulator, copy_scatter, setup_scatter
+from env.simulator import Simulator, boot_scatter, copy_scatter
 
 Floats = NDArray[np.float64]
 
@@ -231,7 +230,7 @@ def _setup(
     if profile.faults.worker_loss_per_hour > 0.0:
         return Setup(0.0, 0.0, 0.0, 0.0), np.inf
     fit = int(cluster.capacity_vcpus // min(flavor.vcpus for flavor in cluster.flavors))
-    draws = np.exp(law.sigma * setup_scatter(seed, 2 * most_boots + fit))
+    draws = np.exp(law.sigma * boot_scatter(seed, most_boots + fit))
     boots = law.median_s * draws
     first = float(draws[:fit].min())
     copied = 0.0 if profile.image_cached else law.first_on_node_s
@@ -273,7 +272,7 @@ def _shortfall(short_s: Floats, kappa: Floats, fit: int, most: int) -> float:
     while low <= most:
         # For m from low to high: no more draws than at high, and at least the low largest.
         high = min(most, low + low // 20)
-        drawn = phi[: 2 * high + fit]
+        drawn = phi[: high + fit]
         positive = int((drawn > 0.0).sum())
         counted = min(max(low, positive), high)
         largest = np.partition(drawn, len(drawn) - counted)[len(drawn) - counted :]

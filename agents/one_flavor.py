@@ -30,16 +30,20 @@ class OneFlavorPolicy(Heuristic):
             UnknownNameError: the cluster lacks the flavor.
             PolicyError: not even the empty cluster holds a worker of the flavor.
         """
-        name = self.parameters.flavor
-        self._flavor = flavor_index(cluster, name)
+        self._flavor, self._max_workers = self.limits(cluster)
         self._spawn = spawn(self._flavor)
-        holds = cluster.capacity_of(self._flavor)
+
+    def limits(self, cluster: Cluster) -> tuple[int, int]:
+        """The flavor's index in the cluster, and the most workers at once; see `reset`."""
+        name = self.parameters.flavor
+        flavor = flavor_index(cluster, name)
+        holds = cluster.capacity_of(flavor)
         if holds < 1:
             raise PolicyError(
                 f"{self.name}: flavor={name} exceeds the cluster's limits: choose a smaller flavor"
             )
         limit = self.parameters.max_workers
-        self._max_workers = holds if limit is None else min(holds, limit)
+        return flavor, holds if limit is None else min(holds, limit)
 
     def _spawn_or_keep(self, cluster: Cluster) -> Action:
         """A new worker if limit and room allow it; draining workers no longer serve."""

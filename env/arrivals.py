@@ -15,12 +15,17 @@ SHORT, MEDIUM, LONG = 0, 1, 2
 HORIZONS_S: Final = (60.0, 600.0, 3600.0)
 """Time constants of the exponentially weighted rates, seconds."""
 
-_GAP_WEIGHT: Final = 0.05
+GAP_WEIGHT: Final = 0.05
 """Weight of the newest gap in the mean and spread of the gaps (about the last 20 count)."""
-_HISTOGRAM_DECAY: Final = 0.98
-_EDGES_S: Final = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
-_N_BINS: Final = len(_EDGES_S)
-_RESCALE_AT: Final = 1e12
+HISTOGRAM_DECAY: Final = 0.98
+"""What an older gap counts relative to the next."""
+EDGES_S: Final = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
+"""Where the bins of the gaps begin, seconds; the last ends at twice its begin."""
+N_BINS: Final = len(EDGES_S)
+RESCALE_AT: Final = 1e12
+"""A gap's weight at which all are made small again."""
+LEAST_SEEN: Final = 0.05
+"""Share of a kernel's weight that is taken to have passed at least."""
 
 
 class ArrivalStatistics:
@@ -56,10 +61,10 @@ class ArrivalStatistics:
         self._updated_s = start_s
         self._rates = [0.0, 0.0, 0.0]
         self._works = [0.0, 0.0, 0.0]
-        self._histogram = [0.0] * _N_BINS
+        self._histogram = [0.0] * N_BINS
         self._histogram_total = 0.0
         # For each bin the weight of those after it, found when it is first asked for.
-        self._longer: list[float | None] = [None] * _N_BINS
+        self._longer: list[float | None] = [None] * N_BINS
         self._weight = 1.0
 
     def observe(self, now: float, work_s: float) -> None:
@@ -78,15 +83,15 @@ class ArrivalStatistics:
 
     def _observe_gap(self, gap: float) -> None:
         # A plain average until 20 gaps are in, so that the first ones are not overrated.
-        weight = max(_GAP_WEIGHT, 1.0 / self.count)
+        weight = max(GAP_WEIGHT, 1.0 / self.count)
         self.mean_gap_s += weight * (gap - self.mean_gap_s)
         self._gap_square += weight * (gap * gap - self._gap_square)
         # Growing weights stand in for fading all bins at each arrival.
-        self._weight /= _HISTOGRAM_DECAY
-        self._histogram[bisect_right(_EDGES_S, gap) - 1] += self._weight
-        self._longer = [None] * _N_BINS
+        self._weight /= HISTOGRAM_DECAY
+        self._histogram[bisect_right(EDGES_S, gap) - 1] += self._weight
+        self._longer = [None] * N_BINS
         self._histogram_total += self._weight
-        if self._weight > _RESCALE_AT:
+        if self._weight > RESCALE_AT:
             scale = 1.0 / self._weight
             self._histogram = [weight * scale for weight in self._histogram]
             self._histogram_total *= scale
@@ -96,7 +101,7 @@ class ArrivalStatistics:
         """Arrivals a second, exponentially weighted over `horizon` (SHORT, MEDIUM, LONG)."""
         length = HORIZONS_S[horizon]
         fade = exp(-(now - self._updated_s) / length)
-        return self._rates[horizon] * fade * _unbias(now - self._start_s, length)
+        return self._rates[horizon] * fade * unbias(now - self._start_s, length)
 
     def offered_load(self, now: float, horizon: int) -> float:
         """Offered load in erlangs of the smallest flavor: arrival rate times mean service."""
@@ -106,7 +111,7 @@ class ArrivalStatistics:
         """The offered loads at all horizons."""
         passed, age = now - self._updated_s, now - self._start_s
         return [
-            work * exp(-passed / horizon) * _unbias(age, horizon)
+            work * exp(-passed / horizon) * unbias(age, horizon)
             for work, horizon in zip(self._works, HORIZONS_S, strict=True)
         ]
 
@@ -120,12 +125,12 @@ class ArrivalStatistics:
 
     def _survival(self, gap: float) -> float:
         """Weight of the seen gaps that were longer than `gap` (uniform within a bin)."""
-        index = bisect_right(_EDGES_S, gap) - 1
+        index = bisect_right(EDGES_S, gap) - 1
         weight = self._longer[index]
         if weight is None:
             weight = self._longer[index] = sum(self._histogram[index + 1 :])
-        low = _EDGES_S[index]
-        high = _EDGES_S[index + 1] if index + 1 < _N_BINS else 2.0 * low
+        low = EDGES_S[index]
+        high = EDGES_S[index + 1] if index + 1 < N_BINS else 2.0 * low
         inside = (gap - low) / (high - low)
         return weight + self._histogram[index] * (1.0 - inside) if inside < 1.0 else weight
 
@@ -149,7 +154,7 @@ class ArrivalStatistics:
         return found
 
 
-def _unbias(age: float, horizon: float) -> float:
-    # Until one horizon has passed the kernel has seen only a part of its weight.
+def unbias(age: float, horizon: float) -> float:
+    """By which a kernel's sum is multiplied: of its weight only a part has passed at first."""
     seen = 1.0 - exp(-age / horizon)
-    return 1.0 / seen if seen > 0.05 else 20.0
+    return 1.0 / seen if seen > LEAST_SEEN else 1.0 / LEAST_SEEN

@@ -21,7 +21,7 @@ from collections.abc import Callable, Hashable, Iterator
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
-from typing import Final
+from typing import Final, NamedTuple
 
 from env.actions import Action, ActionKind
 from env.arrivals import ArrivalStatistics
@@ -30,16 +30,34 @@ from env.dispatch import waiting_jobs
 from env.errors import IllegalEventError
 from env.jobs import Job
 from env.level import Level
-from env.node import MIB_PER_GIB, MILLI, Node
+from env.node import MIB_PER_GIB, MILLI, Node, used_mib, used_millicores
 from env.placement import Placement
 from env.worker import TaskPhase, Worker, WorkerState
 
-_SERVICE_MEMORY: Final = 0.02
+SERVICE_MEMORY: Final = 0.02
 """Weight of the newest job in the running mean of the service time (about the last 50)."""
 
 LASTING_RUSH_S: Final = 300.0
 """A backlog that takes so long to drain is a rush that lasts, seconds. To retire workers in shorter
 ones costs more than it saves (docs/experiments.md)."""
+
+
+class Sizes(NamedTuple):
+    """What a cluster counts with, and what never changes of it.
+
+    Attributes:
+        millicores, mib: of a worker of each flavor.
+        limit_millicores, limit_mib, max_workers: most that may be reserved, most workers.
+        cpu_weight, ram_weight: equivalent cores of a reserved millicore, of a reserved MiB.
+    """
+
+    millicores: tuple[int, ...]
+    mib: tuple[int, ...]
+    limit_millicores: int
+    limit_mib: int
+    max_workers: int
+    cpu_weight: float
+    ram_weight: float
 
 
 class Cluster:
@@ -162,6 +180,19 @@ class Cluster:
         self.spawn_failures_of = [0] * self.n_flavors
 
     # -- what may be read -------------------------------------------------------------
+
+    @property
+    def sizes(self) -> Sizes:
+        """What the cluster counts with."""
+        return Sizes(
+            tuple(self._millicores),
+            tuple(self._mib),
+            self._limit_millicores,
+            self._limit_mib,
+            self._max_workers,
+            self._cpu_weight,
+            self._ram_weight,
+        )
 
     @property
     def jobs_in_system(self) -> int:
@@ -407,7 +438,7 @@ class Cluster:
         self.jobs[job.job_id] = job
         self._enqueue(job)
         self.jobs_level.add(now, 1)
-        weight = max(_SERVICE_MEMORY, 1.0 / (self.arrivals.count + 1))
+        weight = max(SERVICE_MEMORY, 1.0 / (self.arrivals.count + 1))
         means = self.mean_service_s
         for flavor, service in enumerate(job.service_s):
             means[flavor] += weight * (service - means[flavor])
@@ -986,8 +1017,7 @@ class Cluster:
         self._use(now, worker, usage.idle_cores, usage.base_ram_gib)
 
     def _use(self, now: float, worker: Worker, cores: float, ram_gib: float) -> None:
-        millicores = int(cores * MILLI + 0.5)
-        mib = int(ram_gib * MIB_PER_GIB + 0.5)
+        millicores, mib = used_millicores(cores), used_mib(ram_gib)
         more_cpu = millicores - worker.used_millicores
         more_ram = mib - worker.used_mib
         node = self.nodes[worker.node]

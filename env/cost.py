@@ -9,9 +9,8 @@ one reserved core with its RAM.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
-from env.cluster import Cluster
 from env.errors import DaCircoError
 
 MIN_PREFERENCE: Final = 0.1
@@ -40,7 +39,17 @@ class CostVector(NamedTuple):
         return preference * self.job_seconds + (1.0 - preference) * self.core_seconds
 
 
-def cost_so_far(cluster: Cluster) -> CostVector:
+class Costly(Protocol):
+    """What has cost something: a `Cluster`, or another that keeps its books."""
+
+    def jobs_integral(self) -> float:
+        """See `Cluster.jobs_integral`."""
+
+    def reserved_cores_integral(self) -> float:
+        """See `Cluster.reserved_cores_integral`."""
+
+
+def cost_so_far(cluster: Costly) -> CostVector:
     """The cost vector from the start to the cluster's now."""
     return CostVector(cluster.jobs_integral(), cluster.reserved_cores_integral())
 

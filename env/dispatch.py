@@ -13,7 +13,7 @@ from itertools import count
 from typing import Final, Literal, Protocol
 
 from env.errors import UnknownNameError
-from env.jobs import PLAIN, Job
+from env.jobs import PLAIN, Job, Request
 
 Discipline = Literal["fcfs", "sjf", "priority"]
 
@@ -27,7 +27,7 @@ MOST_HEAD_START_S: Final = 3600.0
 """Whatever a job's urgency, it counts as having arrived at most so much earlier, so that nobody
 starves: after so long a wait no job that arrives later is preferred for its urgency."""
 
-_ROUNDING_S: Final = 1e-6
+ROUNDING_S: Final = 1e-6
 """A wait that falls short of a step by so little has reached it."""
 
 
@@ -57,7 +57,12 @@ def sjf(job: Job) -> float:
     waiting jobs, so the order is that of ``service + AGEING * arrival`` at any time.
     """
     service_s = job.service_s[0]
-    return service_s + AGEING * counted_arrival(job, service_s / AGEING)
+    return sjf_key(service_s, counted_arrival(job, service_s / AGEING))
+
+
+def sjf_key(service_s: float, arrival_s: float) -> float:
+    """See `sjf`; of a job without urgency the arrival is its own."""
+    return service_s + AGEING * arrival_s
 
 
 def priority(job: Job, now: float) -> int:
@@ -66,12 +71,16 @@ def priority(job: Job, now: float) -> int:
     ``int(0.5 MB of the file + 0.3 bitrate / 1000 + 0.2 (2 if ultrafast else 1) + seconds waited
     // 10)``, with 10^6 bytes a MB and the bitrate in kbit/s. Large files go first.
     """
-    request = job.request
-    return int(
-        0.5 * job.size_mb
+    waited_s = now - counted_arrival(job) + ROUNDING_S
+    return int(standing(job.request, job.size_mb) + waited_s // PRIORITY_STEP_S)
+
+
+def standing(request: Request, size_mb: float) -> float:
+    """What of a job's `priority` does not change while it waits."""
+    return (
+        0.5 * size_mb
         + 0.3 * request.bitrate_kbps / 1000
         + 0.2 * (2 if request.speed == "ultrafast" else 1)
-        + (now - counted_arrival(job) + _ROUNDING_S) // PRIORITY_STEP_S
     )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, SupportsInt
+from typing import Any, SupportsInt
 
 import gymnasium
 import numpy as np
@@ -11,12 +10,13 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from env.actions import ActionKind, action_from_index, n_actions
-from env.config import Profile, load_profile
-from env.cost import MAX_PREFERENCE, MIN_PREFERENCE, CostVector, check_preference
-from env.episodes import EpisodeSampler, family_episodes
+from env.arguments import World, read_options
+from env.config import Profile
+from env.cost import CostVector
+from env.episodes import EpisodeSampler
 from env.errors import DaCircoError
 from env.metrics import EpisodeMetrics, measure
-from env.observation import Observer, action_mask, bounds
+from env.observation import Observer, action_mask
 from env.render import render_ansi, render_rgb_array
 from env.simulator import Simulator
 from env.timeline import Timeline
@@ -27,8 +27,6 @@ Mask = NDArray[np.bool_]
 _NOTHING = CostVector(0.0, 0.0)
 
 RENDER_MODES = ("ansi", "rgb_array")
-PREFERENCE_OPTION: Final = "preference"
-"""The one option of `DaCircoEnv.reset`."""
 
 
 class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
@@ -177,6 +175,8 @@ class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
     ```
 
     `gymnasium.make("env:DaCirco-v0")` does the same without the second import.
+    `gymnasium.make_vec("env:DaCirco-v0", num_envs=4096)` gives many at once, in compiled code: see
+    `env.engine.vector_env.DaCircoVectorEnv`.
 
     | Argument            | Default       | Meaning                                            |
     | ------------------- | ------------- | -------------------------------------------------- |
@@ -223,24 +223,20 @@ class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
     ) -> None:
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise DaCircoError(f"render_mode {render_mode!r} is not one of {RENDER_MODES}")
-        for name, value in (
-            ("load", load),
-            ("episode_s", episode_s),
-            ("max_jobs_per_core", max_jobs_per_core),
-        ):
-            if not 0 < value < np.inf:
-                raise DaCircoError(f"{name} {value} must be finite and above 0")
-        home = load_profile(profile) if isinstance(profile, str) else profile
         self.render_mode = render_mode
-        self._fixed_preference = None if preference is None else check_preference(preference)
+        self._world = World(
+            profile,
+            family=family,
+            load=load,
+            preference=preference,
+            episode_s=episode_s,
+            max_jobs_per_core=max_jobs_per_core,
+            sampler=sampler,
+        )
         self.max_jobs_per_core = max_jobs_per_core
-        self.sampler = sampler or family_episodes(home, family, load, episode_s)
-        flavors = [flavor.name for flavor in home.cluster.flavors]
-        low, high = bounds(flavors)
-        self._flavors = flavors
-        self._n_flavors = len(flavors)
-        self.action_space = spaces.Discrete(n_actions(len(flavors)))
-        self.observation_space = spaces.Box(low, high, dtype=np.float32)
+        self._n_flavors = len(self._world.flavors)
+        self.action_space = self._world.action_space
+        self.observation_space = self._world.observation_space
         self._simulator: Simulator | None = None
         self._observer: Observer | None = None
         self._max_jobs = 0.0
@@ -266,7 +262,7 @@ class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
         Raises:
             DaCircoError: an option that there is not, or one of the wrong type or out of range.
         """
-        preference = _read_options(options)
+        preference = read_options(options)
         super().reset(seed=seed)
         self.begin(preference)
         return self._observe(), {"preference": self.simulator.cluster.preference}
@@ -328,20 +324,13 @@ class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
 
     def begin(self, preference: float | None = None) -> None:
         """Start an episode with the environment's own random numbers."""
-        episode = self.sampler(self.np_random)
-        flavors = [flavor.name for flavor in episode.profile.cluster.flavors]
-        if flavors != self._flavors:
-            raise DaCircoError(
-                f"profile {episode.profile.name!r} has the flavors {flavors}, but the "
-                f"environment was made for {self._flavors}"
-            )
-        chosen = preference if preference is not None else self._fixed_preference
+        episode = self._world.draw(self.np_random)
         self._simulator = Simulator(
             episode.profile,
             episode.requests,
             episode.catalog,
             seed=episode.seed,
-            preference=episode.preference if chosen is None else check_preference(chosen),
+            preference=self._world.preference_of(episode.preference, preference),
             limit_s=None if episode.horizon_s == np.inf else episode.horizon_s,
             timeline=None if self.render_mode is None else Timeline(),
         )
@@ -380,35 +369,3 @@ class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
         row = np.empty(self.observation_space.shape or (), dtype=np.float32)
         self.observe_into(row)
         return row
-
-
-def _read_options(options: object) -> float | None:
-    """The preference that the options of `reset` ask for, none if they do not."""
-    if options is None:
-        return None
-    if not isinstance(options, Mapping):
-        raise DaCircoError(
-            f"reset(options=...): {_short(options)} is not a dictionary: give "
-            '{"preference": 0.5} or nothing'
-        )
-    unknown = [key for key in options if key != PREFERENCE_OPTION]
-    if unknown:
-        raise DaCircoError(
-            f"reset(options=...): there is no option {_short(unknown[0])}: the only one is "
-            f'"{PREFERENCE_OPTION}"'
-        )
-    value = options.get(PREFERENCE_OPTION)
-    if value is None:
-        return None
-    if isinstance(value, (bool, np.bool_)) or not isinstance(
-        value, (int, float, np.integer, np.floating)
-    ):
-        raise DaCircoError(
-            f'reset(options=...): "{PREFERENCE_OPTION}" is {_short(value)}: give a number from '
-            f"{MIN_PREFERENCE} to {MAX_PREFERENCE}"
-        )
-    return check_preference(float(value))
-
-
-def _short(value: object) -> str:
-    return f"{repr(value)[:40]} ({type(value).__name__})"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import isnan, nan
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from env.cost import cost_so_far
+from env.jobs import Request
 from env.level import Level
-from env.node import MIB_PER_GIB, MILLI
-from env.simulator import Simulator
+from env.node import MIB_PER_GIB, MILLI, Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,68 @@ class EpisodeMetrics:
         }
 
 
+class MeasuredCluster(Protocol):
+    """What the metrics read of a data centre, a `Cluster` or another that keeps its books."""
+
+    @property
+    def now(self) -> float: ...
+    @property
+    def preference(self) -> float: ...
+    @property
+    def nodes(self) -> Sequence[Node]: ...
+    @property
+    def cores(self) -> float: ...
+    @property
+    def capacity_vcpus(self) -> float: ...
+    @property
+    def capacity_ram_gib(self) -> float: ...
+    @property
+    def reserved_cpu(self) -> Level: ...
+    @property
+    def reserved_ram(self) -> Level: ...
+    @property
+    def used_cpu(self) -> Level: ...
+    @property
+    def used_ram(self) -> Level: ...
+    @property
+    def completed(self) -> int: ...
+    @property
+    def failed(self) -> int: ...
+    @property
+    def boots(self) -> int: ...
+    @property
+    def spawn_failures(self) -> int: ...
+    @property
+    def workers_lost(self) -> int: ...
+    @property
+    def requeued(self) -> int: ...
+    def jobs_integral(self) -> float:
+        """See `Cluster.jobs_integral`."""
+
+    def reserved_cores_integral(self) -> float:
+        """See `Cluster.reserved_cores_integral`."""
+
+    def reserved_vcpu_integral(self) -> float:
+        """See `Cluster.reserved_vcpu_integral`."""
+
+
+class MeasuredRun(Protocol):
+    """What the metrics read of a run, a `Simulator` or another that plays the same."""
+
+    @property
+    def cluster(self) -> MeasuredCluster: ...
+    @property
+    def requests(self) -> Sequence[Request]: ...
+    @property
+    def assigned_s(self) -> Sequence[float]: ...
+    @property
+    def ended_s(self) -> Sequence[float]: ...
+    @property
+    def failed(self) -> Sequence[int]: ...
+    @property
+    def invalid_actions(self) -> int: ...
+
+
 def _resource(
     now: float, reserved: Level, used: Level, schedulable: float, physical: float
 ) -> ResourceMetrics:
@@ -111,12 +174,12 @@ def _resource(
     )
 
 
-def job_delays(simulator: Simulator) -> list[float]:
+def job_delays(simulator: MeasuredRun) -> list[float]:
     """Delay of each completed job (submission to uploaded result), seconds."""
     return _since_arrival(simulator, simulator.ended_s)
 
 
-def _since_arrival(simulator: Simulator, step_s: list[float]) -> list[float]:
+def _since_arrival(simulator: MeasuredRun, step_s: Sequence[float]) -> list[float]:
     """Seconds from each completed job's arrival to a step, given when each job reached it."""
     failed = set(simulator.failed)
     return [
@@ -128,7 +191,7 @@ def _since_arrival(simulator: Simulator, step_s: list[float]) -> list[float]:
     ]
 
 
-def measure(simulator: Simulator) -> EpisodeMetrics:
+def measure(simulator: MeasuredRun) -> EpisodeMetrics:
     """The figures of a run so far (usually: that has ended)."""
     cluster = simulator.cluster
     now = cluster.now

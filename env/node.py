@@ -9,6 +9,16 @@ MIB_PER_GIB = 1024
 MILLI = 1000
 
 
+def used_millicores(cores: float) -> int:
+    """What is really used of the CPU, in whole thousandths."""
+    return int(cores * MILLI + 0.5)
+
+
+def used_mib(ram_gib: float) -> int:
+    """What is really used of the RAM, in whole MiB."""
+    return int(ram_gib * MIB_PER_GIB + 0.5)
+
+
 class Node:
     """A compute node.
 

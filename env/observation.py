@@ -22,6 +22,14 @@ REFERENCE_CORES: Final = 18.0
 
 OBSERVATION_VERSION: Final = 2
 
+# What logarithms and times are divided by; `features` tells the same in words.
+WAITING_SCALE: Final = 4
+COUNT_SCALE: Final = 3
+SECONDS_SCALE: Final = 8
+BOOT_SCALE: Final = 6
+MINUTE_S: Final = 60.0
+TREND_FLOOR: Final = 0.02
+
 
 class Feature(NamedTuple):
     """One number of the observation: its name, its bounds (it is clipped to them), its meaning."""
@@ -39,6 +47,16 @@ def _each(names: Sequence[str], name: str, low: float, high: float, meaning: str
 def preference_feature(preference: float) -> float:
     """The first feature: where the operator's preference lies on the dial, -1 lean to 1 fast."""
     return (preference - 0.5) / 0.4
+
+
+def size_feature(cores: float) -> float:
+    """The second feature: how large the cluster is."""
+    return log(cores / REFERENCE_CORES) / 2
+
+
+def boot_feature(boot_s: float) -> float:
+    """The feature that tells how long a warm boot is expected to take, seconds."""
+    return log1p(boot_s) / BOOT_SCALE
 
 
 def features(flavors: Sequence[str]) -> tuple[Feature, ...]:
@@ -117,14 +135,14 @@ def bounds(flavors: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.floa
 
 
 class _Logs(dict[int, float]):
-    """Third of ln(1 + n) by n, worked out once for each n."""
+    """Scaled ln(1 + n) by n, worked out once for each n."""
 
     def __missing__(self, n: int) -> float:
-        value = self[n] = log1p(n) / 3
+        value = self[n] = log1p(n) / COUNT_SCALE
         return value
 
 
-_THIRD_OF_LOG1P: Final = _Logs()
+_SCALED_LOG1P: Final = _Logs()
 
 
 class Observer:
@@ -134,9 +152,9 @@ class Observer:
         self.cluster = cluster
         self._low, self._high = bounds([flavor.name for flavor in cluster.flavors])
         self.size = len(self._low)
-        self._cluster_size = log(cluster.cores / REFERENCE_CORES) / 2
+        self._cluster_size = size_feature(cluster.cores)
         self._workers = float(max(1, cluster.capacity_of(0)))
-        self._boot = log1p(cluster.boot_s) / 6
+        self._boot = boot_feature(cluster.boot_s)
         self._seen_s = -1.0
         self._seen_arrivals = -1
         self._loads: list[float] = []
@@ -148,7 +166,7 @@ class Observer:
         now = c.now
         arrivals = c.arrivals
         workers = self._workers
-        logs = _THIRD_OF_LOG1P
+        logs = _SCALED_LOG1P
         waiting = c.waiting
         balance = c.n_booting + c.n_idle - waiting
         head = c.head_job
@@ -157,7 +175,7 @@ class Observer:
             # Orders take no time: what only arrivals and the clock change is kept meanwhile.
             self._seen_s, self._seen_arrivals = now, arrivals.count
             self._loads = arrivals.offered_loads(now)
-            self._soon = arrivals.probabilities_within(now, (c.boot_s, 60.0))
+            self._soon = arrivals.probabilities_within(now, (c.boot_s, MINUTE_S))
         short, medium, long = self._loads
         next_in_boot, next_in_minute = self._soon
         last = arrivals.last_s
@@ -168,32 +186,32 @@ class Observer:
             for flavor in range(c.n_flavors):
                 worker = c.longest_idle(flavor)
                 if worker is not None:
-                    ages[flavor] = log1p(now - worker.idle_since) / 8
+                    ages[flavor] = log1p(now - worker.idle_since) / SECONDS_SCALE
         row[:] = [
             preference_feature(c.preference),
             self._cluster_size,
-            log1p(waiting) / 4,
+            log1p(waiting) / WAITING_SCALE,
             waiting / workers,
             c.in_service / workers,
             *[logs[n] for n in (*c.booting, *c.idle, *c.busy)],
-            log1p(c.n_draining + c.n_retiring) / 3,
+            log1p(c.n_draining + c.n_retiring) / COUNT_SCALE,
             c.reserved_vcpus / c.capacity_vcpus,
             c.reserved_ram_gib / c.capacity_ram_gib,
             *c.fits,
-            (log1p(balance) if balance >= 0 else -log1p(-balance)) / 3,
-            log1p(max(0.0, c.queued_service_s[0])) / 8,
-            c.queued_service_s[0] / (60.0 * workers),
-            0.0 if head is None else log1p(head.service_s[0]) / 8,
-            0.0 if oldest is None else log1p(now - oldest) / 8,
-            log1p(c.mean_service_s[0]) / 8,
+            (log1p(balance) if balance >= 0 else -log1p(-balance)) / COUNT_SCALE,
+            log1p(max(0.0, c.queued_service_s[0])) / SECONDS_SCALE,
+            c.queued_service_s[0] / (MINUTE_S * workers),
+            0.0 if head is None else log1p(head.service_s[0]) / SECONDS_SCALE,
+            0.0 if oldest is None else log1p(now - oldest) / SECONDS_SCALE,
+            log1p(c.mean_service_s[0]) / SECONDS_SCALE,
             short / workers,
             medium / workers,
             long / workers,
-            log1p(short) / 3,
-            log1p(medium) / 3,
-            log((short / workers + 0.02) / (medium / workers + 0.02)) / 2,
-            1.0 if last is None else log1p(now - last) / 8,
-            log1p(arrivals.mean_gap_s) / 8,
+            log1p(short) / COUNT_SCALE,
+            log1p(medium) / COUNT_SCALE,
+            log((short / workers + TREND_FLOOR) / (medium / workers + TREND_FLOOR)) / 2,
+            1.0 if last is None else log1p(now - last) / SECONDS_SCALE,
+            log1p(arrivals.mean_gap_s) / SECONDS_SCALE,
             arrivals.gap_cv / 2,
             next_in_boot,
             next_in_minute,
@@ -201,8 +219,8 @@ class Observer:
             1.0 - c.nodes_cached / len(c.nodes),
             0.0 if boot is None else (now - boot.spawned_at) / c.boot_s,
             *ages,
-            1.0 if end is None else log1p(max(0.0, end - now)) / 8,
-            log1p(max(0.0, c.mean_remaining_s)) / 8,
+            1.0 if end is None else log1p(max(0.0, end - now)) / SECONDS_SCALE,
+            log1p(max(0.0, c.mean_remaining_s)) / SECONDS_SCALE,
         ]
         # np.clip does the same, but takes three times as long on so few numbers.
         np.minimum(np.maximum(row, self._low, out=row), self._high, out=row)

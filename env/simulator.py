@@ -14,11 +14,13 @@ import simpy
 from numpy.typing import NDArray
 from simpy.events import Event, Timeout
 
+from env import noise
 from env.actions import Action, ActionKind
 from env.catalog import Catalog
 from env.cluster import Cluster
 from env.config import Profile
 from env.contention import SharedNode
+from env.job_draws import JobDraws, draw_jobs
 from env.jobs import Job, Request
 from env.node import MILLI
 from env.timeline import Timeline
@@ -87,14 +89,29 @@ class Alone(NamedTuple):
     load: NDArray[np.float64]
 
 
-def _streams(seed: int) -> tuple[np.random.SeedSequence, ...]:
-    """Independent sources of chance: the jobs, the boots and stops, the faults, the copies."""
-    return tuple(np.random.SeedSequence(seed).spawn(4))
+def boot_scatter(seed: int, n: int) -> NDArray[np.float64]:
+    """The standard normal draws that the boots of a run's first n spawns take."""
+    return noise.normals(noise.noise_key(seed), noise.BOOTS, n)
 
 
-def setup_scatter(seed: int, n: int) -> NDArray[np.float64]:
-    """The first n standard normal draws that a run's boots and stops take, in their order."""
-    return np.random.default_rng(_streams(seed)[1]).standard_normal(n)
+def copy_scatter(seed: int, n: int) -> NDArray[np.float64]:
+    """The standard normal draws that copies of the image take in a run's first n spawns."""
+    return noise.normals(noise.noise_key(seed), noise.COPIES, n)
+
+
+def reference_erlangs(
+    requests: Sequence[Request], service_s: Sequence[float], limit_s: float | None
+) -> float:
+    """The offered load of `Simulator.reference_cost_rate`, erlangs.
+
+    Args:
+        requests: of the run.
+        service_s: of each on the smallest flavor, seconds.
+        limit_s: when the run ends, none if with the last job.
+    """
+    last = requests[-1].arrival_s if requests else 0.0
+    span = max(last, _LEAST_SPAN_S) if limit_s is None else limit_s
+    return float(sum(service_s)) / span + _LEAST_ERLANGS
 
 
 class _Environment(simpy.Environment):
@@ -112,11 +129,6 @@ class _Environment(simpy.Environment):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _eid=count(state["_eid"]))
-
-
-def copy_scatter(seed: int, n: int) -> NDArray[np.float64]:
-    """The first n standard normal draws that copies of the image take, where they scatter."""
-    return np.random.default_rng(_streams(seed)[3]).standard_normal(n)
 
 
 class Simulator:
@@ -172,7 +184,8 @@ class Simulator:
         self.profile = profile
         self.requests = requests
         self.timing = TimingModel(profile)
-        expected = self.timing if believed is None else TimingModel(believed)
+        other = None if believed is None else TimingModel(believed)
+        expected = other or self.timing
         self.cluster = Cluster(
             expected.profile, preference=preference, discipline=discipline, boot_s=expected.boot_s
         )
@@ -180,9 +193,8 @@ class Simulator:
         self._worker_nodes = worker_nodes
         if any(not a.arrival_s <= b.arrival_s for a, b in pairwise(requests)):
             raise ValueError("the requests are not in order of arrival: sort them by arrival_s")
-        self._draw(requests, catalog, seed)
-        if believed is not None:
-            self._service = expected.describe(requests, catalog).service_s.ravel().tolist()
+        self._draw(draw_jobs(self.timing, requests, catalog, seed, other))
+        self._noise = noise.noise_key(seed)
         last = requests[-1].arrival_s if requests else 0.0
         self._ends_with_jobs = limit_s is None
         self.limit_s = last + PATIENCE_S if limit_s is None else limit_s
@@ -200,11 +212,12 @@ class Simulator:
         ]
         self._tasks: dict[object, _Task] = {}
         self._arrived = 0
-        self._next_worker = 0
+        self._next_worker = self._stops = 0
         self._doomed: set[Hashable] = set()  # booting workers that will never come
         self._uncreated: set[Hashable] = set()  # ordered, but the cloud has not begun
         self._next_creation_s = 0.0
         self._wake = inf
+        self._waking: Timeout | None = None
         self.epoch: Epoch | None = Epoch.START
         self.done = self._ends_with_jobs and not requests
         self.invalid_actions = 0
@@ -219,31 +232,17 @@ class Simulator:
         self._after(profile.tick_s, self._tick)
         self._after(self.limit_s, self._cut_off)
 
-    def _draw(self, requests: Sequence[Request], catalog: Catalog, seed: int) -> None:
-        """Draw all that belongs to the jobs at once, so that no decision can change it."""
-        jobs, boots, faults, copies = _streams(seed)
-        rng = np.random.default_rng(jobs)
-        n = len(requests)
-        timing, law = self.timing.describe(requests, catalog), self.profile.timing
-        scatter = np.exp(law.transcode.sigma * rng.standard_normal(n))
+    def _draw(self, draws: JobDraws) -> None:
         # Flat lists of (request, flavor): thousands of small ones would keep the garbage
         # collector busy at the start of each episode.
-        self._work = (timing.transcode_s * scatter[:, None]).ravel().tolist()
-        self._download = (
-            timing.download_s * np.exp(law.download.sigma * rng.standard_normal(n))
-        ).tolist()
-        self._upload = (
-            timing.upload_s * np.exp(law.upload.sigma * rng.standard_normal(n))
-        ).tolist()
-        # Below the error probability the draw also tells how far the transcode comes.
-        self._luck = rng.random(n).tolist()
-        self._service = timing.service_s.ravel().tolist()
-        self._speedup = timing.speedup.ravel().tolist()
-        self._megapixels = timing.megapixels.tolist()
-        self._source_mb = timing.source_mb.tolist()
-        self._boot_rng = np.random.default_rng(boots)
-        self._fault_rng = np.random.default_rng(faults)
-        self._copy_rng = np.random.default_rng(copies)
+        self._work = draws.work_s.ravel().tolist()
+        self._download = draws.download_s.tolist()
+        self._upload = draws.upload_s.tolist()
+        self._luck = draws.luck.tolist()
+        self._service = draws.service_s.ravel().tolist()
+        self._speedup = draws.speedup.ravel().tolist()
+        self._megapixels = draws.megapixels.tolist()
+        self._source_mb = draws.source_mb.tolist()
 
     # -- driving ----------------------------------------------------------------------
 
@@ -305,7 +304,7 @@ class Simulator:
         """Make sure that a decision is due at this time (a later call moves it)."""
         if time_s != self._wake and time_s > self.env.now:
             self._wake = time_s
-            self._after(time_s - self.env.now, self._woken, time_s)
+            self._waking = self._after(time_s - self.env.now, self._woken)
 
     def reference_cost_rate(self) -> float:
         """What a second of this run would cost if each job found a booted smallest worker.
@@ -314,11 +313,11 @@ class Simulator:
         ``w + (1 - w) * flavor cost``, and half an erlang more so that the quietest runs do not
         outweigh all others. It only brings the costs of quiet and of busy runs to one scale.
         """
-        last = self.requests[-1].arrival_s if self.requests else 0.0
-        span = max(last, _LEAST_SPAN_S) if self._ends_with_jobs else self.limit_s
-        erlangs = float(sum(self._service[:: self.cluster.n_flavors])) / span
+        limit = None if self._ends_with_jobs else self.limit_s
+        smallest = self._service[:: self.cluster.n_flavors]
+        erlangs = reference_erlangs(self.requests, smallest, limit)
         w = self.cluster.preference
-        return (erlangs + _LEAST_ERLANGS) * (w + (1.0 - w) * self.cluster.flavor_cost(0))
+        return erlangs * (w + (1.0 - w) * self.cluster.flavor_cost(0))
 
     def alone(self) -> Alone:
         """What each request takes, with its scatter, on a worker alone on its node."""
@@ -352,11 +351,12 @@ class Simulator:
 
     # -- SimPy events -----------------------------------------------------------------
 
-    def _after(self, delay: float, callback: Callable[[Event], None], value: Any = None) -> None:
+    def _after(self, delay: float, callback: Callable[[Event], None], value: Any = None) -> Timeout:
         # A bare Timeout with a callback: SimPy processes (generators) cost three times as much.
         timeout = Timeout(self.env, delay, value)
         assert timeout.callbacks is not None
         timeout.callbacks.append(callback)
+        return timeout
 
     def _arrive(self, _: Event) -> None:
         index = self._arrived
@@ -381,7 +381,7 @@ class Simulator:
         self.epoch = Epoch.TICK
 
     def _woken(self, event: Event) -> None:
-        if event.value == self._wake and not self.done:
+        if event is self._waking and not self.done:  # else a later call has moved it
             self._wake = inf
             self.cluster.tick(self.env.now)
             self.epoch = Epoch.WAKE
@@ -395,8 +395,9 @@ class Simulator:
             node = None
         worker = self.cluster.worker_spawned(now, worker_id, flavor, node)
         law = self.profile.timing.boot
-        copy = self._copy_s(worker)
-        boot = (law.median_s + copy) * exp(law.sigma * self._boot_rng.standard_normal())
+        copy = self._copy_s(worker, worker_id)
+        scatter = exp(law.sigma * noise.normal(self._noise, noise.BOOTS, worker_id))
+        boot = (law.median_s + copy) * scatter
         wait = self._next_creation_s - now
         self._next_creation_s = max(now, self._next_creation_s) + law.spacing_s
         if wait > 0.0:
@@ -405,23 +406,27 @@ class Simulator:
         else:
             self._nodes[worker.node].start_boot(boot, worker)
         faults = self.profile.faults
-        if faults.spawn_failure and self._fault_rng.random() < faults.spawn_failure:
+        if (
+            faults.spawn_failure
+            and noise.uniform(self._noise, noise.SPAWN_FAILURES, worker_id) < faults.spawn_failure
+        ):
             self._doomed.add(worker_id)
         if faults.worker_loss_per_hour:
-            life = self._fault_rng.exponential(3600.0 / faults.worker_loss_per_hour)
+            mean = 3600.0 / faults.worker_loss_per_hour
+            life = noise.exponential(self._noise, noise.LIVES, worker_id, mean)
             self._after(life, self._lost, worker)
         if self.timeline is not None:
             self.timeline.spawned(now, worker)
 
-    def _copy_s(self, worker: Worker) -> float:
+    def _copy_s(self, worker: Worker, number: int) -> float:
         """What the copy of the image adds to a boot that takes the usual time."""
         law = self.profile.timing.boot
         if self.cluster.nodes[worker.node].image_cached or not law.first_on_node_s:
             return 0.0
         if not law.first_on_node_sigma:
             return law.first_on_node_s
-        scatter = exp(law.first_on_node_sigma * self._copy_rng.standard_normal())
-        return law.first_on_node_s * scatter
+        scatter = noise.normal(self._noise, noise.COPIES, number)
+        return law.first_on_node_s * exp(law.first_on_node_sigma * scatter)
 
     def _created(self, event: Event) -> None:
         value: Any = event.value
@@ -443,7 +448,8 @@ class Simulator:
         """The worker drains: its resources are free a moment later."""
         now = self.env.now
         law = self.profile.timing.stop
-        stop = law.median_s * exp(law.sigma * self._boot_rng.standard_normal())
+        stop = law.median_s * exp(law.sigma * noise.normal(self._noise, noise.STOPS, self._stops))
+        self._stops += 1
         self._after(stop, self._stopped, worker)
         if self.timeline is not None:
             self.timeline.draining(now, worker)

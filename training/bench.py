@@ -13,6 +13,7 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import log
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,6 +37,8 @@ WIDTH: Final = 106
 DECISIONS_PER_SECOND: Final = 25_000
 TRAINING_RATIO: Final = 0.5
 DAY_LIMIT_S: Final = 2.0
+LABEL_RATIO: Final = 20.0
+ENGINE_NODES: Final = (3, 30, 300)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +161,78 @@ def scaling_part(quick: bool) -> Part:
     )
 
 
+def engine_part(quick: bool) -> Part:
+    """Decisions a second of the compiled engine, and against the environment in the same run."""
+    from training.benchmarks.engine import EPISODE_S, engine_speed  # Numba takes long to import
+
+    found = engine_speed(*((50_000, 2) if quick else (1_000_000, 3)), nodes=ENGINE_NODES)
+    table = _table("compiled engine, observation and mask written", "decisions/s", "of environment")
+    scalar = found.scalar.per_second
+    rows = {
+        "random legal actions, one core": found.random.per_second,
+        "naive rule, one core": found.rule.per_second,
+        "random legal actions, two threads, best": found.both,
+        **{f"{n} nodes, one core": one.per_second for n, one in found.by_nodes.items()},
+        "the scalar environment in the same run": scalar,
+    }
+    for name, speed in rows.items():
+        table.add_row(name, f"{speed:,.0f}", f"{speed / scalar:.1f}")
+    table.caption = (
+        f"{found.bytes:,} bytes a data centre, {found.episode_bytes:,} an episode of "
+        f"{EPISODE_S:.0f} s, which data centres may share"
+    )
+    least, most = min(found.by_nodes), max(found.by_nodes)
+    slower = found.by_nodes[least].per_second / found.by_nodes[most].per_second
+    return Part(
+        [
+            Target("engine, times the environment", found.random.per_second / scalar, 25.0, True),
+            Target("engine, decisions a second on two threads", found.both, 1_000_000, True),
+            Target(
+                f"engine, cost of a decision, {most} to {least} nodes",
+                slower,
+                1.0 + log(most / least),
+                False,
+            ),
+        ],
+        {
+            "random": found.random.to_dict(),
+            "rule": found.rule.to_dict(),
+            "two_threads": found.both,
+            "scalar": found.scalar.to_dict(),
+            "by_nodes": {str(n): one.to_dict() for n, one in found.by_nodes.items()},
+            "bytes": found.bytes,
+            "episode_bytes": found.episode_bytes,
+        },
+        table,
+    )
+
+
+def labels_part(quick: bool) -> Part:
+    """Labelled states a second by paired rollouts, on the engine and on the simulator."""
+    from training.benchmarks.labels import LENGTH_S, WIDTH, label_speeds  # torch, Numba
+
+    speeds = label_speeds(*((8, 2, 2) if quick else (256, 10, 5)))
+    table = _table(
+        f"labelled states, {speeds.actions:.1f} actions each, {WIDTH} units", "states/s", "best"
+    )
+    for name, one in (("engine", speeds.engine), ("simulator", speeds.simulator)):
+        table.add_row(name, f"{one.per_second:,.0f}", f"{one.best_per_second:,.0f}")
+    table.add_row("ratio", f"{speeds.ratio:.0f}", "")
+    table.caption = f"branches of {LENGTH_S:.0f} s, {speeds.decisions:.0f} decisions"
+    return Part(
+        [Target("labelled states, times the simulator's", speeds.ratio, LABEL_RATIO, True)],
+        speeds.to_dict(),
+        table,
+    )
+
+
 PARTS: Final[dict[str, Callable[[bool], Part]]] = {
     "decisions": decisions_part,
     "training": training_part,
     "day": day_part,
     "scaling": scaling_part,
+    "labels": labels_part,
+    "engine": engine_part,
 }
 
 

@@ -38,7 +38,7 @@ class Standardise(BaseFeaturesExtractor):
     def __init__(self, observation_space: spaces.Box, flavors: Sequence[str] = ()) -> None:
         size = int(np.prod(observation_space.shape)) + (len(NAMES) if flavors else 0)
         super().__init__(observation_space, size)
-        self._ratios = Ratios(flavors) if flavors else None
+        self.ratios = Ratios(flavors) if flavors else None
         self.register_buffer("low", torch.as_tensor(observation_space.low))
         self.register_buffer("high", torch.as_tensor(observation_space.high))
         self.register_buffer("mean", torch.zeros(size))
@@ -54,7 +54,7 @@ class Standardise(BaseFeaturesExtractor):
 
     def _see(self, observations: torch.Tensor) -> torch.Tensor:
         clipped = torch.minimum(torch.maximum(observations, self.low), self.high)
-        return clipped if self._ratios is None else torch.cat([clipped, self._ratios(clipped)], 1)
+        return clipped if self.ratios is None else torch.cat([clipped, self.ratios(clipped)], 1)
 
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
         """Standardised observations and ratios, shape (n, features + ratios)."""

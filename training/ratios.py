@@ -69,13 +69,19 @@ class Ratios(torch.nn.Module):
 
     Args:
         flavors: names of the flavors of the observation.
+
+    Attributes:
+        places: which features amounts come from.
+        scales: what their logarithms were divided by.
+        above, below: which amounts are added up, shape (amounts, ratios).
+        constants: what is added to these sums, shape (2, ratios).
     """
 
-    _places: torch.Tensor
-    _scales: torch.Tensor
-    _above: torch.Tensor
-    _below: torch.Tensor
-    _constants: torch.Tensor
+    places: torch.Tensor
+    scales: torch.Tensor
+    above: torch.Tensor
+    below: torch.Tensor
+    constants: torch.Tensor
 
     def __init__(self, flavors: Sequence[str]) -> None:
         super().__init__()
@@ -94,18 +100,18 @@ class Ratios(torch.nn.Module):
         self._preference = everywhere["preference"]
         # Not part of a checkpoint: they follow from the flavors.
         for name, values in {
-            "_places": torch.tensor([everywhere[name] for name, _ in rows]),
-            "_scales": torch.tensor([_LOGARITHMS[amount] for _, amount in rows]),
-            "_above": sums[0],
-            "_below": sums[1],
-            "_constants": torch.tensor(constants),
+            "places": torch.tensor([everywhere[name] for name, _ in rows]),
+            "scales": torch.tensor([_LOGARITHMS[amount] for _, amount in rows]),
+            "above": sums[0],
+            "below": sums[1],
+            "constants": torch.tensor(constants),
         }.items():
             self.register_buffer(name, values, persistent=False)
 
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
         """See the class."""
-        amounts = torch.expm1(observations[:, self._places] * self._scales)
-        above = torch.log(amounts @ self._above + self._constants[0])
-        below = torch.log(amounts @ self._below + self._constants[1])
+        amounts = torch.expm1(observations[:, self.places] * self.scales)
+        above = torch.log(amounts @ self.above + self.constants[0])
+        below = torch.log(amounts @ self.below + self.constants[1])
         preference = 0.5 + 0.4 * observations[:, self._preference : self._preference + 1]
         return torch.cat([above - below, torch.logit(preference)], dim=1)

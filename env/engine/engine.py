@@ -1,0 +1,228 @@
+"""Many data centres in Python's hands: their arrays, what they play, and their metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+
+from env.engine import layout as at
+from env.engine.compiling import entry
+from env.engine.episode import EpisodeData
+from env.engine.kernel import advance, apply, begin, wake_at
+from env.engine.layout import Centre, Floats, Ints
+from env.engine.measure import History, TracedRun
+from env.engine.view import noise_key_of
+from env.errors import DaCircoError
+from env.metrics import EpisodeMetrics, measure
+
+_GROWTH: Final = 1.25
+"""Rows grow by so much more than is needed: copying them takes time."""
+BEGIN: Final = 0
+ADVANCE: Final = 1
+APPLY: Final = 2
+WAKE: Final = 3
+KEY: Final = 4
+
+
+class Engine:
+    """`n` data centres side by side, each with an episode of its own or one that they share.
+
+    Rows grow when an episode needs longer ones: read `f`, `i`, `ef` and `ei` anew after `load`.
+
+    Args:
+        n: data centres.
+
+    Attributes:
+        f: their state, float64, shape (n, length); see `env.engine.layout`.
+        i: likewise, int32.
+        ef: the episodes' rows, float64, shape (episodes, length).
+        ei: likewise, int32.
+    """
+
+    def __init__(self, n: int) -> None:
+        if n < 1:
+            raise DaCircoError(f"an engine has at least one data centre, not {n}")
+        self.n = n
+        self.f: Floats = np.zeros((n, 0))
+        self.i: Ints = np.zeros((n, 0), dtype=np.int32)
+        self.ef: Floats = np.zeros((0, 0))
+        self.ei: Ints = np.zeros((0, 0), dtype=np.int32)
+        self._playing: list[EpisodeData | None] = [None] * n
+        self._slots: dict[EpisodeData, int] = {}
+        self._players: dict[EpisodeData, int] = {}
+        self._unused: list[int] = []
+        self._histories: dict[int, History] = {}
+
+    @property
+    def bytes(self) -> int:
+        """What the arrays take."""
+        return self.f.nbytes + self.i.nbytes + self.ef.nbytes + self.ei.nbytes
+
+    def load(
+        self,
+        d: int,
+        data: EpisodeData,
+        *,
+        preference: float | None = None,
+        key: int | None = None,
+    ) -> None:
+        """Data centre d begins an episode, at time 0 and empty.
+
+        Args:
+            d: its number.
+            data: of the episode; data centres that are given the same one share it.
+            preference: w, where it is not the episode's.
+            key: of the noise, likewise.
+        """
+        self._play(d, data)
+        operate(
+            self.centre(d),
+            BEGIN,
+            data.key if key is None else key,
+            data.preference if preference is None else preference,
+        )
+
+    def follow(self, source: int, targets: Iterable[int]) -> None:
+        """Data centres become copies of another, at the moment that it has reached."""
+        data = self.episode(source)
+        for d in targets:
+            if d == source:
+                continue
+            self._play(d, data)
+            self.f[d] = self.f[source]
+            self.i[d] = self.i[source]
+            if source in self._histories:
+                self._histories[d] = self._histories[source].copy()
+
+    def episode(self, d: int) -> EpisodeData:
+        """What data centre d plays.
+
+        Raises:
+            DaCircoError: nothing was loaded.
+        """
+        data = self._playing[d]
+        if data is None:
+            raise DaCircoError(f"data centre {d} plays nothing: load an episode first")
+        return data
+
+    def centre(self, d: int) -> Centre:
+        """Data centre d, for compiled functions."""
+        episode = self._slots[self.episode(d)]
+        return Centre(self.f[d], self.i[d], self.ef[episode], self.ei[episode])
+
+    def noise_key(self, d: int) -> int:
+        """The key of data centre d's noise."""
+        return operate(self.centre(d), KEY, 0, 0.0)
+
+    def advance(self, d: int) -> bool:
+        """See `Simulator.advance`; one data centre at a time is slow."""
+        self.make_room(d)
+        going = bool(operate(self.centre(d), ADVANCE, 0, 0.0))
+        self._check(d)
+        return going
+
+    def apply(self, d: int, action: int) -> bool:
+        """See `Simulator.apply`, for an action's index."""
+        self.make_room(d)
+        return bool(operate(self.centre(d), APPLY, action, 0.0))
+
+    def wake_at(self, d: int, time_s: float) -> None:
+        """See `Simulator.wake_at`."""
+        operate(self.centre(d), WAKE, 0, time_s)
+
+    def make_room(self, d: int) -> None:
+        """Take what data centre d has traced out of its row."""
+        size = int(self.centre(d).ei[at.TRACE_SIZE])
+        if size:
+            self._histories.setdefault(d, History()).take(self.centre(d))
+
+    def metrics(self, d: int) -> EpisodeMetrics:
+        """The figures of data centre d so far.
+
+        Raises:
+            DaCircoError: its episode was not prepared with a trace.
+        """
+        data, s = self.episode(d), self.centre(d)
+        if not s.ei[at.TRACE_SIZE]:
+            raise DaCircoError("metrics need an episode that was prepared with trace=True")
+        self.make_room(d)
+        return measure(TracedRun(data, s, self._histories[d]))
+
+    def _check(self, d: int) -> None:
+        if self.i[d, at.QUEUE_FULL]:
+            raise DaCircoError(
+                f"data centre {d} has more jobs than max_jobs: it should have been ended"
+            )
+
+    def _play(self, d: int, data: EpisodeData) -> None:
+        before = self._playing[d]
+        if before is not data:
+            if before is not None:
+                self._leave(before)
+            if data not in self._slots:
+                self._write(data)
+            self._players[data] = self._players.get(data, 0) + 1
+            self._playing[d] = data
+        self.f = _wider(self.f, data.size_f)
+        self.i = _wider(self.i, data.size_i)
+        self.i[d, at.EPISODE] = self._slots[data]
+        self._histories.pop(d, None)
+
+    def _leave(self, data: EpisodeData) -> None:
+        self._players[data] -= 1
+        if not self._players[data]:
+            del self._players[data]
+            self._unused.append(self._slots.pop(data))
+
+    def _write(self, data: EpisodeData) -> None:
+        if not self._unused:
+            n = len(self.ef)
+            more = max(1, min(n, self.n - n)) if n < self.n else 1
+            self.ef = np.concatenate((self.ef, np.zeros((more, self.ef.shape[1]))))
+            ints = np.zeros((more, self.ei.shape[1]), dtype=np.int32)
+            self.ei = np.concatenate((self.ei, ints))
+            self._unused.extend(range(n, n + more))
+        slot = self._unused.pop()
+        self.ef = _wider(self.ef, len(data.floats))
+        self.ei = _wider(self.ei, len(data.ints))
+        self.ef[slot, : len(data.floats)] = data.floats
+        self.ei[slot, : len(data.ints)] = data.ints
+        self._slots[data] = slot
+
+
+def _wider(rows: np.ndarray, length: int) -> np.ndarray:
+    """The rows, long enough."""
+    if rows.shape[1] >= length:
+        return rows
+    first = rows.shape[1] == 0
+    wide = np.zeros((len(rows), length if first else int(length * _GROWTH)), dtype=rows.dtype)
+    wide[:, : rows.shape[1]] = rows
+    return wide
+
+
+@entry
+def operate(s: Centre, operation: int, number: int, amount: float) -> int:
+    """One of the kernel's functions on one data centre: one entry is compiled once.
+
+    Args:
+        s: the data centre.
+        operation: which.
+        number: the noise's key, or the action.
+        amount: the preference, or the time to wake at, seconds.
+
+    Returns:
+        What the function returns, if anything.
+    """
+    if operation == BEGIN:
+        begin(s, amount, number)
+    elif operation == ADVANCE:
+        return int(advance(s))
+    elif operation == APPLY:
+        return int(apply(s, number))
+    elif operation == WAKE:
+        wake_at(s, amount)
+    else:
+        return noise_key_of(s)
+    return 0
