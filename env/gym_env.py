@@ -175,6 +175,8 @@ class DaCircoEnv(gymnasium.Env[Observation, np.int64]):
     ```
 
     `gymnasium.make("env:DaCirco-v0")` does the same without the second import.
+    `gymnasium.make_vec("env:DaCirco-v0", num_envs=4096)` gives many at once, in compiled code: see
+    `env.engine.vector_env.DaCircoVectorEnv`.
 
     | Argument            | Default       | Meaning                                            |
     | ------------------- | ------------- | -------------------------------------------------- |

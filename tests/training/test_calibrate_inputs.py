@@ -17,7 +17,13 @@ from env.log_parts import part_path
 from env.moments import local_text
 from training.calibration.errors import CalibrationError
 from training.calibration.event_log import read_event_log
-from training.calibration.observations import COMPLETED, ERROR, UNFINISHED, Observations
+from training.calibration.observations import (
+    CANCELLED,
+    COMPLETED,
+    ERROR,
+    UNFINISHED,
+    Observations,
+)
 from training.calibration.quantities import parse_cpus
 from training.calibration.sources import read_observations
 
@@ -191,6 +197,23 @@ def test_an_error_ends_its_task(tmp_path: Path, catalog: Catalog) -> None:
     observations = read_event_log(log_of(tmp_path, RECEIVED, CREATED, ASSIGNED, failed), catalog)
     task = observations.tasks.iloc[0]
     assert (task["status"], task["t_failed"]) == (ERROR, 9.0)
+
+
+def test_a_cancelled_task_ends_there_and_a_cancelled_request_without_one_is_left_out(
+    tmp_path: Path, catalog: Catalog
+) -> None:
+    cancelled = (
+        '{"time": "9", "code": "EV51", "description": "", "request_id": "r", "attempts": "1", '
+        '"reason": "", "worker_id": "w", "task_id": "t", "error_message": ""}'
+    )
+    waiting = RECEIVED.replace('"r"', '"r2"')
+    never = (
+        '{"time": "9", "code": "EV51", "description": "", "request_id": "r2", "attempts": "0", '
+        '"reason": ""}'
+    )
+    log = log_of(tmp_path, RECEIVED, CREATED, ASSIGNED, waiting, cancelled, never)
+    tasks = read_event_log(log, catalog).tasks
+    assert tasks[["request", "status", "t_failed"]].to_numpy().tolist() == [["r", CANCELLED, 9.0]]
 
 
 def test_a_request_that_is_tried_again_has_a_row_for_each_try(

@@ -17,6 +17,7 @@ from training.calibration.checks import check_tasks, check_workers
 from training.calibration.errors import CalibrationError
 from training.calibration.facts import add_video_facts
 from training.calibration.observations import (
+    CANCELLED,
     COMPLETED,
     ERROR,
     UNFINISHED,
@@ -123,6 +124,7 @@ class _Run:
             EventCode.TRANSCODING_ERROR: self._failed,
             EventCode.STORAGE_ERROR: self._failed,
             EventCode.REQUEST_FAILED: self._given_up,
+            EventCode.JOB_CANCELLED: self._cancelled,
             EventCode.WORKER_REGISTERED: self._registered,
             EventCode.WORKER_ADOPTED: self._found,
             EventCode.WORKER_RESTORED: self._found,
@@ -214,6 +216,14 @@ class _Run:
         key = event["request_id"]
         if all(task["request"] != key for task in self.tasks.values()):
             self.requests.pop(key, None)
+
+    def _cancelled(self, event: Event, moment: float) -> None:
+        task = self.tasks.get(event.get("task_id", ""))
+        if task is None:
+            self._given_up(event, moment)
+        else:
+            task["status"] = CANCELLED
+            task["t_failed"] = moment
 
     def _failed(self, event: Event, moment: float) -> None:
         task = self.tasks.get(event["task_id"])

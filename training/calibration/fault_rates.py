@@ -18,6 +18,7 @@ from statsmodels.stats.rates import confint_poisson
 from env.config import FaultConfig
 from training.calibration.estimates import Estimate, SectionFit
 from training.calibration.observations import (
+    CANCELLED,
     COMPLETED,
     ERROR,
     Observations,
@@ -100,5 +101,5 @@ def _n_lost(tasks: pd.DataFrame, workers: pd.DataFrame) -> int:
             texts(attempts, "status")[:-1],
             strict=True,
         ):
-            lost += status not in (COMPLETED, ERROR) and (run, worker) in stops
+            lost += status not in (COMPLETED, ERROR, CANCELLED) and (run, worker) in stops
     return lost

@@ -16,6 +16,7 @@ from training.calibration.errors import CalibrationError
 Floats = NDArray[np.float64]
 COMPLETED: Final = "completed"
 ERROR: Final = "error"
+CANCELLED: Final = "cancelled"
 UNFINISHED: Final = "unfinished"
 
 _TASK_TEXTS: Final = (
@@ -59,12 +60,13 @@ class Observations:
     Attributes:
         tasks: one row for each task, and for each request that never became one. Texts
             ``run, runner, algorithm, flavor_key, video, speed, status, node, worker,
-            request, bitrate_unit`` (status is `COMPLETED`, `ERROR` or `UNFINISHED`; empty
-            where unknown; the unit is that in which workers read the asked bitrate, see
-            `training.calibration.bitrate_unit`); figures ``max_workers, duration_s, width,
-            height, size_bytes, bitrate`` (asked, kbit/s) ``, output_bytes, vcpus`` and the
-            moments ``t_received, t_assigned, t_dwnld_start, t_tc_start,
-            t_upld_start, t_completed, t_failed`` (NaN: did not happen, or was not recorded).
+            request, bitrate_unit`` (status is `COMPLETED`, `ERROR`, `CANCELLED` or
+            `UNFINISHED`; empty where unknown; the unit is that in which workers read the asked
+            bitrate, see `training.calibration.bitrate_unit`); figures ``max_workers,
+            duration_s, width, height, size_bytes, bitrate`` (asked, kbit/s)
+            ``, output_bytes, vcpus`` and the moments ``t_received, t_assigned,
+            t_dwnld_start, t_tc_start, t_upld_start, t_completed, t_failed`` (NaN: did not
+            happen, or was not recorded).
         workers: one row for each worker: texts ``run, runner, flavor_key, worker, node``; figures
             ``vcpus, t_created, t_available, t_stopped``.
     """
