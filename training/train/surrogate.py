@@ -151,7 +151,8 @@ def fit(
                 clipped = ((ratio - 1.0).abs() > settings.clip).float().mean()
             told = (loss.detach(), gain.detach(), kl.detach(), entropy, clipped)
             sums += len(rows) * np.array([float(one) for one in told])
-        report = FitReport(*(sums / len(labels)).tolist(), epoch)
+        means = [float(one) for one in sums / len(labels)]
+        report = FitReport(means[0], means[1], means[2], means[3], means[4], epoch)
         if settings.target_kl is not None and report.kl > _EARLY * settings.target_kl:
             break
     limit_logits(actor, observations, _LARGEST_LOGIT)
