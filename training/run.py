@@ -100,7 +100,8 @@ class TrainingRun:
             apart = np.random.SeedSequence([settings.seed, state.steps]).generate_state(1)
             batch = training_batch(settings, settings.n_envs)
             model = load_model(self.checkpoints.latest, batch, int(apart[0]))
-        model.set_logger(configure(str(settings.run_folder), ["tensorboard"]))
+        logger = configure(str(settings.run_folder), ["tensorboard"])
+        model.set_logger(logger)
         self._log_configuration(model)
         with progress_bar() as progress:
             home = settings.home_profile
@@ -123,7 +124,9 @@ class TrainingRun:
                 if state.stage == IMITATED:
                     assert isinstance(model, VinePPO)
                     learn_generations(model, settings, state, self.checkpoints, evaluator, progress)
-                    vine, model = model, self._ppo(model)
+                    vine = model
+                    model = as_ppo(settings, vine, training_batch(settings, settings.n_envs))
+                    model.set_logger(logger)
                     assert vine.env is not None
                     vine.env.close()
                     self._warm_up(model, progress)
@@ -186,12 +189,6 @@ class TrainingRun:
             self._clone(
                 model, Decisions.join([first, second]), rng, progress, "network imitates again"
             )
-
-    def _ppo(self, vine: VinePPO) -> MaskablePPO:
-        settings = self.settings
-        model = as_ppo(settings, vine, training_batch(settings, settings.n_envs))
-        model.set_logger(configure(str(settings.run_folder), ["tensorboard"]))
-        return model
 
     def _warm_up(self, model: MaskablePPO, progress: Progress) -> None:
         settings = self.settings

@@ -266,7 +266,7 @@ def test_stages_before_have_curves_of_their_own(accumulators: dict[str, Any]) ->
     assert len(generations) == 1 + SMALL["generations"]
     tags = set(vine.Tags()["scalars"])
     assert {"rollout/states", "train/approx_kl", "train/clip_fraction", "time/fps"} <= tags
-    assert {"train/entropy_loss", "rollout/ep_rew_mean"} <= tags
+    assert {"train/entropy_loss", "rollout/gain_of_best_action"} <= tags
     assert len(vine.Scalars("train/approx_kl")) == SMALL["generations"]
 
 
