@@ -244,7 +244,7 @@ QUICK: Final = Settings(
     validation_episodes=12,
     validation_draws=0,
 )
-"""A run that a person waits for: under 4 minutes on two cores."""
+"""A run that a person waits for: minutes on two cores."""
 
 PRESETS: Final = {"full": FULL, "quick": QUICK}
 

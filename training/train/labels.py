@@ -156,17 +156,16 @@ class TerminalCost:
         faster = np.where(means > 0.0, means[:, :1] / np.where(means > 0.0, means, 1.0), 1.0)
         workers = np.maximum(1.0, (sum(counts) * faster).sum(axis=1))
         episodes = engine.i[states, at.EPISODE]
-        floats, ints = engine.ef[episodes], engine.ei[episodes]
-        vcpus = ints[:, at.FLAVORS_EI + at.MILLICORES] / MILLI
+        vcpus = engine.ei[episodes, at.FLAVORS_EI + at.MILLICORES] / MILLI
         free = 1.0 - seen[:, self._places["reserved_cpu"]]
-        room = free * floats[:, at.CAPACITY_VCPUS] / vcpus
+        room = free * engine.ef[episodes, at.CAPACITY_VCPUS] / vcpus
         excess = np.maximum(0.0, logarithm("erlangs_medium", COUNT_SCALE) - room)
         running = counts[2].sum(axis=1) * logarithm("mean_remaining", SECONDS_SCALE)
         queued = logarithm("queued_work", SECONDS_SCALE)
         waiting = np.rint(logarithm("waiting", WAITING_SCALE))
         drain_s = queued / np.maximum(_LEAST_DRAIN * workers, workers - excess)
         delay = running + queued + waiting * drain_s / 2
-        cores = (running + queued) * floats[:, at.FLAVORS_EF + at.COST]
+        cores = (running + queued) * engine.ef[episodes, at.FLAVORS_EF + at.COST]
         w = engine.f[states, at.PREFERENCE]
         cost: NDArray[np.float64] = w * delay + (1.0 - w) * cores
         return cost

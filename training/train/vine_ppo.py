@@ -245,7 +245,6 @@ class VinePPO(MaskablePPO):
         learned of the noise, and the next states are sampled where that leads.
         """
         actor, parts = Actor(self), self.rollout_buffer.parts
-        held_out = expected_gain(actor, parts[-1])
         actor.load_state_dict(self.anchor.state_dict())
         labels = Labels.join(parts)
         assert isinstance(self.batch_size, int)
@@ -271,8 +270,8 @@ class VinePPO(MaskablePPO):
         self.logger.record("train/approx_kl", report.kl)
         self.logger.record("train/clip_fraction", report.clip_fraction)
         self.logger.record("train/entropy_loss", -report.entropy)
-        self.logger.record("train/gain_before", held_out)
-        self.logger.record("train/gain_after", expected_gain(actor, parts[-1]))
+        # Before the update it is 0: advantages are relative to what the policy did.
+        self.logger.record("train/gain", expected_gain(actor, parts[-1]))
         self.logger.record("train/states", len(labels))
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
 
