@@ -13,13 +13,10 @@ from env.cost import cost_so_far
 from env.episodes import Episode
 from env.observation import Observer, action_mask, bounds
 from env.simulator import Simulator
-from training.network import Actor, forbid, masked_argmax
+from training.network import Actor, masked_argmax
 
 Decide = Callable[[NDArray[np.float32], NDArray[np.bool_]], NDArray[np.int64]]
 """From observations (n, features) and masks (n, actions) to actions (n,)."""
-
-Weigh = Callable[[NDArray[np.float32], NDArray[np.bool_]], NDArray[np.float32]]
-"""From observations (n, features) and masks (n, actions) to the share of each action."""
 
 
 def greedy(actor: Actor) -> Decide:
@@ -31,18 +28,6 @@ def greedy(actor: Actor) -> Decide:
         return masked_argmax(logits, masks)
 
     return decide
-
-
-def weighing(actor: Actor) -> Weigh:
-    """The actor's probabilities; those of what cannot be carried out are 0."""
-
-    def weigh(observations: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[np.float32]:
-        with torch.no_grad():
-            logits = forbid(actor(torch.as_tensor(observations)), torch.as_tensor(~masks))
-            shares: NDArray[np.float32] = torch.softmax(logits, dim=1).numpy()
-        return shares
-
-    return weigh
 
 
 def simulate(

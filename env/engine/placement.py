@@ -49,11 +49,11 @@ def choose(s: Centre, millicores: int, mib: int) -> int:
 @compiled
 def reserve_on(s: Centre, node: int, millicores: int, mib: int, workers: int) -> None:
     """A node has so much less free, and so many workers more."""
-    free_from = _find(s, s.ei[BY_FREE_I], node, False)
+    free_from = _find(s, s.ei[BY_FREE_I], node, False, 0, s.ei[N_NODES])
     count_from = 0
     spread = s.ei[PLACEMENT] == SPREAD
     if spread:
-        count_from = _find(s, s.ei[BY_COUNT_I], node, True)
+        count_from = _find(s, s.ei[BY_COUNT_I], node, True, 0, s.ei[N_NODES])
     at = s.ei[NODES_I] + node * NODE_I
     s.i[at + FREE_MC] -= millicores
     s.i[at + FREE_MIB] -= mib
@@ -107,9 +107,8 @@ def precedes(s: Centre, one: int, two: int, by_count: bool) -> bool:
 
 
 @compiled
-def _find(s: Centre, order: int, node: int, by_count: bool) -> int:
-    """The node's place in a sorted list."""
-    low, high = 0, s.ei[N_NODES]
+def _find(s: Centre, order: int, node: int, by_count: bool, low: int, high: int) -> int:
+    """The first place in a part of a sorted list whose node does not precede this one."""
     while low < high:
         middle = (low + high) >> 1
         if precedes(s, s.i[order + middle], node, by_count):
@@ -124,24 +123,12 @@ def _shift(s: Centre, order: int, node: int, place: int, by_count: bool) -> None
     """Move a node whose figures have changed from its place to where it belongs."""
     n = s.ei[N_NODES]
     if place + 1 < n and precedes(s, s.i[order + place + 1], node, by_count):
-        low, high = place + 1, n  # it goes up: before the first that does not precede it
-        while low < high:
-            middle = (low + high) >> 1
-            if precedes(s, s.i[order + middle], node, by_count):
-                low = middle + 1
-            else:
-                high = middle
-        for at in range(place, low - 1):
+        to = _find(s, order, node, by_count, place + 1, n) - 1  # it goes up
+        for at in range(place, to):
             s.i[order + at] = s.i[order + at + 1]
-        s.i[order + low - 1] = node
+        s.i[order + to] = node
     elif place > 0 and precedes(s, node, s.i[order + place - 1], by_count):
-        low, high = 0, place  # it goes down: after the last that precedes it
-        while low < high:
-            middle = (low + high) >> 1
-            if precedes(s, s.i[order + middle], node, by_count):
-                low = middle + 1
-            else:
-                high = middle
-        for at in range(place, low, -1):
+        to = _find(s, order, node, by_count, 0, place)  # it goes down
+        for at in range(place, to, -1):
             s.i[order + at] = s.i[order + at - 1]
-        s.i[order + low] = node
+        s.i[order + to] = node

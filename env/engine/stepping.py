@@ -31,6 +31,14 @@ class Seen(NamedTuple):
     masks: NDArray[np.bool_]
 
 
+def room_to_see(
+    n: int, low: NDArray[np.float32], high: NDArray[np.float32], n_actions: int
+) -> Seen:
+    """Room for what n data centres look like; the bounds are those of `Seen`."""
+    rows = np.zeros((n, len(low)), dtype=np.float32)
+    return Seen(low, high, rows, np.zeros((n, n_actions), dtype=np.bool_))
+
+
 class Outcome(NamedTuple):
     """What a decision brought, one entry for each data centre; is filled.
 
@@ -53,6 +61,20 @@ class Outcome(NamedTuple):
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
     full: NDArray[np.bool_]
+
+
+def room_for_outcome(n: int) -> Outcome:
+    """Room for what a decision brings in n data centres."""
+    return Outcome(
+        rewards=np.zeros(n),
+        vectors=np.zeros((n, 2)),
+        elapsed_s=np.zeros(n),
+        epochs=np.zeros(n, dtype=np.int32),
+        invalid=np.zeros(n, dtype=np.int32),
+        terminated=np.zeros(n, dtype=np.bool_),
+        truncated=np.zeros(n, dtype=np.bool_),
+        full=np.zeros(n, dtype=np.bool_),
+    )
 
 
 @entry

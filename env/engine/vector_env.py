@@ -18,7 +18,7 @@ from env.arguments import World, read_options
 from env.config import Profile
 from env.engine.engine import Engine
 from env.engine.layout import NOW, PREFERENCE
-from env.engine.stepping import Outcome, Seen, look_at, step_centres
+from env.engine.stepping import look_at, room_for_outcome, room_to_see, step_centres
 from env.engine.supply import EpisodeSupply
 from env.episodes import EpisodeSampler
 from env.errors import DaCircoError
@@ -122,22 +122,8 @@ class DaCircoVectorEnv(VectorEnv[Observations, Actions, NDArray[Any]]):
         self._begun = False
         actions = int(self.single_action_space.n)
         space = self.single_observation_space
-        self._seen = Seen(
-            space.low,
-            space.high,
-            np.zeros((n, len(space.low)), dtype=np.float32),
-            np.zeros((n, actions), dtype=np.bool_),
-        )
-        self._outcome = Outcome(
-            np.zeros(n),
-            np.zeros((n, 2)),
-            np.zeros(n),
-            np.zeros(n, dtype=np.int32),
-            np.zeros(n, dtype=np.int32),
-            np.zeros(n, dtype=np.bool_),
-            np.zeros(n, dtype=np.bool_),
-            np.zeros(n, dtype=np.bool_),
-        )
+        self._seen = room_to_see(n, space.low, space.high, actions)
+        self._outcome = room_for_outcome(n)
         self._over = np.zeros(n, dtype=np.bool_)
         self._due_s = np.zeros(n)
         self._rates = np.ones(n)

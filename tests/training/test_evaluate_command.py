@@ -356,7 +356,6 @@ INTERRUPTED = """
 import os, signal, sys
 from training import evaluate
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # the test runner may ignore it
 run_plan, runs = evaluate.run_plan, []
 
 def interrupted(plan, *, processes, on_run):

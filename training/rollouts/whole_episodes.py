@@ -16,7 +16,7 @@ from env.cluster import Cluster
 from env.engine.engine import Engine
 from env.engine.episode import EpisodeData, prepare_episode
 from env.engine.perceptron import Perceptron, forward
-from env.engine.stepping import Outcome, Seen, look_at, step_centres
+from env.engine.stepping import look_at, room_for_outcome, room_to_see, step_centres
 from env.episodes import Episode
 from env.errors import DaCircoError
 from env.metrics import EpisodeMetrics
@@ -48,23 +48,8 @@ def run_network(runs: Sequence[tuple[Episode, float]], network: Perceptron) -> l
         alive[d] = engine.advance(d)
     names = [flavor.name for flavor in runs[0][0].profile.cluster.flavors]
     low, high = bounds(names)
-    actions = n_actions(len(names))
-    seen = Seen(
-        low,
-        high,
-        np.zeros((n, len(low)), dtype=np.float32),
-        np.zeros((n, actions), dtype=np.bool_),
-    )
-    outcome = Outcome(
-        np.zeros(n),
-        np.zeros((n, 2)),
-        np.zeros(n),
-        np.zeros(n, dtype=np.int32),
-        np.zeros(n, dtype=np.int32),
-        np.zeros(n, dtype=np.bool_),
-        np.zeros(n, dtype=np.bool_),
-        np.zeros(n, dtype=np.bool_),
-    )
+    seen = room_to_see(n, low, high, n_actions(len(names)))
+    outcome = room_for_outcome(n)
     look_at(engine.f, engine.i, engine.ef, engine.ei, np.arange(n), seen)
     chosen = np.zeros(n, dtype=np.int64)
     while alive.any():

@@ -11,6 +11,8 @@ from rolling_worlds import random_actor
 
 pytest.importorskip("numba")
 
+from compared_worlds import side_by_side
+
 from agents.compiled.rules import Form, form_of
 from agents.registry import make_policy
 from env.actions import ActionKind, action_from_index, action_index
@@ -30,23 +32,6 @@ N = 4
 RULES = ("adaptive-flavor", "grace-period:flavor=s10.tiny,max_idle_time=8")
 NETWORK = flatten(random_actor(0))
 WORLD: dict[str, Any] = {"family": "bursts", "load": 0.6, "episode_s": 900.0}
-
-
-def states(steps: int = 40) -> tuple[DaCircoVectorEnv, list[DaCircoEnv]]:
-    """The same data centres, compiled and plain, after the same random decisions."""
-    fast = DaCircoVectorEnv(N, threads=1, **WORLD)
-    fast.reset(seed=11)
-    plain = [DaCircoEnv(**WORLD) for _ in range(N)]
-    for d, world in enumerate(plain):
-        world.reset(seed=11 + d)
-    rng = np.random.default_rng(0)
-    for _ in range(steps):
-        masks = fast.action_masks()
-        actions = (masks * rng.random(masks.shape)).argmax(axis=1)
-        fast.step(actions)
-        for world, action in zip(plain, actions, strict=True):
-            world.step(int(action))
-    return fast, plain
 
 
 class Followed:
@@ -91,7 +76,7 @@ def all_allowed(fast: DaCircoVectorEnv) -> tuple[NDArray[np.int64], NDArray[np.b
 
 @pytest.mark.parametrize("followed", ["network", *RULES])
 def test_branches_are_those_of_the_reference(followed: str) -> None:
-    fast, plain = states()
+    fast, plain = side_by_side(N, 40, WORLD)
     rows, tried = all_allowed(fast)
     lengths = np.array([30.0, 90.0, 150.0, 1e6])  # the last one runs to the episode's end
     policy: Perceptron | Form | None = NETWORK
@@ -152,7 +137,7 @@ def same(one: Rollouts, other: Rollouts, of: Any = ...) -> bool:
 
 
 def test_data_centres_stay_and_the_batch_does_not_matter() -> None:
-    fast, _ = states(100)
+    fast, _ = side_by_side(N, 100, WORLD)
     rows, tried = all_allowed(fast)
     before = arrays(fast.engine)
     one = roll_out_pairs(fast.engine, rows, tried, NETWORK, length_s=60.0)
@@ -165,7 +150,7 @@ def test_data_centres_stay_and_the_batch_does_not_matter() -> None:
 
 
 def test_futures_differ_in_noise_and_the_first_is_the_own() -> None:
-    fast, _ = states(100)
+    fast, _ = side_by_side(N, 100, WORLD)
     rows, tried = all_allowed(fast)
     alone = roll_out_pairs(fast.engine, rows, tried, NETWORK, length_s=120.0)
     several = roll_out_pairs(fast.engine, rows, tried, NETWORK, length_s=120.0, futures=4)
@@ -178,7 +163,7 @@ def test_futures_differ_in_noise_and_the_first_is_the_own() -> None:
 
 
 def test_the_discount_weighs_what_comes_later_less() -> None:
-    fast, _ = states(100)
+    fast, _ = side_by_side(N, 100, WORLD)
     rows, tried = all_allowed(fast)
     plain = roll_out_pairs(fast.engine, rows, tried, NETWORK, length_s=100.0)
     np.testing.assert_allclose(plain.discounted[..., 0], plain.job_seconds, rtol=1e-9)
@@ -191,7 +176,7 @@ def test_the_discount_weighs_what_comes_later_less() -> None:
 
 
 def test_bad_arguments_are_named() -> None:
-    fast, _ = states(5)
+    fast, _ = side_by_side(N, 5, WORLD)
     rows, tried = all_allowed(fast)
     for arguments, text in (
         ({"length_s": 0.0}, "length_s"),

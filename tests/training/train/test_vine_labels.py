@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from compared_worlds import side_by_side
 from numpy.typing import NDArray
 from rolling_worlds import FLAVORS, random_actor
 
 from env.engine.perceptron import forward
 from env.engine.vector_env import DaCircoVectorEnv
-from env.gym_env import DaCircoEnv
 from training.network import masked_argmax
 from training.rollouts.flatten import flatten
 from training.rollouts.reference import explore, terminal_cost
@@ -35,23 +35,6 @@ def decide(observations: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArr
     return masked_argmax(forward(NETWORK, observations), masks)
 
 
-def worlds(steps: int) -> tuple[DaCircoVectorEnv, list[DaCircoEnv]]:
-    """The same data centres, compiled and plain, after the same random decisions."""
-    fast = DaCircoVectorEnv(N, threads=1, **WORLD)
-    fast.reset(seed=11)
-    plain = [DaCircoEnv(**WORLD) for _ in range(N)]
-    for d, world in enumerate(plain):
-        world.reset(seed=11 + d)
-    rng = np.random.default_rng(0)
-    for _ in range(steps):
-        masks = fast.action_masks()
-        actions = (masks * rng.random(masks.shape)).argmax(axis=1)
-        fast.step(actions)
-        for world, action in zip(plain, actions, strict=True):
-            world.step(int(action))
-    return fast, plain
-
-
 def seen(fast: DaCircoVectorEnv) -> NDArray[np.float32]:
     """The observations of now."""
     return fast._seen.observations.copy()
@@ -59,7 +42,7 @@ def seen(fast: DaCircoVectorEnv) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize("steps", [3, 80, 300])
 def test_what_is_left_costs_what_the_cluster_says(steps: int) -> None:
-    fast, plain = worlds(steps)
+    fast, plain = side_by_side(N, steps, WORLD)
     expected = [terminal_cost(world.simulator.cluster) for world in plain]
     found = TerminalCost(FLAVORS)(fast.engine, np.arange(N), seen(fast))
     assert steps == 3 or max(expected) > 100.0
@@ -67,7 +50,7 @@ def test_what_is_left_costs_what_the_cluster_says(steps: int) -> None:
 
 
 def test_each_action_costs_what_it_costs_in_the_reference() -> None:
-    fast, plain = worlds(200)
+    fast, plain = side_by_side(N, 200, WORLD)
     tried = fast.action_masks()
     found, decisions = rollout_costs(fast.engine, np.arange(N), tried, NETWORK, HOW)
     expected, taken = explore(
@@ -86,7 +69,7 @@ def test_each_action_costs_what_it_costs_in_the_reference() -> None:
 
 
 def test_advantages_are_savings_over_what_the_policy_does() -> None:
-    fast, _ = worlds(120)
+    fast, _ = side_by_side(N, 120, WORLD)
     rows, tried = np.arange(N), fast.action_masks()
     chosen = decide(seen(fast), tried)
     rates = fast.reference_cost_rates
