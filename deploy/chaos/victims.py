@@ -12,7 +12,7 @@ import psutil
 from deploy.embedded.commands import CONTROLLER_MODULE, REST_MODULE, SERVICE_VARIABLE
 from deploy.embedded.data_folder import DataFolder
 from deploy.managers.process import is_worker
-from deploy.managers.tagged import tagged
+from deploy.managers.tagged import command_line, tagged
 
 
 class Victim(StrEnum):
@@ -48,7 +48,4 @@ def _fits(process: psutil.Process, victim: Victim) -> bool:
     if victim is Victim.WORKER:
         return is_worker(process)
     module = CONTROLLER_MODULE if victim is Victim.CONTROLLER else REST_MODULE
-    try:
-        return module in process.cmdline()
-    except psutil.Error:
-        return False
+    return module in command_line(process)

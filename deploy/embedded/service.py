@@ -25,7 +25,7 @@ from deploy.embedded.ports import claim
 from deploy.embedded.settings import LOOPBACK, EmbeddedSettings
 from deploy.managers.confinement import choose_confinement
 from deploy.managers.process import CONTROLLER_VARIABLE
-from deploy.managers.tagged import kill_all, tagged, variables_of
+from deploy.managers.tagged import command_line, kill_all, tagged, variables_of
 from env.errors import DaCircoError
 
 _READY_PATIENCE_S: Final = 180.0
@@ -168,13 +168,14 @@ class EmbeddedService:
 
     def _end_strays(self) -> None:
         """End the programs of a service of this folder that was killed; workers are adopted."""
-        strays = [
-            process
-            for process in self._ours()
-            if CONTROLLER_VARIABLE not in variables_of(process)
-            and {CONTROLLER_MODULE, REST_MODULE} & set(_command_line(process))
-        ]
-        kill_all(strays)
+        kill_all(
+            lambda: [
+                process
+                for process in self._ours()
+                if CONTROLLER_VARIABLE not in variables_of(process)
+                and {CONTROLLER_MODULE, REST_MODULE} & set(command_line(process))
+            ]
+        )
 
     def _end_workers(self) -> None:
         ours = self._ours()
@@ -185,13 +186,6 @@ class EmbeddedService:
             except psutil.NoSuchProcess:
                 continue
         psutil.wait_procs(ours, timeout=_WORKER_GRACE_S)
-        kill_all(self._ours())
+        kill_all(self._ours)
         for owner in owners:
             choose_confinement(str(owner)).tidy()
-
-
-def _command_line(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []

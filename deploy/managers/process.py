@@ -35,7 +35,7 @@ from deploy.managers.base import (
 from deploy.managers.confinement import Confinement, choose_confinement
 from deploy.managers.environment import WorkerLink
 from deploy.managers.machine import machine_cluster
-from deploy.managers.tagged import has_ended, kill_all, tagged, variables_of
+from deploy.managers.tagged import command_line, has_ended, kill_all, tagged, variables_of
 from env.config import ClusterConfig, FlavorConfig
 
 CONTROLLER_VARIABLE: Final = "DACIRCO_CONTROLLER_ID"
@@ -244,7 +244,6 @@ class ProcessManager(WorkerManager):
     async def _adopt(self) -> None:
         """Take over the workers of an earlier life; end what is left of those that are gone."""
         ours = await asyncio.to_thread(tagged, CONTROLLER_VARIABLE, self._controller_id)
-        strays: list[psutil.Process] = []
         for process in ours:
             variables = variables_of(process)
             worker_id = worker_of(variables)
@@ -253,11 +252,15 @@ class ProcessManager(WorkerManager):
                 self._confine(worker_id, process, flavor)
                 name = variables.get(_NAME_VARIABLE, worker_id)
                 self._workers[worker_id] = _Worker(process, name, flavor)
-            else:
-                strays.append(process)
         alive = set(self._workers)
-        orphans = [p for p in strays if worker_of(variables_of(p)) not in alive]
-        await asyncio.to_thread(kill_all, orphans)
+        await asyncio.to_thread(
+            kill_all,
+            lambda: [
+                process
+                for process in tagged(CONTROLLER_VARIABLE, self._controller_id)
+                if worker_of(variables_of(process)) not in alive
+            ],
+        )
         for work in self._work.iterdir():
             if work.name not in alive:
                 await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
@@ -290,9 +293,11 @@ class ProcessManager(WorkerManager):
         """End every process of a worker, its ffmpeg too, and remove what it leaves behind."""
         assert self._confinement is not None
         kill_all(
-            process
-            for process in tagged(CONTROLLER_VARIABLE, self._controller_id)
-            if worker_of(variables_of(process)) == worker_id
+            lambda: [
+                process
+                for process in tagged(CONTROLLER_VARIABLE, self._controller_id)
+                if worker_of(variables_of(process)) == worker_id
+            ]
         )
         worker = self._workers.get(worker_id)
         if worker is not None:
@@ -309,9 +314,10 @@ def worker_of(variables: Mapping[str, str]) -> str:
 def is_worker(process: psutil.Process) -> bool:
     """Whether it is a worker itself, and not something that a worker has started."""
     try:
-        return os.getsid(process.pid) == process.pid and _MODULE in process.cmdline()
-    except (psutil.Error, OSError):
+        leads = os.getsid(process.pid) == process.pid
+    except OSError:
         return False
+    return leads and _MODULE in command_line(process)
 
 
 def _exit_code(process: psutil.Process) -> int | None:

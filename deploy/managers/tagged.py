@@ -6,8 +6,10 @@ process's own, is inherited by what it starts (ffmpeg), and outlives whoever sta
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 
 import psutil
 
@@ -23,6 +25,14 @@ def variables_of(process: psutil.Process) -> dict[str, str]:
         return process.environ()
     except (psutil.Error, OSError):
         return {}
+
+
+def command_line(process: psutil.Process) -> list[str]:
+    """The words of a living process's command; none for one that is gone or another user's."""
+    try:
+        return process.cmdline()
+    except (psutil.Error, OSError):
+        return []
 
 
 def tagged(variable: str, value: str) -> list[psutil.Process]:
@@ -42,13 +52,20 @@ def has_ended(process: psutil.Process) -> bool:
         return True
 
 
-def kill_all(processes: Iterable[psutil.Process], patience_s: float = END_PATIENCE_S) -> None:
-    """Kill processes and wait until they are gone."""
-    killed = []
-    for process in processes:
-        try:
-            process.kill()
-        except psutil.NoSuchProcess:
-            continue
-        killed.append(process)
-    psutil.wait_procs(killed, timeout=patience_s)
+def kill_all(
+    find: Callable[[], Iterable[psutil.Process]], patience_s: float = END_PATIENCE_S
+) -> None:
+    """Kill all processes that ``find`` finds, and wait until it finds none.
+
+    One pass is not enough: a process may start another between the search and its own end. The
+    search is repeated until it finds nothing, at most for ``patience_s`` seconds (a process that
+    hangs in the kernel cannot be ended; it is left then).
+    """
+    deadline = time.monotonic() + patience_s
+    while found := list(find()):
+        for process in found:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(found, timeout=max(0.0, deadline - time.monotonic()))
+        if time.monotonic() >= deadline:
+            return

@@ -15,6 +15,7 @@ import psutil
 
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.managers.process import WORKER_VARIABLE
+from deploy.managers.tagged import command_line
 from deploy.media.ffmpeg import find_ffmpeg
 from tests.deploy.scripted_controller import PATIENCE_S, wait_until
 
@@ -57,7 +58,7 @@ class WorkerProcess:
         found: list[psutil.Process] = []
 
         def transcodes() -> bool:
-            found[:] = [child for child in self.children() if "libx265" in _command(child)]
+            found[:] = [child for child in self.children() if "libx265" in command_line(child)]
             return bool(found)
 
         wait_until(transcodes, "ffmpeg")
@@ -70,13 +71,6 @@ class WorkerProcess:
             return process.environ().get(WORKER_VARIABLE) == self.worker_id
         except psutil.Error:
             return False
-
-
-def _command(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from deploy.managers.confinement import (
 )
 from deploy.managers.environment import WorkerLink
 from deploy.managers.process import CONTROLLER_VARIABLE, ProcessManager
-from deploy.managers.tagged import has_ended, kill_all, tagged, variables_of
+from deploy.managers.tagged import command_line, has_ended, kill_all, tagged, variables_of
 from env.config import FlavorConfig
 from tests.deploy.recording_controller import RecordingController
 
@@ -73,7 +73,7 @@ class World:
         return [
             process
             for process in tagged(CONTROLLER_VARIABLE, self.controller_id)
-            if program in " ".join(process.cmdline())
+            if not program or program in " ".join(command_line(process))
         ]
 
     def process_of(self, worker_id: str) -> psutil.Process:
@@ -108,7 +108,7 @@ def live(folder: Path, scenario: Callable[[World], Awaitable[None]]) -> None:
             try:
                 await scenario(world)
             finally:
-                kill_all(world.processes())
+                kill_all(world.processes)
                 choose_confinement(world.controller_id).tidy()
 
     asyncio.run(run())
@@ -171,7 +171,7 @@ def test_the_next_life_adopts_what_lives_and_ends_what_is_left_of_the_rest(tmp_p
         # A stray that a dead worker has left: it carries the tag and is no worker.
         lost_process = world.process_of(lost)
         stray = subprocess.Popen(["sleep", "300"], env=lost_process.environ())
-        kill_all([lost_process])
+        kill_all(lambda: [] if has_ended(lost_process) else [lost_process])
 
         second = await world.manager()
         assert [found.worker_id for found in await second.find()] == [kept]
@@ -351,3 +351,18 @@ def test_a_process_that_has_ended_is_known_as_such() -> None:
     assert has_ended(process)
     assert variables_of(process) == {}
     assert not has_ended(psutil.Process())
+
+
+def test_what_is_started_while_the_rest_is_killed_is_killed_too() -> None:
+    processes: list[psutil.Process] = []
+
+    def find() -> list[psutil.Process]:
+        found = [process for process in processes if not has_ended(process)]
+        if len(processes) < 2:
+            processes.append(psutil.Popen(["sleep", "300"]))
+            return processes[-1:]
+        return found
+
+    kill_all(find)
+    assert len(processes) == 2
+    assert all(has_ended(process) for process in processes)
