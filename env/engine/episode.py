@@ -17,18 +17,19 @@ import numpy as np
 from env.catalog import Catalog
 from env.cluster import Cluster
 from env.config import Profile
-from env.dispatch import sjf_key, standing, waiting_jobs
+from env.dispatch import waiting_jobs
 from env.engine import layout as at
+from env.engine.job_records import JobRecords, columns_of, write_jobs
 from env.engine.layout import Floats, Ints
 from env.engine.trace import least_size
 from env.episodes import Episode
 from env.errors import DaCircoError
-from env.job_draws import JobDraws, draw_jobs, event_times
+from env.job_draws import draw_jobs
 from env.jobs import Request
-from env.node import MIB_PER_GIB, MILLI, used_mib, used_millicores
+from env.node import MILLI, used_mib, used_millicores
 from env.noise import noise_key
 from env.simulator import PATIENCE_S, reference_erlangs
-from env.timing import TimingModel
+from env.timing import TimingModel, lognormal_mean
 
 _MOST: Final = 2**31 - 1
 _PLACEMENTS: Final = {
@@ -36,6 +37,7 @@ _PLACEMENTS: Final = {
     "spread": at.SPREAD,
     "concentrate": at.CONCENTRATE,
 }
+_DISCIPLINES: Final = {"fcfs": at.FCFS, "sjf": at.SJF, "priority": at.PRIORITY}
 _WORD: Final = 32
 _LEAST_TRACE: Final = 1024
 
@@ -153,17 +155,24 @@ def prepare(
     if not 0.0 < limit < inf:
         raise ValueError(f"limit_s {limit} must be finite and above 0")
 
-    shape = _Shape(profile, cluster, len(requests), max_jobs, trace)
+    columns = columns_of(profile, discipline, believed=other is not None)
+    jobs = write_jobs(profile, requests, draws, columns)
+    shape = _Shape(profile, cluster, jobs, max_jobs, trace)
     floats = np.concatenate(
         (
             _constants(profile, cluster, expected, limit, max_jobs),
             np.array([cluster.flavor_cost(flavor) for flavor in range(cluster.n_flavors)]),
             np.array([float(node.config.cores) for node in cluster.nodes]),
-            _job_floats(requests, draws, discipline).ravel(),
+            jobs.kind_floats.ravel(),
+            jobs.floats.ravel(),
         )
     )
-    ints = shape.ints(discipline, limit_s is None)
-    ints[shape.jobs_ei :] = _job_ints(profile, draws).ravel()
+    header = shape.ints(limit_s is None)
+    header[at.DISCIPLINE] = _DISCIPLINES[discipline]
+    header[at.LUCK_AT] = columns.luck
+    header[at.STANDING_AT] = columns.standing
+    header[at.TRUE_ALONE_AT] = columns.true_alone
+    ints = np.concatenate((header, jobs.kind_ints.ravel(), jobs.kinds))
     return EpisodeData(
         profile,
         requests,
@@ -210,6 +219,7 @@ def _constants(
         at.CAPACITY_VCPUS: cluster.capacity_vcpus,
         at.CAPACITY_RAM_GIB: cluster.capacity_ram_gib,
         at.MAX_JOBS: max_jobs,
+        at.MEAN_SCATTER: lognormal_mean(1.0, expected.profile.timing.transcode.sigma),
     }
     row = np.empty(at.FLAVORS_EF)
     for column in range(at.FLAVORS_EF):
@@ -217,49 +227,13 @@ def _constants(
     return row
 
 
-def _job_floats(requests: Sequence[Request], draws: JobDraws, discipline: str) -> Floats:
-    n, flavors = draws.work_s.shape
-    table = np.empty((n, at.SERVICE + 2 * flavors))
-    times = event_times(requests)
-    service = draws.service_s
-    if discipline == "fcfs":
-        keys = times
-    elif discipline == "sjf":
-        keys = [sjf_key(*pair) for pair in zip(service[:, 0].tolist(), times, strict=True)]
-    else:
-        sizes = draws.source_mb.tolist()
-        keys = [standing(*pair) for pair in zip(requests, sizes, strict=True)]
-    table[:, at.ARRIVES_AT] = times
-    table[:, at.KEY] = keys
-    table[:, at.DOWNLOAD] = draws.download_s
-    table[:, at.UPLOAD] = draws.upload_s
-    table[:, at.LUCK] = draws.luck
-    table[:, at.SERVICE : at.SERVICE + flavors] = service
-    table[:, at.SERVICE + flavors :] = draws.work_s
-    return table
-
-
-def _job_ints(profile: Profile, draws: JobDraws) -> Ints:
-    usage = profile.timing.usage
-    n, flavors = draws.speedup.shape
-    table = np.empty((n, at.JOB_COLUMNS, flavors), dtype=np.int32)
-    table[:, at.JOB_LOAD] = np.rint(draws.speedup * MILLI)
-    for flavor, config in enumerate(profile.cluster.flavors):
-        cores = usage.transcode_cores * draws.speedup[:, flavor]
-        ram = usage.base_ram_gib + usage.ram_per_megapixel_gib * draws.megapixels
-        # As `used_millicores` and `used_mib`: one by one takes longer than all the rest.
-        table[:, at.JOB_USED_MC, flavor] = (cores * MILLI + 0.5).astype(np.int64)
-        used_ram = np.minimum(ram, config.ram_gib)
-        table[:, at.JOB_USED_MIB, flavor] = (used_ram * MIB_PER_GIB + 0.5).astype(np.int64)
-    return table
-
-
 class _Shape:
     """How long everything is, and so where it lies."""
 
     def __init__(
-        self, profile: Profile, cluster: Cluster, n_jobs: int, max_jobs: float, trace: bool
+        self, profile: Profile, cluster: Cluster, jobs: JobRecords, max_jobs: float, trace: bool
     ) -> None:
+        n_jobs, columns = jobs.floats.shape
         self.profile, self.cluster, self.n_jobs = profile, cluster, n_jobs
         sizes = cluster.sizes
         cpu, ram = min(sizes.millicores), min(sizes.mib)
@@ -321,22 +295,26 @@ class _Shape:
         self.offsets |= starts
         nodes_ef = at.FLAVORS_EF + flavors * at.FLAVOR_EF
         self.nodes_ei = at.FLAVORS_EI + flavors * at.FLAVOR_EI
-        self.jobs_ei = self.nodes_ei + nodes * at.NODE_EI
+        kinds_ef, self.kinds_ei = (
+            nodes_ef + nodes * at.NODE_EF,
+            self.nodes_ei + nodes * at.NODE_EI,
+        )
         self.offsets |= {
             at.NODES_EF: nodes_ef,
             at.NODES_EI: self.nodes_ei,
-            at.JOBS_EF: nodes_ef + nodes * at.NODE_EF,
-            at.JOBS_EI: self.jobs_ei,
-            at.JOB_F: at.SERVICE + 2 * flavors,
-            at.JOB_I: at.JOB_COLUMNS * flavors,
+            at.KINDS_EF: kinds_ef,
+            at.KINDS_EI: self.kinds_ei,
+            at.JOBS_EF: kinds_ef + jobs.kind_floats.size,
+            at.JOBS_EI: self.kinds_ei + jobs.kind_ints.size,
+            at.JOB_F: columns,
         }
 
-    def ints(self, discipline: str, ends_with_jobs: bool) -> Ints:
-        """The episode's whole numbers, without the jobs'."""
+    def ints(self, ends_with_jobs: bool) -> Ints:
+        """The episode's whole numbers, without the jobs' and their columns."""
         profile, cluster = self.profile, self.cluster
         sizes, usage = cluster.sizes, cluster.profile.timing.usage
         flavors = cluster.n_flavors
-        row = np.zeros(self.jobs_ei + self.n_jobs * at.JOB_COLUMNS * flavors, dtype=np.int32)
+        row = np.zeros(self.kinds_ei, dtype=np.int32)
         for column, value in {
             at.N_NODES: len(cluster.nodes),
             at.N_FLAVORS: flavors,
@@ -344,7 +322,6 @@ class _Shape:
             at.N_SLOTS: self.workers,
             at.MAX_WORKERS: min(sizes.max_workers, _MOST),
             at.PLACEMENT: _PLACEMENTS[profile.cluster.placement],
-            at.DISCIPLINE: at.PRIORITY if discipline == "priority" else at.KEYED,
             at.ENDS_WITH_JOBS: int(ends_with_jobs),
             at.BOOT_LOAD: round(profile.timing.contention.boot_load * MILLI),
             at.IDLE_MC: used_millicores(usage.idle_cores),
