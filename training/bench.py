@@ -163,7 +163,7 @@ def scaling_part(quick: bool) -> Part:
 
 def engine_part(quick: bool) -> Part:
     """Decisions a second of the compiled engine, and against the environment in the same run."""
-    from training.benchmarks.engine import EPISODE_S, engine_speed  # Numba takes long to import
+    from training.benchmarks.engine import engine_speed  # Numba takes long to import
 
     found = engine_speed(*((50_000, 2) if quick else (1_000_000, 3)), nodes=ENGINE_NODES)
     table = _table("compiled engine, observation and mask written", "decisions/s", "of environment")
@@ -178,8 +178,8 @@ def engine_part(quick: bool) -> Part:
     for name, speed in rows.items():
         table.add_row(name, f"{speed:,.0f}", f"{speed / scalar:.1f}")
     table.caption = (
-        f"{found.bytes:,} bytes a data centre, {found.episode_bytes:,} an episode of "
-        f"{EPISODE_S:.0f} s, which data centres may share"
+        f"{found.bytes:,} bytes a data centre; {found.episode_bytes:,} an episode, which data "
+        f"centres may share, and {found.request_bytes:.0f} each of its requests"
     )
     least, most = min(found.by_nodes), max(found.by_nodes)
     slower = found.by_nodes[least].per_second / found.by_nodes[most].per_second
@@ -202,6 +202,7 @@ def engine_part(quick: bool) -> Part:
             "by_nodes": {str(n): one.to_dict() for n, one in found.by_nodes.items()},
             "bytes": found.bytes,
             "episode_bytes": found.episode_bytes,
+            "request_bytes": found.request_bytes,
         },
         table,
     )

@@ -18,7 +18,7 @@ from env.errors import DaCircoError
 from env.metrics import EpisodeMetrics, measure
 
 _GROWTH: Final = 1.25
-"""Rows grow by so much more than is needed: copying them takes time."""
+"""Rows are so much longer than is needed: copying them takes time."""
 BEGIN: Final = 0
 ADVANCE: Final = 1
 APPLY: Final = 2
@@ -67,6 +67,7 @@ class Engine:
         *,
         preference: float | None = None,
         key: int | None = None,
+        hand_over: bool = False,
     ) -> None:
         """Data centre d begins an episode, at time 0 and empty.
 
@@ -75,8 +76,13 @@ class Engine:
             data: of the episode; data centres that are given the same one share it.
             preference: w, where it is not the episode's.
             key: of the noise, likewise.
+            hand_over: whether nobody else needs the data: the engine keeps the jobs in its rows
+                only, and what `episode` returns has none.
+
+        Raises:
+            DaCircoError: the data were handed over to an engine, and have no jobs.
         """
-        self._play(d, data)
+        self._play(d, data, hand_over=hand_over)
         operate(
             self.centre(d),
             BEGIN,
@@ -156,17 +162,20 @@ class Engine:
                 f"data centre {d} has more jobs than max_jobs: it should have been ended"
             )
 
-    def _play(self, d: int, data: EpisodeData) -> None:
+    def _play(self, d: int, data: EpisodeData, *, hand_over: bool = False) -> None:
         before = self._playing[d]
         if before is not data:
             if before is not None:
                 self._leave(before)
             if data not in self._slots:
-                self._write(data)
+                slot = self._write(data)
+                data = data.handed_over() if hand_over else data
+                self._slots[data] = slot
             self._players[data] = self._players.get(data, 0) + 1
             self._playing[d] = data
-        self.f = _wider(self.f, data.size_f)
-        self.i = _wider(self.i, data.size_i)
+        spare = _GROWTH if self.f.shape[1] else 1.0
+        self.f = _larger(self.f, self.n, data.size_f, spare)
+        self.i = _larger(self.i, self.n, data.size_i, spare)
         self.i[d, at.EPISODE] = self._slots[data]
         self._histories.pop(d, None)
 
@@ -176,30 +185,36 @@ class Engine:
             del self._players[data]
             self._unused.append(self._slots.pop(data))
 
-    def _write(self, data: EpisodeData) -> None:
+    def _write(self, data: EpisodeData) -> int:
+        if not data.whole:
+            raise DaCircoError("these data have been handed over to an engine: prepare new ones")
+        n = len(self.ef)
+        more = 0
         if not self._unused:
-            n = len(self.ef)
             more = max(1, min(n, self.n - n)) if n < self.n else 1
-            self.ef = np.concatenate((self.ef, np.zeros((more, self.ef.shape[1]))))
-            ints = np.zeros((more, self.ei.shape[1]), dtype=np.int32)
-            self.ei = np.concatenate((self.ei, ints))
-            self._unused.extend(range(n, n + more))
+            # From the back: the places are taken in order, and those behind need no memory yet.
+            self._unused.extend(range(n + more - 1, n - 1, -1))
         slot = self._unused.pop()
-        self.ef = _wider(self.ef, len(data.floats))
-        self.ei = _wider(self.ei, len(data.ints))
+        self.ef = _larger(self.ef, n + more, len(data.floats))
+        self.ei = _larger(self.ei, n + more, len(data.ints))
         self.ef[slot, : len(data.floats)] = data.floats
         self.ei[slot, : len(data.ints)] = data.ints
-        self._slots[data] = slot
+        return slot
 
 
-def _wider(rows: np.ndarray, length: int) -> np.ndarray:
-    """The rows, long enough."""
-    if rows.shape[1] >= length:
+def _larger(rows: np.ndarray, n: int, length: int, spare: float = _GROWTH) -> np.ndarray:
+    """At least so many rows, each long enough.
+
+    What nobody has written takes address space but no memory, where the system hands out pages of
+    zeros: only what is held is copied.
+    """
+    held, width = rows.shape
+    if n <= held and length <= width:
         return rows
-    first = rows.shape[1] == 0
-    wide = np.zeros((len(rows), length if first else int(length * _GROWTH)), dtype=rows.dtype)
-    wide[:, : rows.shape[1]] = rows
-    return wide
+    longer = width if length <= width else int(length * spare)
+    large = np.zeros((max(n, held), longer), dtype=rows.dtype)
+    large[:held, :width] = rows
+    return large
 
 
 @entry

@@ -7,7 +7,7 @@ All of it comes from the reference's own code: its `Cluster` for the data centre
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from math import floor, inf
 from typing import Final
@@ -48,10 +48,11 @@ class EpisodeData:
 
     Attributes:
         profile: the true profile.
-        requests: in order of arrival.
+        requests: in order of arrival; none after `handed_over`, unless there is a trace.
+        last_s: when the last of them arrives, seconds; 0 if there is none.
         preference: w.
         key: of the noise.
-        floats: the episode's row.
+        floats: the episode's row; after `handed_over` its beginning, without the jobs.
         ints: likewise.
         size_f: floats of a data centre that plays it.
         size_i: whole numbers likewise.
@@ -61,6 +62,7 @@ class EpisodeData:
 
     profile: Profile
     requests: Sequence[Request]
+    last_s: float
     preference: float
     key: int
     floats: Floats
@@ -79,6 +81,25 @@ class EpisodeData:
     def n_flavors(self) -> int:
         """Sizes of worker."""
         return int(self.ints[at.N_FLAVORS])
+
+    @property
+    def whole(self) -> bool:
+        """Whether the jobs are in it."""
+        return len(self.ints) >= int(self.ints[at.JOBS_EI] + self.ints[at.N_JOBS])
+
+    @property
+    def nbytes(self) -> int:
+        """What the rows take."""
+        return self.floats.nbytes + self.ints.nbytes
+
+    def handed_over(self) -> EpisodeData:
+        """The same without what an engine has taken into its own rows."""
+        return replace(
+            self,
+            requests=self.requests if self.ints[at.TRACE_SIZE] else (),
+            floats=self.floats[: self.ints[at.JOBS_EF]].copy(),
+            ints=self.ints[: self.ints[at.JOBS_EI]].copy(),
+        )
 
     def reference_cost_rate(self, preference: float) -> float:
         """See `Simulator.reference_cost_rate`."""
@@ -176,6 +197,7 @@ def prepare(
     return EpisodeData(
         profile,
         requests,
+        last,
         preference,
         noise_key(seed),
         floats,
