@@ -7,7 +7,7 @@ over). So an episode whose future was drawn anew has the law of any other episod
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import singledispatch
 from math import erfc, exp, log, sqrt
 from statistics import NormalDist
@@ -87,12 +87,8 @@ class ArrivalSource:
             Moment(rng, self.hidden, past_s, now_s, until, self.horizon_s),
         )
         requests = attach_marks(rng, self.catalog, np.sort(drawn[drawn < until]))
-        return [
-            one
-            if one.arrival_s >= now_s
-            else Request(now_s, one.movie, one.bitrate_kbps, one.speed)
-            for one in requests
-        ]
+        # A time may have been rounded into the past.
+        return [replace(one, arrival_s=max(one.arrival_s, now_s)) for one in requests]
 
 
 def draw_with_source(
@@ -232,7 +228,7 @@ def _clustered(rate_per_s: float, mean_size: float, gap_s: float, at: Moment) ->
 
 @resume.register
 def _(family: Cascades, at: Moment) -> Floats:
-    """What past requests still lead to is Poisson: the process is Markov in what is left of them."""
+    """What past requests still lead to is Poisson: its mean is what is left of them."""
     before = float(at.hidden[0][0])
     left = family.left_of(at.past_s, at.now_s)
     if family.delay_s:

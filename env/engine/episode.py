@@ -17,6 +17,7 @@ import numpy as np
 from env.catalog import Catalog
 from env.cluster import Cluster
 from env.config import Profile
+from env.continuation import ArrivalSource
 from env.dispatch import waiting_jobs
 from env.engine import layout as at
 from env.engine.job_records import JobRecords, columns_of, write_jobs
@@ -58,6 +59,8 @@ class EpisodeData:
         size_i: whole numbers likewise.
         erlangs: of `reference_cost_rate`.
         smallest_cost: equivalent cores of a worker of the smallest flavor.
+        believed: the profile that is expected, none if it is the true one.
+        source: of the requests, if others can be drawn (`env.engine.futures`).
     """
 
     profile: Profile
@@ -71,6 +74,8 @@ class EpisodeData:
     size_i: int
     erlangs: float
     smallest_cost: float
+    believed: Profile | None = None
+    source: ArrivalSource | None = None
 
     @property
     def limit_s(self) -> float:
@@ -116,7 +121,7 @@ def prepare_episode(
 ) -> EpisodeData:
     """An episode as `env.episodes` draws it; see `prepare`."""
     cores = sum(node.cores for node in episode.profile.cluster.nodes)
-    return prepare(
+    data = prepare(
         episode.profile,
         episode.requests,
         episode.catalog,
@@ -127,6 +132,7 @@ def prepare_episode(
         max_jobs=max_jobs_per_core * float(cores),
         trace=trace,
     )
+    return replace(data, source=episode.source)
 
 
 def prepare(
@@ -206,6 +212,7 @@ def prepare(
         shape.size_i,
         reference_erlangs(requests, draws.service_s[:, 0].tolist(), limit_s),
         cluster.flavor_cost(0),
+        believed,
     )
 
 

@@ -288,8 +288,9 @@ FREE_SLOT: Final = -1
     LUCK_AT,  # column of the job's luck, -1 where no transcode fails
     STANDING_AT,  # of what does not change of its priority, -1 under another discipline
     TRUE_ALONE_AT,  # of its transcode on one vCPU: `ALONE` where what is expected is true
+    FIRST_JOB,  # those before it have left and have no record
     FLAVORS_EI,
-) = range(44)
+) = range(45)
 
 (
     MILLICORES,
