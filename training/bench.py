@@ -38,6 +38,8 @@ DECISIONS_PER_SECOND: Final = 25_000
 TRAINING_RATIO: Final = 0.5
 DAY_LIMIT_S: Final = 2.0
 LABEL_RATIO: Final = 20.0
+LEARNING_TIMES: Final = 5.0
+LEARNING_SHARE: Final = 0.8
 ENGINE_NODES: Final = (3, 30, 300)
 
 
@@ -227,12 +229,54 @@ def labels_part(quick: bool) -> Part:
     )
 
 
+def learning_part(quick: bool) -> Part:
+    """Training steps a second on the engine, beside today's environments and doing nothing."""
+    from training.benchmarks import engine_learning as bench  # torch, Numba
+
+    settings = Settings()
+    if quick:
+        settings = replace(settings, n_envs=8, rollout_steps=64, batch_size=256)
+    repetitions, stepped, steps = (2, 64, 50) if quick else (5, 1024, 400)
+    found = bench.learning_speeds(settings, repetitions, stepped=stepped, steps=steps)
+    names = {
+        bench.TODAY: "scalar environments",
+        bench.ENGINE: "engine",
+        bench.NOTHING: "doing nothing",
+        bench.CLASSIC: f"Gymnasium's {bench.CLASSIC} in NumPy",
+    }
+    table = _table(f"on the engine, {settings.n_envs} environments", "steps/s", "best")
+    for kind, speeds in (("learning", found.learning), ("stepping", found.stepping)):
+        for name, one in speeds.items():
+            row = f"{kind}, {names[name]}"
+            table.add_row(row, f"{one.per_second:,.0f}", f"{one.best_per_second:,.0f}")
+    table.caption = f"stepping: {stepped} environments; learning: {settings.width} units"
+    return Part(
+        [
+            Target(
+                "learning on the engine, times the scalar environments",
+                found.ratio(bench.TODAY),
+                LEARNING_TIMES,
+                True,
+            ),
+            Target(
+                "learning on the engine, share of doing nothing",
+                found.ratio(bench.NOTHING),
+                LEARNING_SHARE,
+                True,
+            ),
+        ],
+        found.to_dict(),
+        table,
+    )
+
+
 PARTS: Final[dict[str, Callable[[bool], Part]]] = {
     "decisions": decisions_part,
     "training": training_part,
     "day": day_part,
     "scaling": scaling_part,
     "labels": labels_part,
+    "learning": learning_part,
     "engine": engine_part,
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from sb3_contrib import MaskablePPO
@@ -16,6 +17,9 @@ from training.network import policy_arguments
 from training.semi_markov import SemiMarkovRolloutBuffer
 from training.settings import Settings
 from training.vector_env import BatchVecEnv, make_batch
+
+if TYPE_CHECKING:
+    from training.engine_vec_env import EngineVecEnv  # Numba takes long to import
 
 
 def randomisation(settings: Settings) -> Randomisation:
@@ -53,7 +57,7 @@ def training_batch(settings: Settings) -> BatchVecEnv:
     return make_batch(lambda: make_member(settings, sampler), settings.n_envs, settings.seed)
 
 
-def build_model(settings: Settings, batch: BatchVecEnv) -> MaskablePPO:
+def build_model(settings: Settings, batch: BatchVecEnv | EngineVecEnv) -> MaskablePPO:
     """A fresh learner on the batch."""
     # Small matrices: a second thread costs more than it brings.
     torch.set_num_threads(1)
@@ -110,7 +114,7 @@ def _schedule(settings: Settings) -> LinearSchedule:
     return LinearSchedule(settings.learning_rate, 0.0, end_fraction=1.0)
 
 
-def set_clock(model: MaskablePPO, batch: BatchVecEnv) -> None:
+def set_clock(model: MaskablePPO, batch: BatchVecEnv | EngineVecEnv) -> None:
     """Let the rollout buffer read the time that passes from the batch."""
     assert isinstance(model.rollout_buffer, SemiMarkovRolloutBuffer)
     model.rollout_buffer.clock = batch

@@ -92,7 +92,7 @@ def paths(family: ArrivalFamily, n: int, seed: int, hidden: Any = None) -> tuple
 
 
 def least_p(fresh: Floats, anew: Floats) -> float:
-    return min(stats.ks_2samp(a, b).pvalue for a, b in zip(fresh.T, anew.T, strict=True))
+    return min(float(stats.ks_2samp(a, b).pvalue) for a, b in zip(fresh.T, anew.T, strict=True))
 
 
 @pytest.mark.parametrize("family", LAWS, ids=named)

@@ -13,6 +13,7 @@ pytest.importorskip("numba")
 
 from agents.compiled.rules import form_of
 from agents.registry import make_policy
+from env import noise
 from env.cluster import Cluster
 from env.config import load_profile
 from env.engine import layout as at
@@ -22,7 +23,6 @@ from env.engine.job_records import JobRecords
 from env.engine.vector_env import DaCircoVectorEnv
 from env.episodes import scenario_episodes
 from env.scenario import load_split
-from training.rollouts import paired
 from training.rollouts.flatten import flatten
 from training.rollouts.paired import Rollouts, roll_out_pairs
 
@@ -75,7 +75,7 @@ def test_with_its_own_jobs_a_future_is_the_data_centre_s_own(
     rows, allowed = tried(envs)
     policy = NETWORK if followed == "network" else RULE
     assert policy is not None
-    monkeypatch.setattr(paired.noise, "other_key", lambda key, _: key)
+    monkeypatch.setattr(noise, "other_key", lambda key, _: key)
     order = iter(range(N))
     monkeypatch.setattr(
         Renewal, "draw", lambda renewal, _: go_on(renewal._s, own_jobs(engine, next(order)))
@@ -91,13 +91,13 @@ def test_with_its_own_jobs_a_future_is_the_data_centre_s_own(
 def test_arrivals_of_a_family_are_drawn_anew_and_alike_for_all_actions() -> None:
     envs = played(200)
     rows, allowed = tried(envs)
-    before = [envs.engine.f.copy(), envs.engine.i.copy()]
+    floats, ints = envs.engine.f.copy(), envs.engine.i.copy()
     one = roll_out_pairs(envs.engine, rows, allowed, NETWORK, length_s=200.0, futures=4)
     again = roll_out_pairs(
         envs.engine, rows, allowed, NETWORK, length_s=200.0, futures=4, threads=2, batch=3
     )
-    assert np.array_equal(before[0], envs.engine.f)
-    assert np.array_equal(before[1], envs.engine.i)
+    assert np.array_equal(floats, envs.engine.f)
+    assert np.array_equal(ints, envs.engine.i)
     np.testing.assert_allclose(one.job_seconds, again.job_seconds, rtol=1e-9)
     assert one.renewed.all()
     noise_only = roll_out_pairs(
@@ -118,7 +118,7 @@ def test_the_same_jobs_come_whatever_is_done() -> None:
     for d in range(N):
         data, s = engine.episode(d), engine.centre(d)
         arrived = int(s.i[at.ARRIVED])
-        one, other = (Renewal(data, s, float(s.f[at.NOW]) + 300.0).draw(77) for _ in range(2))
+        one, other = [Renewal(data, s, float(s.f[at.NOW]) + 300.0).draw(77) for _ in range(2)]
         assert np.array_equal(one[0], other[0])
         floats, ints = one
         assert ints[at.FIRST_JOB] <= arrived <= ints[at.N_JOBS]
