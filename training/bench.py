@@ -40,6 +40,7 @@ DAY_LIMIT_S: Final = 2.0
 LABEL_RATIO: Final = 20.0
 LEARNING_TIMES: Final = 5.0
 LEARNING_SHARE: Final = 0.8
+MEMORY_GIB: Final = 4.0
 ENGINE_NODES: Final = (3, 30, 300)
 
 
@@ -210,6 +211,22 @@ def engine_part(quick: bool) -> Part:
     )
 
 
+def memory_part(quick: bool) -> Part:
+    """Memory of thousands of data centres with a day of arrivals each."""
+    from training.benchmarks.memory import CENTRES, day_memory  # Numba takes long to import
+
+    found = day_memory(8 if quick else 256)
+    table = _table(f"{found.days} data centres on the engine, a day each", "found")
+    table.add_row("requests a day", f"{found.requests / found.days:,.0f}")
+    table.add_row("bytes a request, all included", f"{found.request_bytes:.0f}")
+    table.add_row(f"GiB for {CENTRES}", f"{found.gib:.2f}")
+    return Part(
+        [Target(f"GiB for {CENTRES} different days", found.gib, MEMORY_GIB, False)],
+        found.to_dict(),
+        table,
+    )
+
+
 def labels_part(quick: bool) -> Part:
     """Labelled states a second by paired rollouts, on the engine and on the simulator."""
     from training.benchmarks.labels import LENGTH_S, WIDTH, label_speeds  # torch, Numba
@@ -277,6 +294,7 @@ PARTS: Final[dict[str, Callable[[bool], Part]]] = {
     "scaling": scaling_part,
     "labels": labels_part,
     "learning": learning_part,
+    "memory": memory_part,
     "engine": engine_part,
 }
 
