@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf, log
 from typing import Final
@@ -49,7 +49,7 @@ class Episode:
     preference: float
     seed: int
     horizon_s: float
-    source: ArrivalSource | None = None
+    source: ArrivalSource | None = field(default=None, compare=False, repr=False)
 
 
 EpisodeSampler = Callable[[Rng], Episode]

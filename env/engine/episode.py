@@ -7,7 +7,7 @@ All of it comes from the reference's own code: its `Cluster` for the data centre
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 from math import floor, inf
 from typing import Final
@@ -75,7 +75,7 @@ class EpisodeData:
     erlangs: float
     smallest_cost: float
     believed: Profile | None = None
-    source: ArrivalSource | None = None
+    source: ArrivalSource | None = field(default=None, repr=False)
 
     @property
     def limit_s(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -62,13 +63,28 @@ def own_jobs(engine: Engine, d: int) -> JobRecords:
     )
 
 
-@pytest.mark.parametrize("metrics", [False, True])
-@pytest.mark.parametrize("followed", ["network", "rule"])
+HOME = load_profile("openstack")
+FAULTY = replace(
+    HOME,
+    faults=replace(HOME.faults, spawn_failure=0.1, worker_loss_per_hour=4.0, transcode_error=0.2),
+)
+
+
+@pytest.mark.parametrize(
+    ("followed", "arguments"),
+    [
+        ("network", {}),
+        ("network", {"metrics": True}),
+        ("network", {"profile": FAULTY}),
+        ("rule", {}),
+        ("rule", {"metrics": True, "profile": FAULTY}),
+    ],
+)
 def test_with_its_own_jobs_a_future_is_the_data_centre_s_own(
-    followed: str, metrics: bool, monkeypatch: pytest.MonkeyPatch
+    followed: str, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All that a future's row says anew (numbers, queue, places, kinds) says the same."""
-    envs = played(150, metrics=metrics)
+    envs = played(150, **arguments)
     engine = envs.engine
     assert engine.i[:, at.WAITING].max() > 1
     assert engine.i[:, at.IN_SERVICE].max() > 1
