@@ -10,6 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from deploy.blame import Blame, Retries, Verdict
@@ -124,6 +125,7 @@ class Scheduler:
         self._blame = Blame(max_attempts, retries or Retries(), seed)
         self._pauses = Pauses()
         self._away_since = 0.0
+        self._dispatched_s = -inf
         self._deciding = Deciding(policy, self.cluster, observers)
         self._new_id = new_id
         self._names: dict[str, str] = {}
@@ -144,8 +146,9 @@ class Scheduler:
     def wake_at(self) -> float | None:
         """When to call `tick` at the latest, seconds; none if nobody minds."""
         wishes = [self._deciding.wake_at, self._pauses.next_end]
-        if self.cluster.waiting and self.cluster.n_idle:
-            wishes.append(self._blame.next_rest_end(self.cluster.now))
+        if self.cluster.waiting and self.cluster.n_idle and not self.paused:
+            # A rest that is over wakes, too, until jobs have been handed out after it.
+            wishes.append(self._blame.next_rest_end(self._dispatched_s))
         return min((wish for wish in wishes if wish is not None), default=None)
 
     @property
@@ -681,6 +684,7 @@ class Scheduler:
 
     def _dispatch(self, steps: list[Step]) -> None:
         cluster = self.cluster
+        self._dispatched_s = cluster.now
         may_do = self._may_do if self._blame.has_doubts(cluster.now) else None
         while (pair := cluster.next_assignment(may_do)) is not None:
             job, worker = pair

@@ -247,7 +247,7 @@ def labels_part(quick: bool) -> Part:
 
 
 def learning_part(quick: bool) -> Part:
-    """Training steps a second on the engine, beside today's environments and doing nothing."""
+    """Training steps a second on the engine, beside scalar environments and doing nothing."""
     from training.benchmarks import engine_learning as bench  # torch, Numba
 
     settings = Settings()
@@ -256,7 +256,7 @@ def learning_part(quick: bool) -> Part:
     repetitions, stepped, steps = (2, 64, 50) if quick else (5, 1024, 400)
     found = bench.learning_speeds(settings, repetitions, stepped=stepped, steps=steps)
     names = {
-        bench.TODAY: "scalar environments",
+        bench.SCALAR: "scalar environments",
         bench.ENGINE: "engine",
         bench.NOTHING: "doing nothing",
         bench.CLASSIC: f"Gymnasium's {bench.CLASSIC} in NumPy",
@@ -271,7 +271,7 @@ def learning_part(quick: bool) -> Part:
         [
             Target(
                 "learning on the engine, times the scalar environments",
-                found.ratio(bench.TODAY),
+                found.ratio(bench.SCALAR),
                 LEARNING_TIMES,
                 True,
             ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,8 +15,8 @@ from sb3_contrib import MaskablePPO
 
 from env.errors import ConfigError
 from env.textfile import write_atomically
-from training.branching import Branches
 from training.settings import Settings
+from training.train.labels import Labels
 
 IMITATING: Final = "imitating"
 IMITATED: Final = "imitated"
@@ -29,22 +29,22 @@ class State:
 
     Attributes:
         stage: imitating (nothing is saved but the settings: it is done again), imitated
-            (rounds of improvement on branches follow), learning (by PPO). From the second
-            on the latest model is saved.
-        rounds: rounds of improvement so far.
+            (generations of VinePPO follow), learning (by PPO). From the second on the latest
+            model is saved.
+        generations: of VinePPO so far.
         steps: decisions of learning by PPO so far.
         best_score: cost relative to the strongest rule of the best evaluation, on the
             validation episodes.
-        best_rounds, best_steps: rounds and decisions at that evaluation.
+        best_generations, best_steps: generations and decisions at that evaluation.
         best_summary: its figures for the card.
         least, greatest: of each feature in all observations learned from.
     """
 
     stage: str = IMITATING
-    rounds: int = 0
+    generations: int = 0
     steps: int = 0
     best_score: float = float("inf")
-    best_rounds: int = 0
+    best_generations: int = 0
     best_steps: int = 0
     best_summary: dict[str, Any] = dataclasses.field(default_factory=dict)
     least: list[float] = dataclasses.field(default_factory=list)
@@ -72,7 +72,6 @@ class Checkpoints:
         self.folder = run_folder / "checkpoints"
         self.latest = self.folder / "latest.zip"
         self.best = self.folder / "best.zip"
-        self.imitation = self.folder / "imitation.zip"
         self._state = self.folder / "state.json"
         self._settings = run_folder / "settings.json"
         self._observations = self.folder / "observations.npy"
@@ -86,8 +85,8 @@ class Checkpoints:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for path in (
-                *(self.latest, self.best, self.imitation, self._state, self._observations),
-                *self.folder.glob("branches-*.npz"),
+                *(self.latest, self.best, self._state, self._observations),
+                *self.folder.glob("states-*.npz"),
                 *self.run_folder.rglob("events.out.tfevents.*"),
             ):
                 path.unlink(missing_ok=True)
@@ -108,37 +107,37 @@ class Checkpoints:
         """Save the model as the best one so far."""
         self._save_model(model, self.best)
 
-    def save_imitation(self, model: MaskablePPO) -> None:
-        """Save the model as what every round of improvement begins from."""
-        self._save_model(model, self.imitation)
-
     def _save_model(self, model: MaskablePPO, path: Path) -> None:
         draft = path.with_name(f".draft-{path.name}")
         model.save(draft)
         draft.replace(path)
 
-    def save_branches(self, number: int, branches: Branches) -> None:
-        """Keep the branches of a round for the rounds that follow."""
-        path = self._branches(number)
+    def save_states(self, number: int, labels: Labels) -> None:
+        """Keep the labelled states of a generation for those that follow."""
+        path = self._states(number)
         draft = path.with_name(f".draft-{path.name}")
-        np.savez_compressed(draft, allow_pickle=False, **branches.arrays())
+        np.savez_compressed(draft, allow_pickle=False, **labels.arrays())
         draft.replace(path)
 
-    def load_branches(self, numbers: Iterable[int]) -> list[Branches]:
-        """The branches of these rounds, as far as they are there."""
+    def load_states(self, generations: int) -> list[Labels]:
+        """The labelled states of the first so many generations.
+
+        Raises:
+            ConfigError: those of one are missing or cannot be read.
+        """
         found = []
-        for path in map(self._branches, numbers):
-            if path.is_file():
+        for path in map(self._states, range(generations)):
+            try:
                 with np.load(path, allow_pickle=False) as arrays:
-                    found.append(Branches(**arrays))
+                    found.append(Labels(**{name: arrays[name] for name in Labels.__slots__}))
+            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+                raise ConfigError(
+                    f"{path} cannot be read: {error}: start without --resume"
+                ) from None
         return found
 
-    def drop_branches(self, number: int) -> None:
-        """Forget the branches of a round."""
-        self._branches(number).unlink(missing_ok=True)
-
-    def _branches(self, number: int) -> Path:
-        return self.folder / f"branches-{number}.npz"
+    def _states(self, number: int) -> Path:
+        return self.folder / f"states-{number}.npz"
 
     def save_observations(self, observations: NDArray[np.float32]) -> None:
         """Keep recorded observations for the export."""

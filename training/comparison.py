@@ -9,13 +9,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.registry import make_policy
 from env.episodes import Episode
-from env.metrics import EpisodeMetrics, measure
-from env.simulator import Simulator
-from training.lockstep import greedy, run_lockstep, simulate
+from env.metrics import EpisodeMetrics
 from training.network import Actor
 from training.preferences import PREFERENCES
+from training.rollouts.flatten import flatten
+from training.rollouts.whole_episodes import run_network, run_rule
 
 RIVALS: Final = ("minimize-workers", "grace-period", "adaptive-flavor")
 """The naive algorithms and the strongest rule at its defaults."""
@@ -65,35 +64,20 @@ class Comparison:
     ) -> None:
         self.episodes = list(episodes)
         self.preferences = tuple(preferences)
-        self.rivals = {name: self._run_rule(name) for name in rivals}
+        self.rivals = {name: self._figures(run_rule(self._runs(), name)) for name in rivals}
 
-    def _run_rule(self, spec: str) -> Figures:
-        rows = []
-        for preference in self.preferences:
-            row = []
-            for episode in self.episodes:
-                policy = make_policy(spec)
-                simulator = simulate(episode, preference, policy.discipline)
-                simulator.run(policy)
-                row.append(measure(simulator))
-            rows.append(tuple(row))
-        return Figures(tuple(rows))
+    def _runs(self) -> list[tuple[Episode, float]]:
+        return [(episode, w) for w in self.preferences for episode in self.episodes]
+
+    def _figures(self, found: Sequence[EpisodeMetrics]) -> Figures:
+        n = len(self.episodes)
+        return Figures(
+            tuple(tuple(found[i * n : (i + 1) * n]) for i in range(len(self.preferences)))
+        )
 
     def run(self, actor: Actor) -> Figures:
         """What the network makes of them."""
-        simulators: list[Simulator] = [
-            simulate(episode, preference)
-            for preference in self.preferences
-            for episode in self.episodes
-        ]
-        run_lockstep(simulators, greedy(actor))
-        n = len(self.episodes)
-        return Figures(
-            tuple(
-                tuple(measure(simulator) for simulator in simulators[i * n : (i + 1) * n])
-                for i in range(len(self.preferences))
-            )
-        )
+        return self._figures(run_network(self._runs(), flatten(actor)))
 
     def ratios(self, figures: Figures) -> dict[str, NDArray[np.float64]]:
         """Cost ratio to each rival by preference."""

@@ -61,7 +61,7 @@ class Evaluator:
             self._checkpoints.save_best(model)
             self._state.best_score = score
             self._state.best_steps = self._state.steps
-            self._state.best_rounds = self._state.rounds
+            self._state.best_generations = self._state.generations
             self._state.best_summary = self._comparison.summary(
                 figures, f"Validation episodes, after {what}."
             )

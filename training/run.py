@@ -1,4 +1,4 @@
-"""A training run from start to frozen policy: imitate, improve on branches, learn, export."""
+"""A training run from start to frozen policy: imitate, learn by VinePPO, export."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from training.episode_sets import random_set, redrawn_set, scenario_set
 from training.evaluator import Evaluator, exclude_text_formats, log_text
 from training.export import Provenance, check_replaceable, export
 from training.imitation import Decisions, clone, collect
-from training.improvement import limit_logits
 from training.lockstep import greedy
 from training.model import (
-    build_model,
+    as_ppo,
+    build_vine,
     load_model,
+    load_vine,
     make_member,
     randomisation,
     train_only_critic,
@@ -32,9 +33,12 @@ from training.model import (
 )
 from training.network import Actor, standardiser
 from training.progress import progress_bar
-from training.rounds import Rounds
+from training.rollouts.flatten import flatten
 from training.settings import Settings
 from training.teacher import load_teacher
+from training.train.generations import learn_generations
+from training.train.surrogate import limit_logits
+from training.train.vine_ppo import VinePPO
 from training.watch import watch
 
 _RECORDED = 2_000
@@ -84,15 +88,20 @@ class TrainingRun:
         """
         settings, state = self.settings, self.state
         check_replaceable(settings.model_folder)
-        batch = training_batch(settings)
+        model: MaskablePPO
         if state.stage == IMITATING:
             self.checkpoints.start(settings)
-            model = build_model(settings, batch)
+            model = build_vine(settings, training_batch(settings, settings.vine_envs))
+        elif state.stage == IMITATED:
+            batch = training_batch(settings, settings.vine_envs)
+            model = load_vine(self.checkpoints.latest, batch, settings.threads)
         else:
             # Seeded apart, so that it does not repeat what it has learned from.
             apart = np.random.SeedSequence([settings.seed, state.steps]).generate_state(1)
+            batch = training_batch(settings, settings.n_envs)
             model = load_model(self.checkpoints.latest, batch, int(apart[0]))
-        model.set_logger(configure(str(settings.run_folder), ["tensorboard"]))
+        logger = configure(str(settings.run_folder), ["tensorboard"])
+        model.set_logger(logger)
         self._log_configuration(model)
         with progress_bar() as progress:
             home = settings.home_profile
@@ -101,18 +110,25 @@ class TrainingRun:
                 *redrawn_set(settings.validation_draws, home),
                 *random_set(settings.validation_episodes, settings.validation_seed, home),
             ]
-            watch = progress.add_task("rules on the validation episodes", total=None)
+            bar = progress.add_task("rules on the validation episodes", total=None)
             comparison = Comparison(episodes)
-            progress.update(watch, total=1, completed=1)
+            progress.update(bar, total=1, completed=1)
             evaluator = Evaluator(comparison, self.checkpoints, state, progress.console.print)
             try:
                 if state.stage == IMITATING:
+                    assert isinstance(model, VinePPO)
                     self._begin(model, progress)
-                    self.checkpoints.save_imitation(model)
+                    model.remember_anchor()
                     state.stage = IMITATED
                     self.checkpoints.save(model, state)
                 if state.stage == IMITATED:
-                    Rounds(settings, state, self.checkpoints).run(model, evaluator, progress)
+                    assert isinstance(model, VinePPO)
+                    learn_generations(model, settings, state, self.checkpoints, evaluator, progress)
+                    vine = model
+                    model = as_ppo(settings, vine, training_batch(settings, settings.n_envs))
+                    model.set_logger(logger)
+                    assert vine.env is not None
+                    vine.env.close()
                     self._warm_up(model, progress)
                     model.num_timesteps = 0
                     state.stage = LEARNING
@@ -238,12 +254,11 @@ class TrainingRun:
             The figures written into the card.
         """
         settings = self.settings
-        model = MaskablePPO.load(self.checkpoints.best, device="cpu")
-        torch.set_num_threads(1)
+        model = self._best()
         actor, observations = Actor(model), self.checkpoints.load_observations()
         limit_logits(actor, torch.as_tensor(observations), _LARGEST_EXPORTED_LOGIT)
         decisions = max(settings.imitation_decisions // 2, settings.n_envs)
-        for met in watch(actor, settings, decisions):
+        for met in watch(flatten(actor), settings, decisions):
             self.state.widen(met)
         summary = comparison.summary(
             comparison.run(actor),
@@ -258,7 +273,7 @@ class TrainingRun:
                 training={
                     "settings": settings.to_dict(),
                     "seed": settings.seed,
-                    "rounds": self.state.best_rounds,
+                    "rounds": self.state.best_generations,
                     "steps": self.state.best_steps,
                 },
                 observations=observations,
@@ -268,3 +283,11 @@ class TrainingRun:
             ),
         )
         return summary
+
+    def _best(self) -> MaskablePPO:
+        """The best policy, as a learner by PPO that anybody can load."""
+        batch = training_batch(self.settings, self.settings.n_envs)
+        path = self.checkpoints.best
+        if self.state.best_steps:
+            return load_model(path, batch, self.settings.seed)
+        return as_ppo(self.settings, load_vine(path, None, self.settings.threads), batch)

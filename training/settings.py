@@ -69,33 +69,36 @@ class Settings:
     imitation_smoothing: float = option(
         0.03, "Share of the imitation's target spread over all actions that can be carried out."
     )
-    branch_rounds: int = option(
-        10, "Rounds of policy improvement on branches after the imitation; 0 skips them."
+    generations: int = option(
+        6,
+        "Generations of VinePPO after the imitation: label states, update; 0 for none.",
     )
-    branch_states: int = option(12_000, "States at which all actions are tried, in each round.")
-    branch_window: int = option(30, "Rounds whose states are learned from together.")
-    branch_epochs: int = option(8, "Passes over them in each round.")
-    branch_rate: float = option(
-        2e-3, "AdamW's step size at the start of a round; it falls linearly to zero within it."
+    vine_envs: int = option(512, "Compiled data centres in which states are collected.")
+    vine_steps: int = option(
+        2048, "Most decisions of each of them at which states are labelled, in each generation."
     )
-    branch_prior: float = option(
-        500.0, "Weight of the divergence from the imitation, as much as that of so many states."
+    vine_states: int = option(60_000, "States at which all actions are tried, in each generation.")
+    vine_batch: int = option(512, "States of one step of an update.")
+    vine_epochs: int = option(12, "Passes over the states of all generations in an update.")
+    vine_rate: float = option(
+        2e-3, "AdamW's step size at the start of an update; it falls linearly to zero within it."
     )
-    branch_small: float = option(
+    vine_kl: float = option(
+        500.0,
+        "KL coefficient: the divergence from the imitation weighs as much as so many states.",
+    )
+    vine_target_kl: float = option(
+        0.0,
+        "An update ends early 1.5 times this divergence from the imitation; 0: never.",
+    )
+    vine_small: float = option(
         0.05, "Advantages up to this size count in full, larger ones by their logarithm."
     )
-    branch_discount_s: float = option(
-        2_000.0, "Time constant of the discount in a branch, seconds: far beyond its length."
+    vine_discount_s: float = option(
+        2_000.0, "Time constant of the discount in a rollout, seconds: far beyond its length."
     )
-    branch_length_s: float = option(180.0, "How long a branch is followed, seconds.")
-    branch_flavor_length_s: float = option(
-        900.0, "The same where the choice is between flavors: a large worker may stay for long."
-    )
-    branch_hold_s: float = option(
-        60.0,
-        "Longest time for which an order that a branch does not give is put off, seconds.",
-    )
-    processes: int = option(2, "Processes that sample branches; the result does not depend on it.")
+    vine_length_s: float = option(180.0, "How long a rollout is followed, seconds.")
+    threads: int = option(2, "Threads that share the rollouts; the result does not depend on it.")
     warmup_steps: int = option(
         500_000, "Decisions during which only the critic learns, after the imitation."
     )
@@ -137,17 +140,18 @@ class Settings:
         """
         positive = (
             "n_envs rollout_steps batch_size epochs learning_rate clip target_kl "
-            "horizon_s trace_s width evaluate_every imitation_epochs imitation_rate branch_states "
-            "branch_window branch_epochs branch_rate branch_small branch_discount_s "
-            "branch_length_s branch_flavor_length_s branch_hold_s processes"
+            "horizon_s trace_s width evaluate_every imitation_epochs imitation_rate vine_envs "
+            "vine_steps vine_states vine_batch vine_epochs vine_rate vine_small vine_discount_s "
+            "vine_length_s threads"
         )
         for key in positive.split():
             if not getattr(self, key) > 0:
                 raise ConfigError(f"{key} is {getattr(self, key)}: it must be above 0")
         for key in (
             "imitation_decisions",
-            "branch_rounds",
-            "branch_prior",
+            "generations",
+            "vine_kl",
+            "vine_target_kl",
             "total_steps",
             "warmup_steps",
             "validation_episodes",
@@ -230,16 +234,17 @@ class Settings:
 FULL: Final = Settings()
 QUICK: Final = Settings(
     width=128,
-    branch_rate=3e-3,
-    imitation_decisions=200_000,
+    vine_rate=3e-3,
+    imitation_decisions=100_000,
     imitation_epochs=6,
-    branch_rounds=4,
-    branch_states=4_000,
+    generations=3,
+    vine_envs=256,
+    vine_states=25_000,
     preference_margin=0.0,
     validation_episodes=12,
     validation_draws=0,
 )
-"""A run that a person waits for: under 10 minutes on two cores."""
+"""A run that a person waits for: minutes on two cores."""
 
 PRESETS: Final = {"full": FULL, "quick": QUICK}
 

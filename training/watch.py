@@ -7,22 +7,23 @@ from math import isfinite
 from typing import Final
 
 import numpy as np
+from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
+from env.engine.perceptron import Perceptron, forward
+from env.engine.vector_env import DaCircoVectorEnv
 from env.episodes import Episode, EpisodeSampler, Rng, random_episodes
 from env.load import mean_core_seconds
 from env.timing import TimingModel
-from training.imitation import collect
-from training.lockstep import greedy
-from training.model import make_member, randomisation
-from training.network import Actor
+from training.model import randomisation
+from training.network import masked_argmax
 from training.settings import Settings
-from training.teacher import load_teacher
 
 _OVERLOAD: Final = 1.0
 _FEWER: Final = 8
 """For one overload that is watched, so many other episodes: its queue is longest at its end, and
 that is thousands of decisions away."""
+_USUAL_JOBS_PER_CORE: Final = 5.0
 _JOBS_PER_CORE: Final = 1000.0
 """Training gives up an episode long before; in production nobody does."""
 
@@ -49,27 +50,37 @@ def overloads(sample: EpisodeSampler) -> EpisodeSampler:
     return overload
 
 
-def watch(actor: Actor, settings: Settings, decisions: int) -> Iterator[NDArray[np.float32]]:
+def watch(network: Perceptron, settings: Settings, decisions: int) -> Iterator[NDArray[np.float32]]:
     """Observations of the policy in training episodes, and then in overloads to their very end.
 
-    Branches alone are too few to have seen the rare rush at its height.
+    Labelled states alone are too few to have seen the rare rush at its height.
 
     Args:
-        actor: the policy.
+        network: the policy.
         settings: of the run that it comes from.
         decisions: how many of each kind, rounded down to whole rounds of all data centres.
 
     Yields:
-        Arrays of shape (n, features).
+        Arrays of shape (data centres, features).
     """
     rng = np.random.default_rng([settings.seed, 4])
     anything = random_episodes(randomisation(settings))
     few = -(-settings.n_envs // _FEWER)
-    usual = [make_member(settings, anything) for _ in range(settings.n_envs)]
-    crowded = [make_member(settings, overloads(anything)) for _ in range(few)]
-    for member in crowded:
-        member.max_jobs_per_core = _JOBS_PER_CORE
-    for members in (usual, crowded):
-        for member in members:
-            member.reset(seed=int(rng.integers(2**31)))
-        yield collect(members, load_teacher, decisions, rng, student=greedy(actor)).observations
+    for n, sampler, most in (
+        (settings.n_envs, anything, _USUAL_JOBS_PER_CORE),
+        (few, overloads(anything), _JOBS_PER_CORE),
+    ):
+        envs = DaCircoVectorEnv(
+            n,
+            settings.home_profile,
+            sampler=sampler,
+            autoreset_mode=AutoresetMode.SAME_STEP,
+            threads=settings.threads,
+            max_jobs_per_core=most,
+        )
+        observations, _ = envs.reset(seed=int(rng.integers(2**31)))
+        for _ in range(decisions // n):
+            yield observations
+            chosen = masked_argmax(forward(network, observations), envs.action_masks())
+            observations, *_ = envs.step(chosen)
+        envs.close()

@@ -29,8 +29,16 @@ from tests.deploy.light_install import (
 MODEL = ROOT / "models" / "dacirco"
 TRAINING_ONLY = {"agents.bound", "agents.bound_links", "agents.bound_prices"}
 """The lower bound on cost, by linear programs: nothing that serves jobs imports it."""
+COMPILED = ("env.engine", "agents.compiled")
+"""The compiled engine and the rules on it: Numba is an extra, and the service simulates without."""
 DEVELOPERS_ONLY = {("deploy.grpc_api.generate", "grpc_tools")}
 """Imports of a program that is run after a change of the contract."""
+VECTOR_ENTRY = {("env.vector_entry", name) for name in ("numba", "env.engine.vector_env")}
+"""Imports of `gymnasium.make_vec`, which tells what to install where they fail."""
+
+
+def is_compiled(module: str) -> bool:
+    return f"{module}.".startswith(tuple(f"{package}." for package in COMPILED))
 
 
 @pytest.fixture(scope="session")
@@ -82,8 +90,19 @@ def test_every_module_can_be_imported_but_the_stated_ones(
     failed, loaded = json.loads(
         run(light_python, "-c", IMPORT_ALL, json.dumps(names), folder=tmp_path)
     )
-    assert set(failed) == TRAINING_ONLY, failed
-    heavy = {"torch", "scipy", "pandas", "jinja2", "sklearn", "highspy", "onnx", "tensorboard"}
+    assert {name for name in failed if not is_compiled(name)} == TRAINING_ONLY, failed
+    assert {"env.engine.engine", "agents.compiled.rules"} <= set(failed)
+    heavy = {
+        "numba",
+        "torch",
+        "scipy",
+        "pandas",
+        "jinja2",
+        "sklearn",
+        "highspy",
+        "onnx",
+        "tensorboard",
+    }
     assert not heavy & set(loaded)
     assert "training" not in loaded
 
@@ -98,7 +117,7 @@ def test_every_import_also_in_functions_is_of_the_base_dependencies() -> None:
     own = {*PACKAGES, *sys.stdlib_module_names}
     found = set()
     for name in modules():
-        if name in TRAINING_ONLY:
+        if name in TRAINING_ONLY or is_compiled(name):
             continue
         path = ROOT.joinpath(*name.split("."))
         file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
@@ -110,8 +129,10 @@ def test_every_import_also_in_functions_is_of_the_base_dependencies() -> None:
                 imported = [node.module or ""]
             tops = {each.partition(".")[0] for each in imported} - own
             found |= {(name, top) for top in tops if not owners.get(top, {top}) & base}
-            found |= {(name, each) for each in imported if each in TRAINING_ONLY}
-    assert found == DEVELOPERS_ONLY
+            found |= {
+                (name, each) for each in imported if each in TRAINING_ONLY or is_compiled(each)
+            }
+    assert found == DEVELOPERS_ONLY | VECTOR_ENTRY
 
 
 def test_the_light_python_is_light(light_python: Path, tmp_path: Path) -> None:

@@ -471,16 +471,18 @@ class SchedulerMachine(RuleBasedStateMachine):
             assert self.scheduler.task_of(worker_id) == expected
             assert (expected is not None) == (state == "busy")
         assert len(self.workers) <= (self.limit or 10**6)
-        # No idle worker beside a job that it may have: dispatch is part of each event.
+        # No idle worker beside a job that it may have, but for one whose rest has just ended.
         scheduler, cluster = self.scheduler, self.scheduler.cluster
         assert self.storage_away == scheduler.storage_is_away
         free = [] if self.storage_away else [job for job in self.waiting if job not in self.held]
         idle = [cluster.workers[worker] for worker, state in states.items() if state == "idle"]
-        assert not any(
-            scheduler._may_do(cluster.jobs[job], worker) for job in free for worker in idle
-        )
-        if (free and idle) or any(pause is not None for pause in self.held.values()):
-            assert scheduler.wake_at is not None  # nothing waits for ever
+        wake = scheduler.wake_at
+        if any(scheduler._may_do(cluster.jobs[job], worker) for job in free for worker in idle):
+            assert wake is not None
+            assert wake <= self.now
+        rests = [scheduler._blame.rests(str(worker.worker_id), self.now) for worker in idle]
+        if (free and any(rests)) or any(pause is not None for pause in self.held.values()):
+            assert wake is not None  # nothing waits for ever
 
 
 TestSchedulerMachine = SchedulerMachine.TestCase

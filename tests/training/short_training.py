@@ -34,6 +34,6 @@ def first_minutes() -> tuple[recipes.Recipe, ...]:
 if __name__ == "__main__":
     recipes.TRAIN = first_minutes()  # type: ignore[misc]
     scenario.load_split = first_jobs  # before the modules that import it by name
-    from training.train import main
+    from training.train.__main__ import main
 
     sys.exit(main())

@@ -22,6 +22,7 @@ from training.checkpoint import IMITATED, IMITATING, LEARNING, Checkpoints, Stat
 from training.model import load_model
 from training.network import Actor
 from training.settings import Settings
+from training.train.labels import Labels
 from training.vector_env import BatchVecEnv, make_batch
 
 
@@ -167,6 +168,49 @@ def test_a_failing_save_leaves_the_model_before(
         checkpoints.save(small_model(), State(stage=LEARNING, steps=6))
     assert checkpoints.load_state() == before
     assert same_network(load_model(checkpoints.latest, batch(), 0), taught_model())
+
+
+# -- labelled states ----------------------------------------------------------------------
+
+
+def labels(n: int) -> Labels:
+    """Some that could be."""
+    rng = np.random.default_rng(n)
+    return Labels(
+        recorded()[:n],
+        np.ones((n, 7), dtype=np.bool_),
+        rng.integers(0, 7, n),
+        rng.normal(size=(n, 7)).astype(np.float32),
+    )
+
+
+def test_labelled_states_are_kept_by_generation(tmp_path: Path) -> None:
+    checkpoints = begun(tmp_path)
+    for number, n in enumerate((3, 5)):
+        checkpoints.save_states(number, labels(n))
+    loaded = checkpoints.load_states(2)
+    for kept, found in zip((labels(3), labels(5)), loaded, strict=True):
+        for name, array in kept.arrays().items():
+            assert np.array_equal(found.arrays()[name], array)
+    assert not list(checkpoints.folder.glob(".draft*"))
+    begun(tmp_path)
+    assert not list(checkpoints.folder.glob("states-*"))
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip at all", b"missing", b"pickled"])
+def test_states_that_cannot_be_read_are_one_line(tmp_path: Path, content: bytes) -> None:
+    checkpoints = begun(tmp_path)
+    checkpoints.save_states(0, labels(3))
+    path = checkpoints.folder / "states-0.npz"
+    if content == b"missing":
+        path.unlink()
+    elif content == b"pickled":
+        np.savez(path, observations=np.array([{}], dtype=object))
+    else:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"states-0.npz cannot be read") as error:
+        checkpoints.load_states(1)
+    assert "\n" not in str(error.value)
 
 
 # -- going on from a checkpoint -----------------------------------------------------------

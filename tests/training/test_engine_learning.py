@@ -14,7 +14,7 @@ from training.benchmarks.engine_learning import (
     CLASSIC,
     ENGINE,
     NOTHING,
-    TODAY,
+    SCALAR,
     LearningSpeeds,
     NothingVectorEnv,
     learning_speeds,
@@ -31,13 +31,13 @@ def speed(*core_s: float) -> Speed:
 def test_ratios_are_of_laps_beside_each_other() -> None:
     learning = {
         ENGINE: speed(1.0, 10.0, 1.0),  # a lap in which the machine was slow for all
-        TODAY: speed(5.0, 50.0, 6.0),
+        SCALAR: speed(5.0, 50.0, 6.0),
         NOTHING: speed(0.8, 8.0, 0.9),
     }
     found = LearningSpeeds(learning, {}, 1)
-    assert found.ratio(TODAY) == pytest.approx(5.0)
+    assert found.ratio(SCALAR) == pytest.approx(5.0)
     assert found.ratio(NOTHING) == pytest.approx(0.8)
-    assert found.to_dict()["times_today"] == found.ratio(TODAY)
+    assert found.to_dict()["times_scalar"] == found.ratio(SCALAR)
 
 
 def test_nothing_happens_in_the_same_shapes() -> None:
@@ -65,7 +65,7 @@ def test_nothing_happens_in_the_same_shapes() -> None:
 def test_all_learn_and_are_stepped_as_often() -> None:
     settings = Settings(n_envs=2, rollout_steps=32, batch_size=32, width=16, epochs=1)
     found = learning_speeds(settings, 2, stepped=4, steps=5)
-    assert set(found.learning) == {TODAY, ENGINE, NOTHING}
+    assert set(found.learning) == {SCALAR, ENGINE, NOTHING}
     assert set(found.stepping) == {ENGINE, NOTHING, CLASSIC}
     assert all([lap.units for lap in one.laps] == [64, 64] for one in found.learning.values())
     assert all([lap.units for lap in one.laps] == [20, 20] for one in found.stepping.values())

@@ -14,7 +14,7 @@ import pytest
 from env.errors import ConfigError, DaCircoError, UnknownNameError
 from training.model import randomisation
 from training.settings import FULL, PRESETS, QUICK, Settings, load_settings
-from training.train import main, parser, settings_from
+from training.train.__main__ import main, parser, settings_from
 
 FIELDS = dataclasses.fields(Settings)
 NAMES = [field.name for field in FIELDS]
@@ -68,7 +68,7 @@ def test_the_presets_are_valid_and_quick_is_quicker() -> None:
     assert PRESETS == {"full": FULL, "quick": QUICK}
     assert Settings() == FULL
     assert FULL.imitation_decisions > QUICK.imitation_decisions
-    assert FULL.branch_rounds * FULL.branch_states > QUICK.branch_rounds * QUICK.branch_states
+    assert FULL.generations * FULL.vine_states > QUICK.generations * QUICK.vine_states
 
 
 # -- bad values ---------------------------------------------------------------------------
@@ -76,18 +76,19 @@ def test_the_presets_are_valid_and_quick_is_quicker() -> None:
 POSITIVE = [
     *("n_envs", "rollout_steps", "batch_size", "epochs", "learning_rate", "clip"),
     *("target_kl", "horizon_s", "trace_s", "width", "evaluate_every", "imitation_epochs"),
-    *("imitation_rate", "branch_states", "branch_window", "branch_epochs", "branch_rate"),
-    *(
-        "branch_small",
-        "branch_discount_s",
-        "branch_length_s",
-        "branch_flavor_length_s",
-        "processes",
-    ),
+    *("imitation_rate", "vine_envs", "vine_steps", "vine_states", "vine_batch", "vine_epochs"),
+    *("vine_rate", "vine_small", "vine_discount_s", "vine_length_s", "threads"),
 ]
 NOT_NEGATIVE = [
     *("imitation_decisions", "warmup_steps", "validation_episodes", "entropy"),
-    *("branch_rounds", "branch_prior", "total_steps", "preference_margin", "validation_draws"),
+    *(
+        "generations",
+        "vine_kl",
+        "vine_target_kl",
+        "total_steps",
+        "preference_margin",
+        "validation_draws",
+    ),
 ]
 SHARES = ["home_share", "recipe_share", "imitation_smoothing"]
 BAD = [

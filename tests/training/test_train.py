@@ -38,10 +38,11 @@ SMALL = {
     "imitation_decisions": 6000,
     "imitation_epochs": 12,
     "imitation_rate": 0.01,
-    "branch_rounds": 1,
-    "branch_states": 60,
-    "branch_length_s": 60.0,
-    "branch_flavor_length_s": 90.0,
+    "generations": 2,
+    "vine_envs": 16,
+    "vine_steps": 40,
+    "vine_states": 200,
+    "vine_length_s": 60.0,
     "warmup_steps": 1024,
     "total_steps": 4096,
     "evaluate_every": 2048,
@@ -245,7 +246,7 @@ def test_tensorboard_shows_pictures_text_and_hyperparameters(accumulators: dict[
         assert pictures[0].encoded_image_string.startswith(b"\x89PNG")
         assert pictures[0].width > 400
     text = curves.Tensors("settings/text_summary")[0].tensor_proto.string_val[0].decode()
-    assert '"branch_rounds": 1' in text
+    assert '"generations": 2' in text
     assert set(curves.PluginTagToContent("hparams")) == {
         "_hparams_/experiment",
         "_hparams_/session_start_info",
@@ -257,27 +258,34 @@ def test_tensorboard_shows_pictures_text_and_hyperparameters(accumulators: dict[
 
 @pytest.mark.slow
 def test_stages_before_have_curves_of_their_own(accumulators: dict[str, Any]) -> None:
-    assert set(accumulators) == {".", "improvement", "warm-up"}
+    assert set(accumulators) == {".", "vine", "warm-up"}
     warm_up = accumulators["warm-up"].Scalars("train/value_loss")
     assert 0 < warm_up[-1].step <= SMALL["warmup_steps"]
-    rounds = accumulators["improvement"].Scalars("cost_relative_to/adaptive-flavor/all")
-    assert [event.step for event in rounds] == [0, 1]
+    vine = accumulators["vine"]
+    generations = vine.Scalars("cost_relative_to/adaptive-flavor/all")
+    assert len(generations) == 1 + SMALL["generations"]
+    tags = set(vine.Tags()["scalars"])
+    assert {"rollout/states", "train/approx_kl", "train/clip_fraction", "time/fps"} <= tags
+    assert {"train/entropy_loss", "rollout/gain_of_best_action"} <= tags
+    assert len(vine.Scalars("train/approx_kl")) == SMALL["generations"]
 
 
 @pytest.mark.slow
-def test_without_ppo_the_best_round_is_exported(tmp_path: Path) -> None:
-    code, _, err = finish(start(tmp_path, total_steps=0, branch_rounds=2))
+def test_from_scratch_without_ppo_the_best_generation_is_exported(tmp_path: Path) -> None:
+    code, _, err = finish(start(tmp_path, "--from-scratch", total_steps=0))
     assert code == 0, err
     assert "critic learns" not in err
     assert "network learns" not in err
+    assert "imitates" not in err
+    assert "nothing learned: cost" in err
     state = state_of(tmp_path)
-    assert (state["stage"], state["rounds"], state["steps"]) == ("learning", 2, 0)
-    for fit in ("round 1", "round 2"):
-        assert f"{fit}: cost" in err
+    assert (state["stage"], state["generations"], state["steps"]) == ("learning", 2, 0)
+    for generation in ("generation 1", "generation 2"):
+        assert f"{generation}, " in err
     checkpoints = tmp_path / "runs" / "small" / "checkpoints"
-    kept = sorted(path.name for path in checkpoints.glob("branches-*"))
-    assert kept == ["branches-0.npz", "branches-1.npz"]
-    assert card_of(tmp_path)["training"]["rounds"] == state["best_rounds"]
+    kept = sorted(path.name for path in checkpoints.glob("states-*"))
+    assert kept == ["states-0.npz", "states-1.npz"]
+    assert card_of(tmp_path)["training"]["rounds"] == state["best_generations"]
     assert not (tmp_path / "runs" / "small" / "warm-up").exists()
 
 
@@ -314,7 +322,7 @@ def test_interrupted_while_imitating_it_does_so_again_and_comes_to_the_same(
 
 
 @pytest.mark.slow
-def test_interrupted_while_all_actions_are_tried_it_goes_on_there(
+def test_interrupted_after_any_generation_it_comes_to_the_same(
     finished: tuple[Path, str, str], tmp_path: Path
 ) -> None:
     def improves(state: dict[str, Any]) -> bool:
@@ -324,20 +332,20 @@ def test_interrupted_while_all_actions_are_tried_it_goes_on_there(
     code, _, err = interrupt(process, tmp_path, improves)
     assert_interrupted(code, err)
     state = state_of(tmp_path)
-    assert (state["stage"], state["rounds"]) == ("imitated", 0)
-    code, _, err = finish(start(tmp_path, "--resume"))
+    assert state["stage"] == "imitated"
+    assert state["generations"] < SMALL["generations"]
+    code, _, err = finish(start(tmp_path, "--resume", "--threads", "1"))
     assert code == 0, err
     assert "network imitates" not in err
     assert state_of(tmp_path)["steps"] == SMALL["total_steps"]
-    # The round comes to the same as in a run that was never interrupted.
-    score = re.search(r"round 1: .*", err)
+    score = re.search(r"generation 2, .*", err)
     assert score is not None
     assert score[0] in finished[2]
 
 
 @pytest.mark.slow
 def test_interrupted_while_the_critic_learns_it_goes_on_there(tmp_path: Path) -> None:
-    process = start(tmp_path, branch_rounds=0, warmup_steps=8192)
+    process = start(tmp_path, generations=0, warmup_steps=8192)
     code, _, err = interrupt(process, tmp_path, lambda state: state.get("stage") == "imitated")
     assert_interrupted(code, err)
     assert state_of(tmp_path)["stage"] == "imitated"
@@ -352,7 +360,7 @@ def test_interrupted_while_the_critic_learns_it_goes_on_there(tmp_path: Path) ->
 @pytest.mark.slow
 def test_interrupted_while_learning_it_goes_on_there(tmp_path: Path) -> None:
     total = 16_384
-    process = start(tmp_path, branch_rounds=0, total_steps=total, evaluate_every=total)
+    process = start(tmp_path, generations=0, total_steps=total, evaluate_every=total)
     code, _, err = interrupt(process, tmp_path, lambda state: state.get("stage") == "learning")
     assert_interrupted(code, err)
     state = state_of(tmp_path)

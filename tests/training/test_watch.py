@@ -12,6 +12,7 @@ from small_world import FLAVORS, SMALL, short_sampler, taught_model
 from env.episodes import random_episodes
 from env.observation import features
 from training.network import Actor
+from training.rollouts.flatten import flatten
 from training.watch import offered_load, overloads, watch
 
 
@@ -40,12 +41,14 @@ def test_only_overloads_are_left() -> None:
 
 @pytest.mark.slow
 def test_the_queue_of_an_overload_is_seen_at_its_end() -> None:
-    actor = Actor(taught_model())
+    network = flatten(Actor(taught_model()))
     settings = replace(SMALL, n_envs=16)
-    anything, crowded = watch(actor, settings, 6400)
+    seen = list(watch(network, settings, 6400))
+    anything, crowded = np.concatenate(seen[:400]), np.concatenate(seen[400:])
     assert anything.shape == crowded.shape == (6400, len(features(FLAVORS)))
     waiting = [feature.name for feature in features(FLAVORS)].index("waiting")
     most_jobs = 5.0 * 18  # training gives up an episode there
     assert np.expm1(4 * crowded[:, waiting].max()) > 2 * most_jobs
     assert crowded[:, waiting].mean() > 1.5 * anything[:, waiting].mean()
-    np.testing.assert_array_equal(list(watch(actor, settings, 6400))[1], crowded)
+    again = watch(network, replace(settings, threads=1), 6400)
+    np.testing.assert_array_equal(np.concatenate(list(again)[400:]), crowded)

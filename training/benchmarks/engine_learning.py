@@ -1,4 +1,4 @@
-"""Learning on the compiled engine, beside today's environments and beside doing nothing.
+"""Learning on the compiled engine, beside scalar environments and beside doing nothing.
 
 The same algorithm with the shipped network learns in the scalar environments one after the other,
 in the engine, and in a vector environment of the same shapes that does nothing. What the three
@@ -27,13 +27,13 @@ from training.benchmarks.decisions import LOAD
 from training.benchmarks.laps import Lap, Speed, lap, measure
 from training.benchmarks.learning import NEVER, learn, learner
 from training.engine_vec_env import EngineVecEnv
-from training.model import randomisation, training_batch
+from training.model import make_member, randomisation
 from training.settings import Settings
 from training.vector_env import BatchVecEnv
 
 CLASSIC: Final = "CartPole-v1"
 """Gymnasium's own classic, vectorised with NumPy."""
-TODAY: Final = "today"
+SCALAR: Final = "scalar"
 ENGINE: Final = "engine"
 NOTHING: Final = "nothing"
 
@@ -83,7 +83,7 @@ class LearningSpeeds:
     """Steps a second of one core.
 
     Attributes:
-        learning: with learning, by where: `TODAY`, `ENGINE`, `NOTHING`.
+        learning: with learning, by where: `SCALAR`, `ENGINE`, `NOTHING`.
         stepping: without, `ENGINE` and `NOTHING` with random legal actions, and `CLASSIC`.
         stepped: environments in `stepping`.
     """
@@ -105,7 +105,7 @@ class LearningSpeeds:
             "learning": {name: one.to_dict() for name, one in self.learning.items()},
             "stepping": {name: one.to_dict() for name, one in self.stepping.items()},
             "stepped": self.stepped,
-            "times_today": self.ratio(TODAY),
+            "times_scalar": self.ratio(SCALAR),
             "share_of_nothing": self.ratio(NOTHING),
         }
 
@@ -135,9 +135,10 @@ def _learning(settings: Settings, repetitions: int) -> dict[str, Speed]:
         autoreset_mode=AutoresetMode.SAME_STEP,
         threads=1,
     )
+    members = [make_member(settings, sampler) for _ in range(settings.n_envs)]
     nothing = cast("DaCircoVectorEnv", NothingVectorEnv(engine))
     worlds: dict[str, BatchVecEnv | EngineVecEnv] = {
-        TODAY: training_batch(settings),
+        SCALAR: BatchVecEnv(members, settings.seed),
         ENGINE: EngineVecEnv(engine, settings.seed),
         NOTHING: EngineVecEnv(nothing, settings.seed),
     }

@@ -19,12 +19,12 @@ from env.engine.vector_env import DaCircoVectorEnv
 from env.gym_env import DaCircoEnv
 from training.benchmarks.decisions import LOAD
 from training.benchmarks.laps import Speed, measure
-from training.branching import explore
 from training.imitation import clone, collect
 from training.lockstep import Decide, greedy
 from training.network import Actor, policy_arguments, standardiser
 from training.rollouts.flatten import flatten
 from training.rollouts.paired import roll_out_pairs
+from training.rollouts.reference import explore
 from training.teacher import load_teacher
 
 WIDTH: Final = 128
@@ -45,7 +45,7 @@ class LabelSpeeds:
 
     Attributes:
         engine: of the compiled engine.
-        simulator: of the SimPy simulator and `training.branching`.
+        simulator: of the SimPy simulator and `training.rollouts.reference`.
         actions: that are tried at a state, mean.
         decisions: in a branch of the engine, mean.
         simulator_decisions: in a branch of the simulator, mean.
@@ -155,10 +155,7 @@ def label_speeds(
             tried,
             decide,
             discount_s=inf,
-            length_s=np.full(simulator_states, LENGTH_S),
-            held=tried.argmax(axis=1),
-            hold_s=np.zeros(simulator_states),
-            stay=np.zeros(simulator_states, dtype=np.bool_),
+            length_s=LENGTH_S,
         )
         plain_counted.append(float(np.nanmean(decisions)))
         return simulator_states

@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from gymnasium import spaces
@@ -22,12 +22,10 @@ from stable_baselines3.common.logger import Logger
 
 from env.cost import CostVector
 from training.benchmarks.laps import Lap, Speed, lap
+from training.engine_vec_env import EngineVecEnv
 from training.model import build_model, training_batch
 from training.settings import Settings
 from training.vector_env import BatchVecEnv
-
-if TYPE_CHECKING:
-    from training.engine_vec_env import EngineVecEnv  # Numba takes long to import
 
 NEVER: Final = 1e9
 """A divergence at which no update stops."""
@@ -89,11 +87,11 @@ def training_speed(settings: Settings, repetitions: int) -> TrainingSpeed:
     """
     with tempfile.TemporaryDirectory() as runs:
         settings = replace(settings, target_kl=NEVER, runs=Path(runs))
-        batch = training_batch(settings)
+        batch = training_batch(settings, settings.n_envs)
         nothing = BatchVecEnv(
-            [NullEnv(batch.observation_space, batch.action_space) for _ in batch.members]
+            [NullEnv(batch.observation_space, batch.action_space) for _ in range(settings.n_envs)]
         )
-        learners = [learner(settings, one) for one in (batch, nothing)]
+        learners = [learner(settings, batch), learner(settings, nothing)]
         steps = settings.n_envs * settings.rollout_steps
         laps: list[list[Lap]] = [[], []]
         for repetition in range(repetitions + 1):

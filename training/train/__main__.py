@@ -43,6 +43,11 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="Go on from the latest checkpoint of RUNS/NAME, with the settings it began with.",
     )
+    result.add_argument(
+        "--from-scratch",
+        action="store_true",
+        help="Begin with a random network instead of imitating rules: --imitation-decisions 0.",
+    )
     settings = result.add_argument_group("settings (keys of a configuration file)")
     for field in dataclasses.fields(Settings):
         default = field.default
@@ -70,6 +75,8 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
         for field in dataclasses.fields(Settings)
         if getattr(arguments, field.name) is not None
     }
+    if arguments.from_scratch:
+        given["imitation_decisions"] = 0
     return dataclasses.replace(base, **given)
 
 
@@ -88,7 +95,7 @@ def print_table(run: TrainingRun, comparison: Comparison) -> None:
     console.print(table)
     settings, state = run.settings, run.state
     console.print(
-        f"Best policy: after {state.best_rounds} rounds on branches and "
+        f"Best policy: after {state.best_generations} generations of VinePPO and "
         f"{state.best_steps:,} decisions of PPO. Less than 1 is cheaper.\n"
         f"Frozen policy  {settings.model_folder}\n"
         f"Checkpoints    {run.checkpoints.folder}\n"

@@ -1,0 +1,1 @@
+"""``python -m training.train``: train one network, from the first rule to the frozen policy."""
