@@ -38,6 +38,9 @@ DECISIONS_PER_SECOND: Final = 25_000
 TRAINING_RATIO: Final = 0.5
 DAY_LIMIT_S: Final = 2.0
 LABEL_RATIO: Final = 20.0
+LEARNING_TIMES: Final = 5.0
+LEARNING_SHARE: Final = 0.8
+MEMORY_GIB: Final = 4.0
 ENGINE_NODES: Final = (3, 30, 300)
 
 
@@ -163,7 +166,7 @@ def scaling_part(quick: bool) -> Part:
 
 def engine_part(quick: bool) -> Part:
     """Decisions a second of the compiled engine, and against the environment in the same run."""
-    from training.benchmarks.engine import EPISODE_S, engine_speed  # Numba takes long to import
+    from training.benchmarks.engine import engine_speed  # Numba takes long to import
 
     found = engine_speed(*((50_000, 2) if quick else (1_000_000, 3)), nodes=ENGINE_NODES)
     table = _table("compiled engine, observation and mask written", "decisions/s", "of environment")
@@ -178,8 +181,8 @@ def engine_part(quick: bool) -> Part:
     for name, speed in rows.items():
         table.add_row(name, f"{speed:,.0f}", f"{speed / scalar:.1f}")
     table.caption = (
-        f"{found.bytes:,} bytes a data centre, {found.episode_bytes:,} an episode of "
-        f"{EPISODE_S:.0f} s, which data centres may share"
+        f"{found.bytes:,} bytes a data centre; {found.episode_bytes:,} an episode, which data "
+        f"centres may share, and {found.request_bytes:.0f} each of its requests"
     )
     least, most = min(found.by_nodes), max(found.by_nodes)
     slower = found.by_nodes[least].per_second / found.by_nodes[most].per_second
@@ -202,7 +205,24 @@ def engine_part(quick: bool) -> Part:
             "by_nodes": {str(n): one.to_dict() for n, one in found.by_nodes.items()},
             "bytes": found.bytes,
             "episode_bytes": found.episode_bytes,
+            "request_bytes": found.request_bytes,
         },
+        table,
+    )
+
+
+def memory_part(quick: bool) -> Part:
+    """Memory of thousands of data centres with a day of arrivals each."""
+    from training.benchmarks.memory import CENTRES, day_memory  # Numba takes long to import
+
+    found = day_memory(8 if quick else 256)
+    table = _table(f"{found.days} data centres on the engine, a day each", "found")
+    table.add_row("requests a day", f"{found.requests / found.days:,.0f}")
+    table.add_row("bytes a request, all included", f"{found.request_bytes:.0f}")
+    table.add_row(f"GiB for {CENTRES}", f"{found.gib:.2f}")
+    return Part(
+        [Target(f"GiB for {CENTRES} different days", found.gib, MEMORY_GIB, False)],
+        found.to_dict(),
         table,
     )
 
@@ -226,12 +246,55 @@ def labels_part(quick: bool) -> Part:
     )
 
 
+def learning_part(quick: bool) -> Part:
+    """Training steps a second on the engine, beside scalar environments and doing nothing."""
+    from training.benchmarks import engine_learning as bench  # torch, Numba
+
+    settings = Settings()
+    if quick:
+        settings = replace(settings, n_envs=8, rollout_steps=64, batch_size=256)
+    repetitions, stepped, steps = (2, 64, 50) if quick else (5, 1024, 400)
+    found = bench.learning_speeds(settings, repetitions, stepped=stepped, steps=steps)
+    names = {
+        bench.SCALAR: "scalar environments",
+        bench.ENGINE: "engine",
+        bench.NOTHING: "doing nothing",
+        bench.CLASSIC: f"Gymnasium's {bench.CLASSIC} in NumPy",
+    }
+    table = _table(f"on the engine, {settings.n_envs} environments", "steps/s", "best")
+    for kind, speeds in (("learning", found.learning), ("stepping", found.stepping)):
+        for name, one in speeds.items():
+            row = f"{kind}, {names[name]}"
+            table.add_row(row, f"{one.per_second:,.0f}", f"{one.best_per_second:,.0f}")
+    table.caption = f"stepping: {stepped} environments; learning: {settings.width} units"
+    return Part(
+        [
+            Target(
+                "learning on the engine, times the scalar environments",
+                found.ratio(bench.SCALAR),
+                LEARNING_TIMES,
+                True,
+            ),
+            Target(
+                "learning on the engine, share of doing nothing",
+                found.ratio(bench.NOTHING),
+                LEARNING_SHARE,
+                True,
+            ),
+        ],
+        found.to_dict(),
+        table,
+    )
+
+
 PARTS: Final[dict[str, Callable[[bool], Part]]] = {
     "decisions": decisions_part,
     "training": training_part,
     "day": day_part,
     "scaling": scaling_part,
     "labels": labels_part,
+    "learning": learning_part,
+    "memory": memory_part,
     "engine": engine_part,
 }
 

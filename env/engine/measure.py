@@ -118,8 +118,10 @@ class TracedRun:
         self.assigned_s = s.f[assigned : assigned + n].tolist()
         over = s.f[ended : ended + n]
         self.ended_s = over.tolist()
-        jobs, length = s.ei[at.JOBS_EF], s.ei[at.JOB_F]
-        luck = s.ef[jobs + at.LUCK : jobs + n * length : length] if n else np.zeros(0)
-        fails = (luck < s.ef[at.TRANSCODE_ERROR]) & ~np.isnan(over)
-        self.failed = np.flatnonzero(fails).tolist()
+        jobs, length, column = s.ei[at.JOBS_EF], s.ei[at.JOB_F], s.ei[at.LUCK_AT]
+        self.failed = []
+        if n and column >= 0:
+            luck = s.ef[jobs + column : jobs + n * length : length]
+            fails = (luck < s.ef[at.TRANSCODE_ERROR]) & ~np.isnan(over)
+            self.failed = np.flatnonzero(fails).tolist()
         self.invalid_actions = int(s.i[at.INVALID])
