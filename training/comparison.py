@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.policy import Policy
 from agents.registry import make_policy
 from env.episodes import Episode
 from env.metrics import EpisodeMetrics, measure
@@ -16,6 +17,9 @@ from env.simulator import Simulator
 from training.lockstep import greedy, run_lockstep, simulate
 from training.network import Actor
 from training.preferences import PREFERENCES
+from training.rollouts.actor_policy import ActorPolicy
+from training.rollouts.cells import Cell
+from training.rollouts.play import COMPILED, Stage
 
 RIVALS: Final = ("minimize-workers", "grace-period", "adaptive-flavor")
 """The naive algorithms and the strongest rule at its defaults."""
@@ -55,6 +59,7 @@ class Comparison:
         episodes: on which all are compared.
         rivals: the rules.
         preferences: at each of which all episodes are run.
+        engine: see `training.rollouts.play`.
     """
 
     def __init__(
@@ -62,37 +67,41 @@ class Comparison:
         episodes: Sequence[Episode],
         rivals: Sequence[str] = RIVALS,
         preferences: Sequence[float] = PREFERENCES,
+        engine: str = COMPILED,
     ) -> None:
+        self._stage = Stage(engine)
         self.episodes = list(episodes)
         self.preferences = tuple(preferences)
         self.rivals = {name: self._run_rule(name) for name in rivals}
 
     def _run_rule(self, spec: str) -> Figures:
-        rows = []
-        for preference in self.preferences:
-            row = []
-            for episode in self.episodes:
-                policy = make_policy(spec)
-                simulator = simulate(episode, preference, policy.discipline)
-                simulator.run(policy)
-                row.append(measure(simulator))
-            rows.append(tuple(row))
-        return Figures(tuple(rows))
+        return self._play(make_policy(spec))
 
     def run(self, actor: Actor) -> Figures:
         """What the network makes of them."""
+        policy = ActorPolicy(actor)
+        if self._stage.compiles(policy):
+            return self._play(policy)
         simulators: list[Simulator] = [
             simulate(episode, preference)
             for preference in self.preferences
             for episode in self.episodes
         ]
         run_lockstep(simulators, greedy(actor))
+        return self._figures([measure(simulator) for simulator in simulators])
+
+    def _play(self, policy: Policy) -> Figures:
+        cells = [
+            Cell.of(policy, episode, preference)
+            for preference in self.preferences
+            for episode in self.episodes
+        ]
+        return self._figures([played.metrics for played in self._stage.play(cells)])
+
+    def _figures(self, runs: Sequence[EpisodeMetrics]) -> Figures:
         n = len(self.episodes)
         return Figures(
-            tuple(
-                tuple(measure(simulator) for simulator in simulators[i * n : (i + 1) * n])
-                for i in range(len(self.preferences))
-            )
+            tuple(tuple(runs[i * n : (i + 1) * n]) for i in range(len(self.preferences)))
         )
 
     def ratios(self, figures: Figures) -> dict[str, NDArray[np.float64]]:

@@ -79,6 +79,11 @@ def rule_wakes_at(s: Centre, kind: int, given: Floats) -> float:
     return wake_by_load(s, given)
 
 
+def has_form(policy: Policy) -> bool:
+    """Whether `form_of` knows the policy."""
+    return type(policy) in _MAKERS
+
+
 def form_of(policy: Policy, cluster: Cluster) -> Form | None:
     """The compiled form of a policy for a cluster of this kind, none if it has none.
 

@@ -12,7 +12,7 @@ from env.engine.compiling import entry
 from env.engine.episode import EpisodeData
 from env.engine.kernel import advance, apply, begin, wake_at
 from env.engine.layout import Centre, Floats, Ints
-from env.engine.measure import History, TracedRun
+from env.engine.measure import Books, History, TracedRun
 from env.engine.view import noise_key_of
 from env.errors import DaCircoError
 from env.metrics import EpisodeMetrics, measure
@@ -138,8 +138,12 @@ class Engine:
         if size:
             self._histories.setdefault(d, History()).take(self.centre(d))
 
-    def metrics(self, d: int) -> EpisodeMetrics:
-        """The figures of data centre d so far.
+    def books(self, d: int) -> Books:
+        """What data centre d has counted and paid so far; any episode will do."""
+        return Books(self.centre(d))
+
+    def traced(self, d: int) -> TracedRun:
+        """The run of data centre d so far, as `env.metrics` takes it.
 
         Raises:
             DaCircoError: its episode was not prepared with a trace.
@@ -148,7 +152,11 @@ class Engine:
         if not s.ei[at.TRACE_SIZE]:
             raise DaCircoError("metrics need an episode that was prepared with trace=True")
         self.make_room(d)
-        return measure(TracedRun(data, s, self._histories[d]))
+        return TracedRun(data, s, self._histories[d])
+
+    def metrics(self, d: int) -> EpisodeMetrics:
+        """The figures of data centre d so far; see `traced`."""
+        return measure(self.traced(d))
 
     def _check(self, d: int) -> None:
         if self.i[d, at.QUEUE_FULL]:

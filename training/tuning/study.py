@@ -1,4 +1,4 @@
-"""One rule: Optuna suggests settings for each preference, the simulator tells their costs.
+"""One rule: Optuna suggests settings for each preference, the engine tells their costs.
 
 A run gives both costs, delay and resources, so a setting that was suggested for one
 preference is judged at all of them, unless the rule itself heeds the preference. Each
@@ -24,6 +24,7 @@ from scipy.stats import wilcoxon
 
 from env.config import load_profile
 from env.errors import DaCircoError
+from training.rollouts.play import Stage
 from training.tuning.space import RELATIVE_TO_PREFERENCE, Space
 from training.tuning.yardstick import Yardstick, tuning_episodes
 from training.world_identity import world_identity
@@ -86,6 +87,7 @@ def tune(
     effort: Effort,
     storage: Path,
     on_trial: Callable[[], None] = lambda: None,
+    stage: Stage | None = None,
 ) -> list[Tuned]:
     """Tune a rule at some preferences, going on from the trials that the storage holds.
 
@@ -95,6 +97,7 @@ def tune(
         effort: what to spend.
         storage: an SQLite file; made if it is not there.
         on_trial: called after each trial, and at once for each that the storage holds.
+        stage: plays the episodes; by default the compiled engine.
 
     Returns:
         In the order of the preferences.
@@ -106,8 +109,10 @@ def tune(
     episodes = tuning_episodes(effort.random_episodes, effort.seed, effort.profile)
     groups = [[w] for w in preferences] if space.heeds_preference else [list(preferences)]
     tuned = []
+    stage = Stage() if stage is None else stage
     for group in groups:
-        search = _Search(space, Yardstick(episodes, group), group, effort.seed)
+        yardstick = Yardstick(episodes, group, stage=stage)
+        search = _Search(space, yardstick, group, effort.seed)
         kept = _open(storage, _study_name(space, group, effort), len(group))
         total = effort.trials * len(group)
         for trial in kept.get_trials(states=(TrialState.COMPLETE,))[:total]:
