@@ -159,8 +159,8 @@ def _in_processes(jobs: Sequence[_Job], processes: int) -> Iterator[list[Tuned]]
 
 
 def _tune(job: _Job, on_trial: Callable[[], None] = lambda: None) -> list[Tuned]:
-    *what, engine = job
-    return tune(*what, on_trial, Stage(engine))
+    rule, preferences, effort, storage, engine = job
+    return tune(rule, preferences, effort, storage, on_trial, Stage(engine))
 
 
 def _quiet() -> None:

@@ -54,6 +54,7 @@ class Engine:
         self._players: dict[EpisodeData, int] = {}
         self._unused: list[int] = []
         self._histories: dict[int, History] = {}
+        self._memory = (0, 0)
 
     @property
     def bytes(self) -> int:
@@ -83,6 +84,16 @@ class Engine:
             data.key if key is None else key,
             data.preference if preference is None else preference,
         )
+
+    def reserve(self, floats: int, ints: int) -> None:
+        """Every data centre's rows have so much room at their ends for what a rule remembers.
+
+        It is all 0 when an episode begins. Rows never become shorter.
+        """
+        self._memory = max(self._memory[0], floats), max(self._memory[1], ints)
+        playing = [data for data in self._playing if data is not None]
+        if playing:
+            self._widen(max(one.size_f for one in playing), max(one.size_i for one in playing))
 
     def follow(self, source: int, targets: Iterable[int]) -> None:
         """Data centres become copies of another, at the moment that it has reached."""
@@ -173,10 +184,14 @@ class Engine:
                 self._write(data)
             self._players[data] = self._players.get(data, 0) + 1
             self._playing[d] = data
-        self.f = _wider(self.f, data.size_f)
-        self.i = _wider(self.i, data.size_i)
+        self._widen(data.size_f, data.size_i)
         self.i[d, at.EPISODE] = self._slots[data]
         self._histories.pop(d, None)
+
+    def _widen(self, size_f: int, size_i: int) -> None:
+        """Rows of an episode of these lengths and a rule's memory find room."""
+        self.f = _wider(self.f, size_f + self._memory[0])
+        self.i = _wider(self.i, size_i + self._memory[1])
 
     def _leave(self, data: EpisodeData) -> None:
         self._players[data] -= 1

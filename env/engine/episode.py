@@ -234,6 +234,7 @@ def _job_floats(requests: Sequence[Request], draws: JobDraws, discipline: str) -
     table[:, at.DOWNLOAD] = draws.download_s
     table[:, at.UPLOAD] = draws.upload_s
     table[:, at.LUCK] = draws.luck
+    table[:, at.BITRATE] = [request.bitrate_kbps for request in requests]
     table[:, at.SERVICE : at.SERVICE + flavors] = service
     table[:, at.SERVICE + flavors :] = draws.work_s
     return table
@@ -329,6 +330,8 @@ class _Shape:
             at.JOBS_EI: self.jobs_ei,
             at.JOB_F: at.SERVICE + 2 * flavors,
             at.JOB_I: at.JOB_COLUMNS * flavors,
+            at.RULE_F: self.size_f,
+            at.RULE_I: self.size_i,
         }
 
     def ints(self, discipline: str, ends_with_jobs: bool) -> Ints:

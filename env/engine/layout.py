@@ -233,8 +233,9 @@ FREE_SLOT: Final = -1
     DOWNLOAD,
     UPLOAD,
     LUCK,
+    BITRATE,  # asked for, kbit/s
     SERVICE,  # one for each flavor, then WORK: one for each flavor
-) = range(6)
+) = range(7)
 
 # -- episode: whole numbers ---------------------------------------------------------------
 
@@ -278,8 +279,10 @@ FREE_SLOT: Final = -1
     JOBS_EI,
     JOB_F,  # length of a job's record
     JOB_I,
+    RULE_F,  # offsets into the state: what a rule remembers, at the end of the rows
+    RULE_I,
     FLAVORS_EI,
-) = range(40)
+) = range(42)
 
 (
     MILLICORES,

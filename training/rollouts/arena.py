@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from threading import Event, Lock
 from typing import Final, TypeVar
 
@@ -87,14 +88,20 @@ class Arena:
     def __init__(self) -> None:
         self._episodes = _Episodes()
         self._clusters: dict[tuple[int, int], tuple[Profile, Profile | None, Cluster]] = {}
-        self._idle: list[Engine] = []
+        self._idle: dict[int, list[Engine]] = {}
+        self._simulating = Lock()
 
     def play(
         self, cells: Sequence[Cell], threads: int, on_cell: Callable[[], None]
     ) -> list[Played]:
         """See `Stage.play`."""
         return self._run(
-            cells, lambda engine, d: Played.of(engine.traced(d)), True, threads, on_cell
+            cells,
+            lambda engine, d: Played.of(engine.traced(d)),
+            lambda cell: Played.of(cell.simulate()),
+            True,
+            threads,
+            on_cell,
         )
 
     def totals(
@@ -105,12 +112,16 @@ class Arena:
         def read(engine: Engine, d: int) -> Totals:
             return Totals.of(len(engine.episode(d).requests), engine.books(d))
 
-        return self._run(cells, read, False, threads, on_cell)
+        def simulated(cell: Cell) -> Totals:
+            return Totals.of(len(cell.requests), cell.simulate().cluster)
+
+        return self._run(cells, read, simulated, False, threads, on_cell)
 
     def _run(
         self,
         cells: Sequence[Cell],
         read: Read[T],
+        simulated: Callable[[Cell], T],
         trace: bool,
         threads: int,
         on_cell: Callable[[], None],
@@ -139,25 +150,34 @@ class Arena:
             data = self._episodes.get(cell, trace=trace)
             engine.load(d, data, preference=cell.preference, key=noise_key(cell.seed))
 
-        def part(number: int) -> None:
-            with lock:
-                engine = self._idle.pop() if self._idle else Engine(BATCH if networks else WAVE)
-            if networks and engine.n < BATCH:
-                engine = Engine(BATCH)
-            mine = rules[number::threads]
-            for wave in (mine[k : k + WAVE] for k in range(0, len(mine), WAVE)):
+        def follow_rules(engine: Engine, mine: Sequence[tuple[int, Form]]) -> None:
+            for first in range(0, len(mine), WAVE):
+                wave = mine[first : first + WAVE]
                 for d, (i, _) in enumerate(wave):
                     load(engine, d, i)
-                run_rules(engine, range(len(wave)), [form for _, form in wave])
+                forms = [form for _, form in wave]
+                overflown = run_rules(engine, range(len(wave)), forms).tolist()
                 for d, (i, _) in enumerate(wave):
-                    told(i, read(engine, d))
+                    if overflown[d]:
+                        with self._simulating:  # the policy may be that of other cells
+                            told(i, simulated(cells[i]))
+                    else:
+                        told(i, read(engine, d))
+
+        def part(number: int) -> None:
+            if mine := rules[number::threads]:
+                with self._engine(WAVE) as engine:
+                    follow_rules(engine, mine)
             for group in networks.values():
                 if some := group[number::threads]:
-                    _follow_network(
-                        engine, cells, some, load, lambda d, i: told(i, read(engine, d))
-                    )
-            with lock:
-                self._idle.append(engine)
+                    with self._engine(BATCH) as engine:
+                        _follow_network(
+                            engine,
+                            cells,
+                            some,
+                            load,
+                            lambda d, i, engine=engine: told(i, read(engine, d)),
+                        )
 
         threads = max(1, min(threads, len(cells)))
         if threads == 1:
@@ -170,6 +190,14 @@ class Arena:
                     stop.set()
                     raise
         return [found[i] for i in range(len(cells))]
+
+    @contextmanager
+    def _engine(self, n: int) -> Iterator[Engine]:
+        """An engine of so many data centres for one thread at a time."""
+        idle = self._idle.setdefault(n, [])
+        engine = idle.pop() if idle else Engine(n)
+        yield engine
+        idle.append(engine)
 
     def _player(self, cell: Cell) -> Form | NetworkPolicy:
         """Who decides in a cell.

@@ -100,6 +100,8 @@ def roll_out_pairs(
     for i, row in enumerate(states.tolist()):
         own = engine.noise_key(row)
         keys[i, 1:] = [noise.other_key(own, number) for number in range(1, futures)]
+    if isinstance(policy, Form):
+        engine.reserve(policy.floats, policy.ints)
     m = len(which)
     branches = Branches(
         source=states[which].astype(np.int64),
