@@ -18,7 +18,7 @@ from env.engine.engine import Engine
 from env.engine.episode import prepare
 from env.episodes import Randomisation, random_episodes
 from env.metrics import measure
-from env.scenario import load_split
+from env.scenario import Scenario, load_split
 from env.simulator import Simulator
 
 STYLES = (
@@ -61,7 +61,7 @@ CUT_S = 600.0
 def test_every_scenario_under_every_rule_is_the_same(split: str) -> None:
     profile, catalog = load_profile("openstack"), load_catalog()
     cluster = Cluster(profile)
-    runs = []
+    runs: list[tuple[Scenario, str, float]] = []
     for number, scenario in enumerate(load_split(split)):
         runs.extend((scenario, spec, 0.1 + 0.2 * (number % 5)) for spec in STYLES)
     engine = Engine(len(runs))

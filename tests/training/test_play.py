@@ -5,26 +5,31 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import optuna
 import pytest
 from evaluation_world import ROWS, write_frozen, write_rows
 
 pytest.importorskip("numba")
 
+from agents.compiled import windows
 from agents.frozen import FrozenPolicy
 from agents.policy import Policy
-from agents.registry import make_policy
+from agents.registry import make_policy, tunable_names
 from env.actions import KEEP, Action
 from env.catalog import load_catalog
 from env.cluster import Cluster
 from env.config import load_profile
 from env.errors import DaCircoError
 from env.scenario import load_scenario
+from env.simulator import Simulator
 from training import evaluate
 from training.competition import runs
 from training.competition.conditions import AT_HOME, ELSEWHERE
+from training.episode_sets import random_set
 from training.rollouts import arena
 from training.rollouts.cells import Cell
 from training.rollouts.play import COMPILED, REFERENCE, Stage, left_out
+from training.tuning.space import Space
 
 SHIPPED = Path(__file__).parents[2] / "models" / "seed1"
 FAULTY = replace(
@@ -106,6 +111,37 @@ def test_a_batch_of_the_competition_is_the_same(tmp_path: Path) -> None:
         expected = runs.carry_out(course, batch)
         for name in runs.Outcome.__slots__:
             assert getattr(found, name).tolist() == getattr(expected, name).tolist(), condition
+
+
+@pytest.mark.parametrize("rule", tunable_names())
+def test_settings_that_tuning_tries_are_the_same(rule: str) -> None:
+    episodes = [
+        replace(episode, requests=episode.requests[:40]) for episode in random_set(3, len(rule))
+    ]
+    space = Space(rule, load_profile("openstack"))
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=len(rule)))
+    specs = [space.spec(space.choose(study.ask())) for _ in range(4)]
+    tried = [Cell.of(make_policy(spec), episode, 0.5) for spec in specs for episode in episodes]
+    expected = Stage(REFERENCE).totals(tried)
+    for cell, one, two in zip(tried, Stage().totals(tried), expected, strict=True):
+        assert one == two, cell.policy.spec
+
+
+def test_a_rule_that_remembers_more_than_there_is_room_for_is_simulated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    knative = cells([make_policy("concurrency-windows")], tmp_path)
+    expected = Stage(REFERENCE).totals(knative)
+    monkeypatch.setattr(windows, "_MOST", 2)
+    simulate, simulated = Cell.simulate, []
+
+    def told(cell: Cell) -> Simulator:
+        simulated.append(cell)
+        return simulate(cell)
+
+    monkeypatch.setattr(Cell, "simulate", told)
+    assert Stage().totals(knative) == expected
+    assert simulated
 
 
 class Stranger(Policy):

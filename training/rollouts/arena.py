@@ -171,13 +171,8 @@ class Arena:
             for group in networks.values():
                 if some := group[number::threads]:
                     with self._engine(BATCH) as engine:
-                        _follow_network(
-                            engine,
-                            cells,
-                            some,
-                            load,
-                            lambda d, i, engine=engine: told(i, read(engine, d)),
-                        )
+                        for d, i in _follow_network(engine, cells, some, load):
+                            told(i, read(engine, d))
 
         threads = max(1, min(threads, len(cells)))
         if threads == 1:
@@ -235,8 +230,7 @@ def _follow_network(
     cells: Sequence[Cell],
     numbers: Sequence[int],
     load: Callable[[Engine, int, int], None],
-    on_end: Callable[[int, int], None],
-) -> None:
+) -> Iterator[tuple[int, int]]:
     """Play cells under one network, a batch at a time: who has ended makes room for the next.
 
     Args:
@@ -244,7 +238,9 @@ def _follow_network(
         cells: among others those that are played.
         numbers: which are played, all of the same policy and the same flavors.
         load: lets a data centre begin a cell.
-        on_end: is told the data centre and the cell that has ended in it.
+
+    Yields:
+        A data centre and the cell that has ended in it.
     """
     n = min(engine.n, len(numbers))
     first = cells[numbers[0]]
@@ -281,7 +277,7 @@ def _follow_network(
         ended = outcome.terminated | outcome.truncated
         going = np.flatnonzero(~(ended | paused))
         for d in np.flatnonzero(ended).tolist():
-            on_end(d, numbers[playing[d]])
+            yield d, numbers[playing[d]]
             if following < len(numbers):
                 load(engine, d, numbers[following])
                 playing[d] = following
