@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import tomllib
+import warnings
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
+from scipy.stats import wilcoxon
 
 from agents.heuristic import Heuristic
 from agents.parameters import describe_parameters
@@ -17,6 +20,7 @@ from env.episodes import Episode
 from training import tune as command
 from training.rollouts.play import Stage
 from training.tuning import study as study_module
+from training.tuning.signed_ranks import is_above
 from training.tuning.space import RELATIVE_TO_PREFERENCE, Space
 from training.tuning.yardstick import BASELINE, Yardstick, cost_vector, tuning_episodes
 
@@ -116,7 +120,10 @@ def test_writes_the_best_settings(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.usefixtures("few_jobs")
-def test_an_interrupted_search_ends_as_one_that_was_not(tmp_path: Path) -> None:
+def test_an_interrupted_search_ends_as_one_that_was_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study_module, "_STARTUP_TRIALS", 3)  # so that the samplers learn
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     for folder in (whole, parts):
         folder.mkdir()
@@ -146,6 +153,22 @@ def test_trials_of_another_world_do_not_count(
     assert run(tmp_path, *rule) == 0
     kept = sqlite3.connect(tmp_path / "trials.sqlite").execute("select count(*) from studies")
     assert kept.fetchone() == (2,)
+
+
+@pytest.mark.parametrize("n", [1, 5, 24])
+def test_the_signed_rank_test_is_scipys(n: int) -> None:
+    rng = np.random.default_rng(n)
+    for shift in (0.0, 0.3, 1.0):
+        for _ in range(40):
+            drawn = rng.normal(shift, 1.0, n)
+            # Rounded ones have zeros and ties.
+            for given in (drawn, drawn.round(1), np.abs(drawn)):
+                if given.any():
+                    with warnings.catch_warnings():
+                        warnings.simplefilter("ignore")
+                        expected = wilcoxon(given, alternative="greater").pvalue < 0.1
+                        assert is_above(given, 0.1) == expected
+    assert not is_above(np.zeros(n), 0.1)
 
 
 @pytest.mark.parametrize(

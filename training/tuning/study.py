@@ -18,13 +18,12 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 from optuna.samplers import TPESampler
-from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, TrialState, create_trial
-from scipy.stats import wilcoxon
+from optuna.trial import FrozenTrial, create_trial
 
 from env.config import load_profile
-from env.errors import DaCircoError
 from training.rollouts.play import Stage
+from training.tuning.kept_trials import KeptTrials
+from training.tuning.signed_ranks import is_above
 from training.tuning.space import RELATIVE_TO_PREFERENCE, Space
 from training.tuning.yardstick import Yardstick, tuning_episodes
 from training.world_identity import world_identity
@@ -38,7 +37,6 @@ _STARTUP_EPISODES: Final = 5
 _GIVE_UP_BELOW: Final = 0.1
 """A setting is given up when at every preference the paired test (Wilcoxon's signed ranks)
 against the best so far has a p-value below."""
-_LOCK_TIMEOUT_S: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +111,13 @@ def tune(
     for group in groups:
         yardstick = Yardstick(episodes, group, stage=stage)
         search = _Search(space, yardstick, group, effort.seed)
-        kept = _open(storage, _study_name(space, group, effort), len(group))
+        kept = KeptTrials(storage, _study_name(space, group, effort))
         total = effort.trials * len(group)
-        for trial in kept.get_trials(states=(TrialState.COMPLETE,))[:total]:
+        for trial in kept.read()[:total]:
             search.learn(trial)
             on_trial()
         while search.judged < total:
-            kept.add_trial(search.step())
+            kept.add(search.judged, search.step())
             on_trial()
         tuned += search.best()
     return tuned
@@ -162,34 +160,38 @@ class _Search:
         means = np.array([self._ratios[i].mean(axis=0) for i in complete])
         return [complete[i] for i in means.argmin(axis=0)]
 
-    def learn(self, trial: FrozenTrial) -> None:
-        """A trial of the storage becomes known to all samplers."""
+    def learn(self, trial: FrozenTrial, asked: optuna.Trial | None = None) -> None:
+        """A trial of the storage, or one that was asked for, becomes known to all samplers."""
         self._specs.append(str(trial.user_attrs["spec"]))
         self._ratios.append(np.array(json.loads(trial.user_attrs["log_ratios"])))
         for study, value in zip(self._studies, trial.values, strict=True):
-            study.add_trial(
-                create_trial(params=trial.params, distributions=trial.distributions, value=value)
-            )
+            if asked is not None and asked.study is study:
+                study.tell(asked, value)
+            else:
+                study.add_trial(
+                    create_trial(
+                        params=trial.params, distributions=trial.distributions, value=value
+                    )
+                )
 
     def step(self) -> FrozenTrial:
         """Suggest a setting for the preference whose turn it is and judge it at all."""
         number = self.judged
         stream = np.random.SeedSequence([self._seed, number]).generate_state(1)[0]
-        sampler = TPESampler(seed=int(stream), multivariate=True, n_startup_trials=_STARTUP_TRIALS)
         study = self._studies[number % len(self._studies)]
-        # A copy: the trial that asks is told to all studies alike, as one of the storage.
-        asking = optuna.create_study(sampler=sampler)
-        asking.add_trials(study.get_trials(deepcopy=False))
-        suggested = asking.ask()
-        spec = self._space.spec(self._space.choose(suggested))
+        study.sampler = TPESampler(
+            seed=int(stream), multivariate=True, n_startup_trials=_STARTUP_TRIALS
+        )
+        asked = study.ask()
+        spec = self._space.spec(self._space.choose(asked))
         ratios = self._judge(spec)
         trial = create_trial(
-            params=suggested.params,
-            distributions=suggested.distributions,
+            params=asked.params,
+            distributions=asked.distributions,
             values=self._values(ratios).tolist(),
             user_attrs={"spec": spec, "log_ratios": json.dumps(ratios.round(6).tolist())},
         )
-        self.learn(trial)
+        self.learn(trial, asked)
         return trial
 
     def _judge(self, spec: str) -> Floats:
@@ -205,7 +207,7 @@ class _Search:
         ours = np.array(seen)
         for w, leader in enumerate(leaders):
             worse = ours[:, w] - self._ratios[leader][: len(ours), w]
-            if not worse.any() or wilcoxon(worse, alternative="greater").pvalue >= _GIVE_UP_BELOW:
+            if not is_above(worse, _GIVE_UP_BELOW):
                 return False
         return True
 
@@ -257,19 +259,3 @@ def _study_name(space: Space, preferences: Sequence[float], effort: Effort) -> s
     text = f"{sorted(settings.items())} {space} {world_identity(tuned=False)}"
     which = ",".join(f"{w:g}" for w in preferences)
     return f"{space.rule} w={which} {hashlib.sha256(text.encode()).hexdigest()[:12]}"
-
-
-def _open(storage: Path, name: str, objectives: int) -> optuna.Study:
-    try:
-        storage.parent.mkdir(parents=True, exist_ok=True)
-        database = RDBStorage(
-            f"sqlite:///{storage}", engine_kwargs={"connect_args": {"timeout": _LOCK_TIMEOUT_S}}
-        )
-        return optuna.create_study(
-            storage=database,
-            study_name=name,
-            directions=["minimize"] * objectives,
-            load_if_exists=True,
-        )
-    except Exception as error:  # whatever SQLAlchemy and SQLite make of a bad file
-        raise DaCircoError(f"cannot use {storage} to keep the trials: {error}") from error
