@@ -69,7 +69,7 @@ def test_a_rule_without_ranges_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("rule", sorted(set(tunable_names()) - RELATIVE_TO_PREFERENCE))
 def test_one_run_tells_the_costs_at_all_preferences(rule: str, few_jobs: list[Episode]) -> None:
-    vectors = {cost_vector(few_jobs[0], w, rule, Stage()) for w in (0.1, 0.5, 0.9)}
+    vectors = {cost_vector(few_jobs[0], w, make_policy(rule), Stage()) for w in (0.1, 0.5, 0.9)}
     assert len(vectors) == 1
 
 
@@ -79,7 +79,10 @@ def test_tuned_settings_do_not_heed_the_preference(rule: str, few_jobs: list[Epi
     space = Space(rule, HOME)
     for _ in range(3):
         spec = space.spec(space.choose(study.ask()))
-        assert len({cost_vector(few_jobs[0], w, spec, Stage()) for w in (0.1, 0.5, 0.9)}) == 1
+        assert (
+            len({cost_vector(few_jobs[0], w, make_policy(spec), Stage()) for w in (0.1, 0.5, 0.9)})
+            == 1
+        )
 
 
 def test_the_baseline_is_its_own_measure(few_jobs: list[Episode]) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.policy import Policy
 from agents.registry import make_policy
 from env.cost import CostVector
 from env.episodes import Episode
@@ -34,9 +35,9 @@ def tuning_episodes(random_episodes: int, seed: int, profile: str) -> list[Episo
     return [episodes[i] for i in order]
 
 
-def cost_vector(episode: Episode, preference: float, spec: str, stage: Stage) -> CostVector:
+def cost_vector(episode: Episode, preference: float, policy: Policy, stage: Stage) -> CostVector:
     """What an episode costs under a policy that is told a preference."""
-    return stage.totals([Cell.of(make_policy(spec), episode, preference)])[0].cost
+    return stage.totals([Cell.of(policy, episode, preference)])[0].cost
 
 
 class Yardstick:
@@ -62,7 +63,7 @@ class Yardstick:
         self._preferences = tuple(preferences)
         told = self._preferences[0]
         self._baseline = baseline or [
-            cost_vector(e, told, BASELINE, self._stage) for e in self._episodes
+            cost_vector(e, told, make_policy(BASELINE), self._stage) for e in self._episodes
         ]
 
     def at(self, preference: float) -> Yardstick:
@@ -79,8 +80,9 @@ class Yardstick:
 
     def log_ratios(self, spec: str) -> Iterator[NDArray[np.float64]]:
         """Logarithm of the cost ratio at each preference, on one episode after another."""
+        policy = make_policy(spec)
         for episode, baseline in zip(self._episodes, self._baseline, strict=True):
-            ours = cost_vector(episode, self._preferences[0], spec, self._stage)
+            ours = cost_vector(episode, self._preferences[0], policy, self._stage)
             yield self._log_costs(ours) - self._log_costs(baseline)
 
     def ratios(self, spec: str) -> NDArray[np.float64]:
