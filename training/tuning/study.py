@@ -17,8 +17,9 @@ from typing import Any, Final
 import numpy as np
 import optuna
 from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution
 from optuna.samplers import TPESampler
-from optuna.trial import FrozenTrial, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from env.config import load_profile
 from training.rollouts.play import Stage
@@ -111,16 +112,28 @@ def tune(
     for group in groups:
         yardstick = Yardstick(episodes, group, stage=stage)
         search = _Search(space, yardstick, group, effort.seed)
-        kept = KeptTrials(storage, _study_name(space, group, effort))
         total = effort.trials * len(group)
-        for trial in kept.read()[:total]:
-            search.learn(trial)
-            on_trial()
-        while search.judged < total:
-            kept.add(search.judged, search.step())
-            on_trial()
+        with KeptTrials(storage, _study_name(space, group, effort)) as kept:
+            for trial in kept.read()[:total]:
+                search.learn(trial)
+                on_trial()
+            while search.judged < total:
+                kept.add(search.judged, search.step())
+                on_trial()
         tuned += search.best()
     return tuned
+
+
+class _Sampler(TPESampler):
+    """Every trial suggests all parameters: their space need not be looked for in all trials."""
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """As Optuna's own, in the same order; empty before the first trial has ended."""
+        before = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        known = sorted(before[0].distributions.items()) if before else []
+        return {name: one for name, one in known if not one.single()}
 
 
 class _Search:
@@ -179,7 +192,7 @@ class _Search:
         number = self.judged
         stream = np.random.SeedSequence([self._seed, number]).generate_state(1)[0]
         study = self._studies[number % len(self._studies)]
-        study.sampler = TPESampler(
+        study.sampler = _Sampler(
             seed=int(stream), multivariate=True, n_startup_trials=_STARTUP_TRIALS
         )
         asked = study.ask()
