@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import tomllib
 import warnings
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -209,3 +210,24 @@ def test_a_storage_that_is_no_database_is_named(
     assert run(tmp_path, "--rival", "grace-period", "--trials", "1") == 2
     assert "cannot use" in capsys.readouterr().err
     assert not (tmp_path / "out.toml").exists()
+
+
+@pytest.mark.usefixtures("few_jobs")
+def test_a_database_of_another_program_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "trials.sqlite")) as database, database:
+        database.execute("create table studies (study_id integer, study_name text)")
+    assert run(tmp_path, "--rival", "grace-period", "--trials", "1") == 2
+    assert "name another file" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("few_jobs")
+def test_a_damaged_trial_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = ("--rival", "grace-period", "--trials", "1")
+    assert run(tmp_path, *one) == 0
+    with closing(sqlite3.connect(tmp_path / "trials.sqlite")) as database, database:
+        database.execute("update trials set trial = '{}'")
+    capsys.readouterr()
+    assert run(tmp_path, *one) == 2
+    assert "holds a damaged trial" in capsys.readouterr().err
