@@ -41,6 +41,8 @@ LABEL_RATIO: Final = 20.0
 LEARNING_TIMES: Final = 5.0
 LEARNING_SHARE: Final = 0.8
 MEMORY_GIB: Final = 4.0
+TUNING_RATIO: Final = 10.0
+HOME_RATIO: Final = 8.0
 ENGINE_NODES: Final = (3, 30, 300)
 
 
@@ -287,6 +289,37 @@ def learning_part(quick: bool) -> Part:
     )
 
 
+def arena_part(quick: bool) -> Part:
+    """Tuning and competing, on the engine and on the reference simulator."""
+    from training.benchmarks.arena import RULE, SCENARIOS, arena_speeds  # Numba, Optuna
+    from training.preferences import PREFERENCES
+
+    found = arena_speeds(
+        trials=1 if quick else 4,
+        random_episodes=0 if quick else 8,
+        preferences=(0.5,) if quick else PREFERENCES,
+        rules=["grace-period"] if quick else None,
+        scenarios=SCENARIOS[2:3] if quick else SCENARIOS,
+        repetitions=1 if quick else 3,
+    )
+    table = _table("tuning and competing, one core", "a second", "of reference")
+    for what, speeds, ratio in (
+        (f"settings of {RULE} judged", found.trials, found.trials_ratio),
+        ("runs of the competition at home", found.runs, found.runs_ratio),
+    ):
+        for engine, speed in speeds.items():
+            times = f"{ratio:.1f}" if engine == "compiled" else "1"
+            table.add_row(f"{what}, {engine}", f"{speed.per_second:,.2f}", times)
+    return Part(
+        [
+            Target("tuning, times the reference", found.trials_ratio, TUNING_RATIO, True),
+            Target("competing at home, times the reference", found.runs_ratio, HOME_RATIO, True),
+        ],
+        found.to_dict(),
+        table,
+    )
+
+
 PARTS: Final[dict[str, Callable[[bool], Part]]] = {
     "decisions": decisions_part,
     "training": training_part,
@@ -296,6 +329,7 @@ PARTS: Final[dict[str, Callable[[bool], Part]]] = {
     "learning": learning_part,
     "memory": memory_part,
     "engine": engine_part,
+    "arena": arena_part,
 }
 
 

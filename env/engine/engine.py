@@ -12,7 +12,7 @@ from env.engine.compiling import entry
 from env.engine.episode import EpisodeData
 from env.engine.kernel import advance, apply, begin, wake_at
 from env.engine.layout import Centre, Floats, Ints
-from env.engine.measure import History, TracedRun
+from env.engine.measure import Books, History, TracedRun
 from env.engine.view import noise_key_of
 from env.errors import DaCircoError
 from env.metrics import EpisodeMetrics, measure
@@ -56,6 +56,7 @@ class Engine:
         self._players: dict[EpisodeData, int] = {}
         self._unused: list[int] = []
         self._histories: dict[int, History] = {}
+        self._memory = (0, 0)
 
     @property
     def bytes(self) -> int:
@@ -91,6 +92,21 @@ class Engine:
             data.key if key is None else key,
             data.preference if preference is None else preference,
         )
+
+    @property
+    def memory_ints(self) -> int:
+        """Whole numbers at the end of each row that a rule may remember (`reserve`)."""
+        return self._memory[1]
+
+    def reserve(self, floats: int, ints: int) -> None:
+        """Every data centre's rows have so much room at their ends for what a rule remembers.
+
+        It is all 0 when an episode begins. Rows never become shorter.
+        """
+        self._memory = max(self._memory[0], floats), max(self._memory[1], ints)
+        playing = [data for data in self._playing if data is not None]
+        if playing:
+            self._widen(max(one.size_f for one in playing), max(one.size_i for one in playing))
 
     def follow(self, source: int, targets: Iterable[int]) -> None:
         """Data centres become copies of another, at the moment that it has reached."""
@@ -146,8 +162,12 @@ class Engine:
         if size:
             self._histories.setdefault(d, History()).take(self.centre(d))
 
-    def metrics(self, d: int) -> EpisodeMetrics:
-        """The figures of data centre d so far.
+    def books(self, d: int) -> Books:
+        """What data centre d has counted and paid so far; any episode will do."""
+        return Books(self.centre(d))
+
+    def traced(self, d: int) -> TracedRun:
+        """The run of data centre d so far, as `env.metrics` takes it.
 
         Raises:
             DaCircoError: its episode was not prepared with a trace.
@@ -156,7 +176,11 @@ class Engine:
         if not s.ei[at.TRACE_SIZE]:
             raise DaCircoError("metrics need an episode that was prepared with trace=True")
         self.make_room(d)
-        return measure(TracedRun(data, s, self._histories[d]))
+        return TracedRun(data, s, self._histories[d])
+
+    def metrics(self, d: int) -> EpisodeMetrics:
+        """The figures of data centre d so far; see `traced`."""
+        return measure(self.traced(d))
 
     def _check(self, d: int) -> None:
         if self.i[d, at.QUEUE_FULL]:
@@ -175,10 +199,14 @@ class Engine:
                 self._slots[data] = slot
             self._players[data] = self._players.get(data, 0) + 1
             self._playing[d] = data
-        self.f = _wider(self.f, data.size_f)
-        self.i = _wider(self.i, data.size_i)
+        self._widen(data.size_f, data.size_i)
         self.i[d, at.EPISODE] = self._slots[data]
         self._histories.pop(d, None)
+
+    def _widen(self, size_f: int, size_i: int) -> None:
+        """Rows of an episode of these lengths and a rule's memory find room."""
+        self.f = _wider(self.f, size_f + self._memory[0])
+        self.i = _wider(self.i, size_i + self._memory[1])
 
     def _leave(self, data: EpisodeData) -> None:
         self._players[data] -= 1
@@ -210,7 +238,7 @@ class Engine:
         lengths = {}
         for slot in self._slots.values():
             e = self.ei[slot]
-            record = int(e[at.JOB_F]) if column == at.JOBS_EF else 1
+            record = int(e[at.JOB_F]) if column == at.JOBS_EF else at.JOB_EI
             lengths[slot] = int(e[column]) + int(e[at.N_JOBS]) * record
         return lengths
 

@@ -90,7 +90,7 @@ class EpisodeData:
     @property
     def whole(self) -> bool:
         """Whether the jobs are in it."""
-        return len(self.ints) >= int(self.ints[at.JOBS_EI] + self.ints[at.N_JOBS])
+        return len(self.ints) >= int(self.ints[at.JOBS_EI] + self.ints[at.N_JOBS] * at.JOB_EI)
 
     @property
     def nbytes(self) -> int:
@@ -199,7 +199,7 @@ def prepare(
     header[at.LUCK_AT] = columns.luck
     header[at.STANDING_AT] = columns.standing
     header[at.TRUE_ALONE_AT] = columns.true_alone
-    ints = np.concatenate((header, jobs.kind_ints.ravel(), jobs.kinds))
+    ints = np.concatenate((header, jobs.kind_ints.ravel(), jobs.ints.ravel()))
     return EpisodeData(
         profile,
         requests,
@@ -336,6 +336,8 @@ class _Shape:
             at.JOBS_EF: kinds_ef + jobs.kind_floats.size,
             at.JOBS_EI: self.kinds_ei + jobs.kind_ints.size,
             at.JOB_F: columns,
+            at.RULE_F: self.size_f,
+            at.RULE_I: self.size_i,
         }
 
     def ints(self, ends_with_jobs: bool) -> Ints:

@@ -26,6 +26,7 @@ from env.engine.layout import (
     N_JOBS,
     OLDEST,
     QUEUE_I,
+    RULE_I,
     TRACED,
     WAITING,
     Centre,
@@ -92,8 +93,10 @@ def go_on(s: Centre, jobs: JobRecords) -> tuple[Floats, Ints]:
     """
     e, length, arrived = s.ei, int(s.ei[at.JOB_F]), int(s.i[at.ARRIVED])
     first = _first_job(s)
-    records, kinds = int(e[at.JOBS_EF]), int(e[at.JOBS_EI])
+    records, numbers = int(e[at.JOBS_EF]), int(e[at.JOBS_EI])
     earlier_kinds = (records - int(e[at.KINDS_EF])) // (2 * int(e[at.N_FLAVORS]))
+    later = jobs.ints.copy()
+    later[:, at.KIND] += earlier_kinds
     floats = np.concatenate(
         (
             s.ef[:records],
@@ -104,26 +107,27 @@ def go_on(s: Centre, jobs: JobRecords) -> tuple[Floats, Ints]:
     )
     ints = np.concatenate(
         (
-            e[:kinds],
+            e[:numbers],
             jobs.kind_ints.ravel(),
-            e[kinds + first : kinds + arrived],
-            jobs.kinds + np.int32(earlier_kinds),
+            e[numbers + first * at.JOB_EI : numbers + arrived * at.JOB_EI],
+            later.ravel(),
         )
     ).astype(np.int32)
     present = int(s.i[at.WAITING] + s.i[at.IN_SERVICE])
     most = s.ef[at.MAX_JOBS]
-    queue = present + len(jobs.kinds)
+    queue = present + len(jobs.ints)
     queue = queue if most == inf else min(queue, max(present, floor(most) + 2))
     for column, value in {
         at.JOBS_EF: records + jobs.kind_floats.size - first * length,
-        at.JOBS_EI: kinds + jobs.kind_ints.size - first,
-        at.N_JOBS: arrived + len(jobs.kinds),
+        at.JOBS_EI: numbers + jobs.kind_ints.size - first * at.JOB_EI,
+        at.N_JOBS: arrived + len(jobs.ints),
         at.FIRST_JOB: first,
         at.QUEUE_SIZE: queue,
         at.BITS_I: int(e[at.QUEUE_I]) + 2 * queue - first // _WORD,
         at.TRACE_SIZE: 0,  # nobody asks for a copy's metrics
     }.items():
         ints[column] = value
+    ints[at.RULE_I] = state_ints(ints)
     return floats, ints
 
 
@@ -139,7 +143,7 @@ def stacked(rows: list[tuple[Floats, Ints]]) -> tuple[Floats, Ints]:
 
 
 def state_ints(ei: Ints) -> int:
-    """Whole numbers of a data centre that goes on with the episode of this row."""
+    """Whole numbers of a data centre that goes on with this row's episode, without a rule's."""
     return int(ei[at.BITS_I]) + int(ei[at.N_JOBS]) // _WORD + 1
 
 
@@ -167,6 +171,9 @@ def move_in(old: Centre, s: Centre) -> None:
     for word in range(first // _WORD, s.ei[N_JOBS] // _WORD + 1):
         held = word <= arrived // _WORD and word <= (old.ei[N_JOBS]) // _WORD
         s.i[s.ei[BITS_I] + word] = old.i[old.ei[BITS_I] + word] if held else 0
+    memory, other = old.ei[RULE_I], s.ei[RULE_I]
+    for k in range(min(len(old.i) - memory, len(s.i) - other)):
+        s.i[other + k] = old.i[memory + k]
     s.i[OLDEST] = max(s.i[OLDEST], first)
     s.i[TRACED] = 0
     if s.ei[N_JOBS] > arrived:

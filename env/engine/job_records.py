@@ -61,13 +61,13 @@ class JobRecords:
 
     Attributes:
         floats: shape (jobs, columns).
-        kinds: of each job, shape (jobs,).
+        ints: shape (jobs, `layout.JOB_EI`).
         kind_floats: shape (kinds, 2 * flavors).
         kind_ints: shape (kinds, columns, flavors).
     """
 
     floats: Floats
-    kinds: Ints
+    ints: Ints
     kind_floats: Floats
     kind_ints: Ints
 
@@ -98,8 +98,11 @@ def write_jobs(
         table[:, columns.standing] = [standing(*pair) for pair in zip(requests, sizes, strict=True)]
     kinds, first = _kinds(draws)
     speedups = np.hstack((draws.believed.speedup[first], draws.speedup[first]))
+    numbers = np.empty((len(requests), at.JOB_EI), dtype=np.int32)
+    numbers[:, at.KIND] = kinds
+    numbers[:, at.BITRATE] = [request.bitrate_kbps for request in requests]
     return JobRecords(
-        table, kinds, speedups, _kind_ints(profile, draws.speedup[first], draws.megapixels[first])
+        table, numbers, speedups, _kind_ints(profile, draws.speedup[first], draws.megapixels[first])
     )
 
 

@@ -12,11 +12,14 @@ from env.engine.compiling import compiled
 from env.engine.layout import (
     ALONE,
     ARRIVES_AT,
+    BITRATE,
     DISCIPLINE,
     FCFS,
+    JOB_EI,
     JOB_F,
     JOBS_EF,
     JOBS_EI,
+    KIND,
     KIND_COLUMNS,
     KINDS_EF,
     KINDS_EI,
@@ -40,8 +43,15 @@ def job_float(s: Centre, job: int, column: int) -> float:
 
 
 @compiled
+def job_bitrate(s: Centre, job: int) -> int:
+    """What it asks for, kbit/s."""
+    bitrate: int = s.ei[s.ei[JOBS_EI] + job * JOB_EI + BITRATE]
+    return bitrate
+
+
+@compiled
 def _speedup(s: Centre, job: int, place: int) -> float:
-    kind = s.ei[s.ei[JOBS_EI] + job]
+    kind = s.ei[s.ei[JOBS_EI] + job * JOB_EI + KIND]
     figure: float = s.ef[s.ei[KINDS_EF] + kind * 2 * s.ei[N_FLAVORS] + place]
     return figure
 
@@ -80,6 +90,6 @@ def job_key(s: Centre, job: int) -> float:
 def job_int(s: Centre, job: int, column: int, flavor: int) -> int:
     """A whole number of its kind on a flavor."""
     flavors = s.ei[N_FLAVORS]
-    kind = s.ei[s.ei[JOBS_EI] + job]
+    kind = s.ei[s.ei[JOBS_EI] + job * JOB_EI + KIND]
     number: int = s.ei[s.ei[KINDS_EI] + (kind * KIND_COLUMNS + column) * flavors + flavor]
     return number

@@ -242,6 +242,13 @@ FREE_SLOT: Final = -1
     JOB_COLUMNS,
 ) = range(7)
 
+# A job's whole numbers.
+(
+    KIND,
+    BITRATE,  # asked for, kbit/s
+    JOB_EI,
+) = range(3)
+
 # -- episode: whole numbers ---------------------------------------------------------------
 
 (
@@ -283,14 +290,16 @@ FREE_SLOT: Final = -1
     KINDS_EF,
     KINDS_EI,
     JOBS_EF,
-    JOBS_EI,  # the kind of each job
+    JOBS_EI,
     JOB_F,  # length of a job's record
     LUCK_AT,  # column of the job's luck, -1 where no transcode fails
     STANDING_AT,  # of what does not change of its priority, -1 under another discipline
     TRUE_ALONE_AT,  # of its transcode on one vCPU: `ALONE` where what is expected is true
     FIRST_JOB,  # those before it have left and have no record
+    RULE_F,  # offsets into the state: what a rule remembers, at the end of the rows
+    RULE_I,
     FLAVORS_EI,
-) = range(45)
+) = range(47)
 
 (
     MILLICORES,

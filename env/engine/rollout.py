@@ -137,7 +137,8 @@ def make_copies(
     high: NDArray[np.float32],
 ) -> Copies:
     """Room for copies of the engine's data centres."""
-    width = max([engine.i.shape[1], *map(state_ints, branches.ei)])
+    renewed = [state_ints(row) + engine.memory_ints for row in branches.ei]
+    width = max([engine.i.shape[1], *renewed])
     return Copies(
         np.empty((slots, engine.f.shape[1])),
         np.empty((slots, width), dtype=np.int32),

@@ -178,7 +178,7 @@ def test_the_whole_benchmark(tmp_path: Path) -> None:
     assert document["quick"] is True
     assert [size["nodes"] for size in document["scaling"]["sizes"]] == list(NODES)
     assert document["training"]["ratio"] > 0
-    assert len(document["targets"]) == 11
+    assert len(document["targets"]) == 13
     for target in document["targets"]:
         assert target["name"] in done.stdout
         assert set(target) == {"name", "value", "met"} | (set(target) & {"at_least", "at_most"})

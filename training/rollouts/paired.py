@@ -118,6 +118,8 @@ def roll_out_pairs(
                 episode[i, number] = len(others)
                 others.append(renewal.draw(int(keys[i, number])))
     ef, ei = stacked(others)
+    if isinstance(policy, Form):
+        engine.reserve(policy.floats, policy.ints)
     m = len(which)
     branches = Branches(
         source=states[which].astype(np.int64),

@@ -7,7 +7,7 @@ from math import isnan
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.compiled.rules import Form, rule_act, rule_wakes_at
+from agents.compiled.rules import Form, rule_act, rule_begins, rule_wakes_at
 from env.actions import KEEP_INDEX
 from env.engine.compiling import entry
 from env.engine.engine import Engine
@@ -65,6 +65,7 @@ def _follow_rule(
     for branch in range(len(branches.source)):
         begin_branch(f, i, ef, ei, branches, branch, copies, 0)
         s = copy_in(copies, 0, branches, branch, ef, ei)
+        rule_begins(s, kind, given)  # unless the data centre has followed it so far
         start_s, action = copies.start_s[0], copies.action[0]
         end_s = start_s + branches.length_s[branch]
         while True:

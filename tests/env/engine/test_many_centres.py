@@ -137,7 +137,7 @@ def test_thousands_of_different_days_fit_in_four_gib() -> None:
     jobs = len(data.requests)
     assert jobs > 900
     a_job = (data.nbytes - data.handed_over().nbytes) / jobs
-    assert a_job == 52
+    assert a_job == 56
     day = (
         data.handed_over().nbytes + 8 * data.size_f + 4 * data.size_i + 12 * jobs * (a_job + 1 / 8)
     )

@@ -30,6 +30,7 @@ from training.snapshot import copy_simulator
 
 N = 4
 RULES = ("adaptive-flavor", "grace-period:flavor=s10.tiny,max_idle_time=8")
+REMEMBERING = ("queue-scaling:stabilisation=20", "hybrid-histogram", "adaptive-grace-period")
 NETWORK = flatten(random_actor(0))
 WORLD: dict[str, Any] = {"family": "bursts", "load": 0.6, "episode_s": 900.0}
 
@@ -74,7 +75,7 @@ def all_allowed(fast: DaCircoVectorEnv) -> tuple[NDArray[np.int64], NDArray[np.b
     return np.arange(N), fast.action_masks()
 
 
-@pytest.mark.parametrize("followed", ["network", *RULES])
+@pytest.mark.parametrize("followed", ["network", *RULES, *REMEMBERING])
 def test_branches_are_those_of_the_reference(followed: str) -> None:
     fast, plain = side_by_side(N, 40, WORLD)
     rows, tried = all_allowed(fast)

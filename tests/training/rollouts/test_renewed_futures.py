@@ -13,6 +13,7 @@ from rolling_worlds import random_actor
 pytest.importorskip("numba")
 
 from agents.compiled.rules import form_of
+from agents.compiled.running import run_rules
 from agents.registry import make_policy
 from env import noise
 from env.cluster import Cluster
@@ -53,13 +54,13 @@ def own_jobs(engine: Engine, d: int) -> JobRecords:
     s = engine.centre(d)
     e, arrived, flavors = s.ei, int(s.i[at.ARRIVED]), int(s.ei[at.N_FLAVORS])
     n, length = int(e[at.N_JOBS]), int(e[at.JOB_F])
-    jobs, kinds = int(e[at.JOBS_EF]), int(e[at.JOBS_EI])
+    jobs, ints = int(e[at.JOBS_EF]), int(e[at.JOBS_EI])
     shape = (-1, at.KIND_COLUMNS, flavors)
     return JobRecords(
         s.ef[jobs + arrived * length : jobs + n * length].reshape(-1, length).copy(),
-        e[kinds + arrived : kinds + n].copy(),
+        e[ints + arrived * at.JOB_EI : ints + n * at.JOB_EI].reshape(-1, at.JOB_EI).copy(),
         s.ef[e[at.KINDS_EF] : jobs].reshape(-1, 2 * flavors).copy(),
-        e[e[at.KINDS_EI] : kinds].reshape(shape).copy(),
+        e[e[at.KINDS_EI] : ints].reshape(shape).copy(),
     )
 
 
@@ -102,6 +103,33 @@ def test_with_its_own_jobs_a_future_is_the_data_centre_s_own(
         figures = getattr(found, name)
         np.testing.assert_array_equal(figures[:, 0], figures[:, 1], err_msg=name)
     assert found.decisions.max() > 100
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["target-utilisation", "hybrid-histogram", "adaptive-grace-period", "priority-based-dynamic"],
+)
+def test_what_a_rule_remembers_goes_into_a_future(
+    spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    envs = DaCircoVectorEnv(N, threads=1, **WORLD)
+    envs.reset(seed=11)
+    engine = envs.engine
+    rule = form_of(make_policy(spec), Cluster(HOME))
+    assert rule is not None
+    assert rule.ints > 0
+    run_rules(engine, range(N), [rule] * N, until_s=700.0)
+    monkeypatch.setattr(noise, "other_key", lambda key, _: key)
+    order = iter(range(N))
+    monkeypatch.setattr(
+        Renewal, "draw", lambda renewal, _: go_on(renewal._s, own_jobs(engine, next(order)))
+    )
+    rows, allowed = tried(envs)
+    found = roll_out_pairs(engine, rows, allowed, rule, length_s=400.0, futures=2)
+    assert found.renewed.all()
+    for name in set(Rollouts.__slots__) - {"renewed"}:
+        figures = getattr(found, name)
+        np.testing.assert_array_equal(figures[:, 0], figures[:, 1], err_msg=name)
 
 
 def test_arrivals_of_a_family_are_drawn_anew_and_alike_for_all_actions() -> None:
