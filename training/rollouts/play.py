@@ -16,7 +16,7 @@ from env.errors import UnknownNameError
 from training.rollouts.cells import Cell, Played, Totals
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser
+    from argparse import ArgumentParser, _ArgumentGroup
 
     from training.rollouts.arena import Arena
 
@@ -118,8 +118,8 @@ def has_numba() -> bool:
     return find_spec("numba") is not None
 
 
-def add_engine_option(parser: ArgumentParser) -> None:
-    """The option ``--engine`` of a command."""
+def add_engine_option(parser: ArgumentParser | _ArgumentGroup) -> None:
+    """The option ``--engine`` of a command, or of a group of its options."""
     parser.add_argument(
         "--engine",
         choices=ENGINES,
