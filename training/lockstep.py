@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from agents.network_policy import masked_argmax
 from env.actions import ActionKind, action_from_index, n_actions
 from env.episodes import Episode
 from env.observation import Observer, action_mask, bounds
 from env.simulator import Simulator
-from training.network import Actor, masked_argmax
+from training.network import Actor
 
 Decide = Callable[[NDArray[np.float32], NDArray[np.bool_]], NDArray[np.int64]]
 """From observations (n, features) and masks (n, actions) to actions (n,)."""

@@ -14,8 +14,9 @@ from hypothesis.extra import numpy as npst
 from sb3_contrib import MaskablePPO
 from small_world import SMALL, recorded, small_model, taught_model
 
+from agents.network_policy import masked_argmax
 from training.model import train_only_critic
-from training.network import Actor, Standardise, masked_argmax, standardiser
+from training.network import Actor, Standardise, standardiser
 
 
 @given(

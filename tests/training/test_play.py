@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -170,6 +172,12 @@ def test_without_numba_the_reference_plays(
     assert said is not None
     assert "Numba is not installed" in said
     assert stage.totals(several[:1]) == Stage(REFERENCE).totals(several[:1])
+
+
+def test_rules_are_played_without_torch() -> None:
+    """It takes seconds to import, which tuning a rule would pay each time."""
+    code = "import sys, training.tune, training.rollouts.arena; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_an_unknown_engine_is_named() -> None:

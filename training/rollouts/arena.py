@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from agents.by_preference import ByPreference
 from agents.compiled.rules import Form, form_of
 from agents.compiled.running import run_rules
-from agents.network_policy import NetworkPolicy
+from agents.network_policy import NetworkPolicy, masked_argmax
 from env.actions import KEEP_INDEX, n_actions
 from env.cluster import Cluster
 from env.config import Profile
@@ -24,7 +24,6 @@ from env.engine.stepping import room_for_outcome, room_to_see, step_centres
 from env.noise import noise_key
 from env.observation import bounds
 from env.timing import TimingModel
-from training.network import masked_argmax
 from training.rollouts.cells import Cell, Played, Totals
 
 WAVE: Final = 16

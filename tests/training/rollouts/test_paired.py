@@ -14,6 +14,7 @@ pytest.importorskip("numba")
 from compared_worlds import side_by_side
 
 from agents.compiled.rules import Form, form_of
+from agents.network_policy import masked_argmax
 from agents.registry import make_policy
 from env.actions import ActionKind, action_from_index, action_index
 from env.cost import cost_so_far
@@ -23,7 +24,6 @@ from env.engine.vector_env import DaCircoVectorEnv
 from env.gym_env import DaCircoEnv
 from env.observation import Observer, action_mask
 from env.simulator import Simulator
-from training.network import masked_argmax
 from training.rollouts.flatten import flatten
 from training.rollouts.paired import Rollouts, roll_out_pairs
 from training.snapshot import copy_simulator

@@ -10,7 +10,8 @@ import pytest
 import torch
 from small_world import recorded, small_model, taught_model, teachings
 
-from training.network import Actor, masked_argmax, standardiser
+from agents.network_policy import masked_argmax
+from training.network import Actor, standardiser
 from training.train.labels import Labels
 from training.train.surrogate import (
     FitReport,
