@@ -31,7 +31,7 @@ from training.tuning.tuned_file import write_tuned
 COMMAND: Final = "python -m training.tune"
 DEFAULT_OUTPUT: Final = Path("agents") / "tuned.toml"
 DEFAULT_STORAGE: Final = Path("runs") / "tune.sqlite"
-DEFAULT_TRIALS: Final = 25
+DEFAULT_TRIALS: Final = 250
 DEFAULT_RANDOM_EPISODES: Final = 8
 
 _Job = tuple[str, Sequence[float], Effort, Path, str]
