@@ -14,7 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from sb3_contrib import MaskablePPO
-from small_world import SMALL, recorded, short_sampler, silent, small_model, taught_model
+from small_world import (
+    SMALL,
+    make_batch,
+    recorded,
+    short_sampler,
+    silent,
+    small_model,
+    taught_model,
+)
 
 from env.errors import ConfigError
 from env.gym_env import DaCircoEnv
@@ -23,7 +31,7 @@ from training.model import load_model
 from training.network import Actor
 from training.settings import Settings
 from training.train.labels import Labels
-from training.vector_env import BatchVecEnv, make_batch
+from training.vector_env import BatchVecEnv
 
 
 def begun(folder: Path, **changes: Any) -> Checkpoints:

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scripted_member import ScriptedMember, Step
-from small_world import SMALL, short_episodes, short_sampler, silent, small_model
+from small_world import SMALL, make_batch, short_episodes, short_sampler, silent, small_model
 
 from env.cost import cost_so_far
 from env.gym_env import DaCircoEnv
 from training.model import build_model
-from training.vector_env import REWARD_UNIT_S, BatchVecEnv, make_batch
+from training.vector_env import REWARD_UNIT_S, BatchVecEnv
 
 
 def world() -> DaCircoEnv:
