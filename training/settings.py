@@ -70,7 +70,7 @@ class Settings:
         0.03, "Share of the imitation's target spread over all actions that can be carried out."
     )
     generations: int = option(
-        12,
+        6,
         "Generations of VinePPO after the imitation: label states, update; 0 for none.",
     )
     vine_envs: int = option(512, "Compiled data centres in which states are collected.")
@@ -79,7 +79,7 @@ class Settings:
     )
     vine_states: int = option(60_000, "States at which all actions are tried, in each generation.")
     vine_batch: int = option(512, "States of one step of an update.")
-    vine_epochs: int = option(24, "Passes over the states of all generations in an update.")
+    vine_epochs: int = option(12, "Passes over the states of all generations in an update.")
     vine_rate: float = option(
         2e-3, "AdamW's step size at the start of an update; it falls linearly to zero within it."
     )
@@ -238,7 +238,6 @@ QUICK: Final = Settings(
     imitation_decisions=100_000,
     imitation_epochs=6,
     generations=3,
-    vine_epochs=12,
     vine_envs=256,
     vine_states=25_000,
     preference_margin=0.0,

@@ -52,7 +52,8 @@ def test_what_is_left_costs_what_the_cluster_says(steps: int) -> None:
 def test_each_action_costs_what_it_costs_in_the_reference() -> None:
     fast, plain = side_by_side(N, 200, WORLD)
     tried = fast.action_masks()
-    found, decisions = rollout_costs(fast.engine, np.arange(N), tried, NETWORK, HOW)
+    costs, decisions = rollout_costs(fast.engine, np.arange(N), tried, NETWORK, HOW)
+    found = costs[:, 0]
     expected, taken = explore(
         [world.simulator for world in plain],
         tried,
@@ -74,7 +75,8 @@ def test_advantages_are_savings_over_what_the_policy_does() -> None:
     chosen = decide(seen(fast), tried)
     rates = fast.reference_cost_rates
     labels = label_states(fast.engine, rows, seen(fast), tried, chosen, NETWORK, rates, HOW)
-    costs, decisions = rollout_costs(fast.engine, rows, tried, NETWORK, HOW)
+    found, decisions = rollout_costs(fast.engine, rows, tried, NETWORK, HOW)
+    costs = found[:, 0]
     assert (labels.advantages[rows, chosen] == 0).all()
     assert (labels.advantages[~tried] == 0).all()
     for d, action in zip(*np.nonzero(tried), strict=True):
