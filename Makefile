@@ -66,9 +66,10 @@ test-prometheus: $(STAMP) ## Run the tests against a real Prometheus (root)
 $(addprefix test-,$(CLOUDS)): test-%:
 	$(BIN)/python -m tests.clouds.run $* $(ARGS)
 
-lint: $(STAMP) ## Check style, format and types
+lint: $(STAMP) ## Check style, format, the floors and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 
 clean: ## Remove the virtual environment and all caches; runs/ and models/ stay

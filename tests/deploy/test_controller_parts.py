@@ -11,9 +11,9 @@ from live_controller import TestCloud, until
 from deploy.controller.address import workers_address
 from deploy.controller.background import Background
 from deploy.controller.deadlines import Deadlines
-from deploy.controller.estimates import Estimates
 from deploy.controller.streams import Streams
 from deploy.controller.workforce import Workforce
+from deploy.estimates import Estimates
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.managers.base import SpawnOrder
 from env.catalog import load_catalog

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.bound import clairvoyant_bound
 from agents.registry import make_policy
 from env.catalog import Catalog, load_catalog
 from env.config import Profile, load_profile
@@ -22,6 +21,7 @@ from env.metrics import measure
 from env.scenario import Scenario, load_scenario
 from env.simulator import Simulator
 from env.textfile import write_atomically
+from training.bound.clairvoyant import clairvoyant_bound
 from training.competition.conditions import Condition
 from training.competition.entrants import heeds_preference, identity
 from training.processes import worker_pool

@@ -15,13 +15,13 @@ import pytest
 from pydantic import SecretStr
 
 from deploy.controller.refusals import Trickle
+from deploy.controller.servicer import make_server
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.grpc_api import dacirco_pb2_grpc as rpc
 from deploy.grpc_api import servicer
 from deploy.grpc_api.door import NONE_OR_TOO_LONG, REFUSAL, Door
 from deploy.grpc_api.front_ends import CERTIFICATE, NO_CREDENTIAL, WRONG_TOKEN, FrontEnds
 from deploy.grpc_api.peers import OwnAddresses, address_of, is_unix
-from deploy.grpc_api.servicer import make_server
 from deploy.grpc_api.tokens import Tokens, as_metadata, read_tokens
 from env.errors import DaCircoError
 
