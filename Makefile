@@ -11,7 +11,7 @@ SEEDS := 1 2 3 4 5
 
 .DEFAULT_GOAL := help
 CLOUDS := openstack kubernetes s3 prometheus
-.PHONY: help venv up train train-full seeds evaluate tune compete study bench test lint clean \
+.PHONY: help venv up train train-full seeds evaluate tune compete study bench test coverage lint clean \
 	$(addprefix test-,$(CLOUDS))
 
 help: ## List the targets
@@ -58,6 +58,9 @@ bench: $(STAMP) ## Measure the speed of the simulator and of training
 
 test: lint ## Run every check and every test (one at a time: ARGS="-n 0")
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+coverage: $(STAMP) ## The share of each file that tests run, also into htmlcov/ (a part: ARGS="tests/env")
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=html $(ARGS)
 
 test-openstack: $(STAMP) ## Run the tests against a real OpenStack on this machine (root)
 test-kubernetes: $(STAMP) ## Run the tests against a real Kubernetes (root; builds it once)

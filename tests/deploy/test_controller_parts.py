@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from live_controller import TestCloud, until
 
 from deploy.controller.address import workers_address
 from deploy.controller.background import Background
@@ -20,6 +19,7 @@ from env.catalog import load_catalog
 from env.config import load_profile
 from env.jobs import Request
 from env.timing import TimingModel
+from tests.deploy.live_controller import TestCloud, until
 
 
 def test_deadlines() -> None:

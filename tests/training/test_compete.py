@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation_world import ROWS, write_frozen, write_rows
 
+from tests.training.evaluation_world import ROWS, write_frozen, write_rows
 from training import compete
 from training.compete import main
 from training.competition import runs

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evaluation_world import ROOT, ROWS, run_module, write_frozen, write_rows
 
 from agents.frozen import CARD_FILE, NETWORK_FILE
 from agents.registry import NAIVE, policy_names, tunable_names
+from tests.training.evaluation_world import ROOT, ROWS, run_module, write_frozen, write_rows
 from training.evaluate import main
 from training.evaluation.summary import MEANS
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evaluation_world import ROWS, small_plan, write_frozen, write_rows
 
 from agents.registry import NAIVE, policy_names, tunable_names
 from env.errors import DaCircoError
 from env.scenario import scenario_names
+from tests.training.evaluation_world import ROWS, small_plan, write_frozen, write_rows
 from training.evaluation.plan import default_policies, make_plan
 
 

@@ -17,13 +17,20 @@ import onnx
 import pytest
 import torch
 from sb3_contrib import MaskablePPO
-from small_world import FLAVORS, SMALL, recorded, short_episodes, small_model, taught_model
 
 import training.export
 from agents.frozen import FrozenPolicy
 from env.errors import PolicyError
 from env.metrics import measure
 from env.observation import schema
+from tests.training.small_world import (
+    FLAVORS,
+    SMALL,
+    recorded,
+    short_episodes,
+    small_model,
+    taught_model,
+)
 from training.comparison import RIVALS
 from training.export import (
     TOLERANCE,

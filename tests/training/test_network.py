@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from sb3_contrib import MaskablePPO
-from small_world import SMALL, recorded, small_model, taught_model
 
+from tests.training.small_world import SMALL, recorded, small_model, taught_model
 from training.model import train_only_critic
 from training.network import Actor, Standardise, masked_argmax, standardiser
 

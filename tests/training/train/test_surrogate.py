@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from small_world import recorded, small_model, taught_model, teachings
 
+from tests.training.small_world import recorded, small_model, taught_model, teachings
 from training.network import Actor, masked_argmax, standardiser
 from training.train.labels import Labels
 from training.train.surrogate import (
