@@ -224,6 +224,9 @@ def test_the_model_card_is_made_from_the_card(exported: Path) -> None:
         *card["schema"]["actions"],
     ):
         assert told in text
+    assert "then MaskablePPO" in text
+    without_ppo = {**card, "training": {**card["training"], "steps": 0}}
+    assert "then MaskablePPO" not in model_card(without_ppo)
     changed = {**card, "preference_range": [0.2, 0.7]}
     assert "0.2 (lean) to 0.7 (fast)" in model_card(changed)
 
