@@ -186,9 +186,10 @@ def test_the_same_command_gives_the_same_bytes(here: Path) -> None:
     assert documents[0] == documents[1] == documents[2]
 
 
-def test_in_a_fresh_clone_every_rule_takes_part(
-    here: Path, capsys: pytest.CaptureFixture[str]
+def test_where_no_policy_is_shipped_every_rule_takes_part(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("agents.shipped._PLACES", ())
     assert main(["--scenario", "busy.csv", "--seeds", "1", "--json", "x.json"]) == 0
     results = json.loads((here / "x.json").read_text(encoding="utf-8"))["results"]
     tuned = [f"tuned:{rule}" for rule in tunable_names()]
