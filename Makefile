@@ -33,7 +33,7 @@ up: $(STAMP) ## Start the whole service on this machine (ARGS="--help" lists the
 train: $(STAMP) ## Train a policy in under 10 minutes (ARGS="--help" lists the options)
 	$(BIN)/python -m training.train --preset quick $(ARGS)
 
-train-full: $(STAMP) ## Train a policy by the full preset (hours)
+train-full: $(STAMP) ## Train a policy by the full preset
 	$(BIN)/python -m training.train $(ARGS)
 
 seeds: $(STAMP) ## Train anew the quick policies of five seeds that take part in the competition
