@@ -24,7 +24,6 @@ from deploy.controller.access import warnings as access_warnings
 from deploy.controller.address import workers_address
 from deploy.controller.background import Background
 from deploy.controller.conductor import Conductor
-from deploy.controller.estimates import Estimates
 from deploy.controller.fenced import FencedManager
 from deploy.controller.flavors import fitted_spec, with_idle_time
 from deploy.controller.http import READY, bind, make_app
@@ -41,18 +40,19 @@ from deploy.controller.parts import (
 )
 from deploy.controller.reconcile import reconcile, restore
 from deploy.controller.service import Service
+from deploy.controller.servicer import add_service, make_server
 from deploy.controller.settings import Settings
 from deploy.controller.shadowing import Shadowing
 from deploy.controller.storage_door import StorageDoor
 from deploy.controller.timed_policy import TimedPolicy
 from deploy.controller.webhook_options import make_sender
+from deploy.controller.worker_managers import make_manager
+from deploy.estimates import Estimates
 from deploy.eventlog.world import world_keys
 from deploy.grpc_api.dialect import DIALECTS
 from deploy.grpc_api.door import Door
-from deploy.grpc_api.servicer import add_service, make_server
 from deploy.managers.base import ManagerEvent, WorkerManager
 from deploy.managers.environment import WorkerLink
-from deploy.managers.factory import make_manager
 from deploy.managers.machine import with_boot_delay
 from deploy.metrics import Metrics
 from deploy.scheduler import Scheduler
@@ -79,7 +79,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 MakeManager = Callable[[Settings, WorkerLink, str, Profile, Catalog, Clock], WorkerManager]
-"""See `deploy.managers.factory.make_manager`."""
+"""See `deploy.controller.worker_managers.make_manager`."""
 
 
 class Reports:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation_world import run_module
 
 from env.config import load_profile
+from tests.training.evaluation_world import run_module
 from training.bench import PARTS, Target, main, target_table
 from training.benchmarks.decisions import gym_play, poisson_env, random_play, rule_play
 from training.benchmarks.laps import Lap, Speed, lap, measure

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation_world import ROWS, write_frozen, write_rows
 
+from tests.training.evaluation_world import ROWS, write_frozen, write_rows
 from training import compete
 from training.compete import main
 from training.competition import runs
 from training.competition.conditions import ELSEWHERE
-from training.rollouts.play import ENGINES
+from training.rollouts.play import ENGINES, Stage
 
 SMALL = shlex.split(
     "--policy models/eager --seed-model models/other --rival adaptive-flavor --scenario busy.csv "
@@ -125,7 +125,7 @@ def again(competed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.usefixtures("again")
 def test_a_second_time_nothing_is_run(monkeypatch: pytest.MonkeyPatch, page: str) -> None:
     monkeypatch.setattr(runs, "carry_out", None)
-    monkeypatch.setattr(runs.Stage, "totals", None)
+    monkeypatch.setattr(Stage, "totals", None)
     assert main(SMALL) == 0
     assert Path("docs/competition.md").read_text(encoding="utf-8") == page
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evaluation_world import ROOT, ROWS, run_module, write_frozen, write_rows
 
 from agents.frozen import CARD_FILE, NETWORK_FILE
 from agents.registry import NAIVE, policy_names, tunable_names
+from tests.training.evaluation_world import ROOT, ROWS, run_module, write_frozen, write_rows
 from training.evaluate import main
 from training.evaluation.summary import MEANS
 from training.rollouts.play import ENGINES
@@ -187,9 +187,10 @@ def test_the_same_command_gives_the_same_bytes(here: Path) -> None:
     assert documents[0] == documents[1] == documents[2]
 
 
-def test_in_a_fresh_clone_every_rule_takes_part(
-    here: Path, capsys: pytest.CaptureFixture[str]
+def test_where_no_policy_is_shipped_every_rule_takes_part(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("agents.shipped._PLACES", ())
     assert main(["--scenario", "busy.csv", "--seeds", "1", "--json", "x.json"]) == 0
     results = json.loads((here / "x.json").read_text(encoding="utf-8"))["results"]
     tuned = [f"tuned:{rule}" for rule in tunable_names()]

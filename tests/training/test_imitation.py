@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from small_world import FLAVORS, members, recorded, small_model, taught_model, teachings
 from torch.nn import functional
 
 from agents.network_policy import masked_argmax
@@ -15,6 +14,14 @@ from env.actions import KEEP, Action, action_index, kill, spawn
 from env.cluster import Cluster
 from env.dispatch import Discipline
 from env.observation import features
+from tests.training.small_world import (
+    FLAVORS,
+    members,
+    recorded,
+    small_model,
+    taught_model,
+    teachings,
+)
 from training.imitation import Decisions, clone, collect
 from training.lockstep import greedy
 from training.network import Actor, standardiser

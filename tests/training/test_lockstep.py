@@ -7,7 +7,6 @@ from math import isnan
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from small_world import short_episodes, taught_model
 
 from agents.policy import Policy
 from env.actions import Action, action_from_index, n_actions
@@ -16,6 +15,7 @@ from env.dispatch import Discipline
 from env.metrics import measure
 from env.observation import Observer, action_mask
 from env.simulator import Simulator
+from tests.training.small_world import short_episodes, taught_model
 from training.lockstep import Decide, greedy, run_lockstep, simulate
 from training.network import Actor
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import optuna
 import pytest
-from evaluation_world import ROWS, write_frozen, write_rows
+
+from tests.training.evaluation_world import ROWS, write_frozen, write_rows
 
 pytest.importorskip("numba")
 

@@ -9,7 +9,6 @@ from typing import TypeVar
 
 import numpy as np
 import pytest
-from evaluation_world import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -28,6 +27,7 @@ from env.timeline import Timeline
 from env.timing import lognormal_mean
 from env.worker import WorkerState
 from tests.retiring_rule import RetiringRule
+from tests.training.evaluation_world import ROOT
 from training.findings.action_map import Situation, bring_about, orders_in
 from training.findings.boots import cold_start, evidence
 from training.findings.capacity import backlog_throughput, theory_per_hour

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from simulated_runs import draw_requests, simulated_tables
 
 from env.config import Profile, load_profile
+from tests.training.simulated_runs import draw_requests, simulated_tables
 from training.calibration.observations import Observations, tidy
 from training.rollouts.play import ENGINES
 from training.validate import DIFFERS, HOLDS, main

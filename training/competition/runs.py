@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.bound import clairvoyant_bound
 from agents.policy import Policy
 from agents.registry import make_policy
 from env.catalog import Catalog, load_catalog
@@ -21,6 +20,7 @@ from env.errors import DaCircoError
 from env.jobs import Request
 from env.scenario import Scenario, load_scenario
 from env.textfile import write_atomically
+from training.bound.clairvoyant import clairvoyant_bound
 from training.competition.conditions import Condition
 from training.competition.entrants import heeds_preference, identity
 from training.processes import worker_pool

@@ -56,9 +56,7 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--preferences", type=float, nargs="+", default=[0.1, 0.5, 0.9], help="w")
     result.add_argument("--episodes", type=int, default=24, help="each (%(default)s)")
-    result.add_argument(
-        "--minutes", type=float, default=30.0, help="length of each (%(default)g)"
-    )
+    result.add_argument("--minutes", type=float, default=30.0, help="length of each (%(default)g)")
     result.add_argument(
         "--futures", type=int, default=8, help="drawn at each decision (%(default)s)"
     )

@@ -44,13 +44,13 @@ class Script:
 
     jobs: dict[str, pb.TCRequest] = field(default_factory=dict)
     job_states: dict[str, int] = field(default_factory=dict)
-    new_jobs: dict[str, jobs.NewJob] = field(default_factory=dict)
+    new_jobs: dict[str, jobs.NewJob] = field(default_factory=dict)  # type: ignore[name-defined]
     keys: dict[str, str] = field(default_factory=dict)
-    queries: list[jobs.JobQuery] = field(default_factory=list)
+    queries: list[jobs.JobQuery] = field(default_factory=list)  # type: ignore[name-defined]
     results: dict[str, bytes] = field(default_factory=dict)
     result_name: str = "out-bbb_3.mp4"
     result_url: str = ""
-    details: dict[str, jobs.JobDetails] = field(default_factory=dict)
+    details: dict[str, jobs.JobDetails] = field(default_factory=dict)  # type: ignore[name-defined]
     workers: dict[str, pb.WorkerFullDesc] = field(default_factory=dict)
     worker_states: dict[str, int] = field(default_factory=dict)
     refusal: tuple[str, str] | None = None

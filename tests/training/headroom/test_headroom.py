@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rolling_worlds import random_actor
 
+from tests.training.rolling_worlds import random_actor
 from training.headroom.__main__ import main
 from training.headroom.runs import Condition, play
 from training.headroom.search import Search, choose

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from rolling_worlds import random_actor
+
+from tests.training.rolling_worlds import random_actor
 
 pytest.importorskip("numba")
-
-from compared_worlds import side_by_side
 
 from agents.compiled.rules import Form, form_of
 from agents.network_policy import masked_argmax
@@ -24,6 +23,7 @@ from env.engine.vector_env import DaCircoVectorEnv
 from env.gym_env import DaCircoEnv
 from env.observation import Observer, action_mask
 from env.simulator import Simulator
+from tests.training.compared_worlds import side_by_side
 from training.rollouts.flatten import flatten
 from training.rollouts.paired import Rollouts, roll_out_pairs
 from training.snapshot import copy_simulator

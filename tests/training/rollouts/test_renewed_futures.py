@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from rolling_worlds import random_actor
+
+from tests.training.rolling_worlds import random_actor
 
 pytest.importorskip("numba")
 

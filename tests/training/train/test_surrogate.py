@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from small_world import recorded, small_model, taught_model, teachings
 
 from agents.network_policy import masked_argmax
+from tests.training.small_world import recorded, small_model, taught_model, teachings
 from training.network import Actor, standardiser
 from training.train.labels import Labels
 from training.train.surrogate import (

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compared_worlds import side_by_side
 from numpy.typing import NDArray
-from rolling_worlds import FLAVORS, random_actor
 
 from agents.network_policy import masked_argmax
 from env.engine.perceptron import forward
 from env.engine.vector_env import DaCircoVectorEnv
+from tests.training.compared_worlds import side_by_side
+from tests.training.rolling_worlds import FLAVORS, random_actor
 from training.rollouts.flatten import flatten
 from training.rollouts.reference import explore, terminal_cost
 from training.train.labels import (

@@ -17,6 +17,7 @@ import grpc.aio
 
 from deploy.controller.admission import RejectedError
 from deploy.controller.identities import alias_of
+from deploy.controller.job_servicer import JobServicer
 from deploy.controller.results import Told
 from deploy.controller.service import Service
 from deploy.grpc_api import dacirco_pb2 as pb
@@ -24,7 +25,6 @@ from deploy.grpc_api import dacirco_pb2_grpc as rpc
 from deploy.grpc_api import jobs_pb2_grpc as jobs_rpc
 from deploy.grpc_api.dialect import DEFAULT_DIALECT, DIALECTS, Dialect
 from deploy.grpc_api.door import Door
-from deploy.grpc_api.job_servicer import JobServicer
 from deploy.grpc_api.reasons import FRONT_END_KEY, REASON_KEY, STRICT
 from deploy.store.records import JobState, Page, WorkerStatus
 from deploy.store.store import UnknownIdError

@@ -10,9 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agents.bound import clairvoyant_bound
-from agents.bound_links import link_value
-from agents.bound_prices import PricedJobs, Prices, largest_rise, make_valid, value
 from agents.registry import make_policy
 from env.catalog import load_catalog
 from env.config import FaultConfig, Profile, load_profile
@@ -20,6 +17,9 @@ from env.cost import cost_so_far
 from env.episodes import Episode, Randomisation, random_episodes
 from env.jobs import Request
 from env.simulator import Simulator
+from training.bound.clairvoyant import clairvoyant_bound
+from training.bound.links import link_value
+from training.bound.prices import PricedJobs, Prices, largest_rise, make_valid, value
 
 CATALOG = load_catalog()
 POLICIES = (

@@ -1,11 +1,11 @@
-"""``python -m training.bound_gap`` as a user runs it."""
+"""``python -m training.bound.gap`` as a user runs it."""
 
 from __future__ import annotations
 
 import pytest
 
 from env.config import load_profile
-from training.bound_gap import gaps, main
+from training.bound.gap import gaps, main
 
 
 def test_prints_the_shares(capsys: pytest.CaptureFixture[str]) -> None:

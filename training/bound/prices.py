@@ -1,8 +1,8 @@
 """The prices that make the clairvoyant bound large: a linear program over a grid of times.
 
-See `agents.bound` for what the prices mean and why any that satisfy its condition (1) give a
-valid bound. Variables are the integrals of the prices up to each time of the grid, the running
-minimum of ``E_f = P_f - kappa_f t - sigma_f Q`` (so that "no rise of E exceeds kappa theta"
+See `training.bound.clairvoyant` for what the prices mean and why any that satisfy its condition
+(1) give a valid bound. Variables are the integrals of the prices up to each time of the grid, the
+running minimum of ``E_f = P_f - kappa_f t - sigma_f Q`` (so that "no rise of E exceeds kappa theta"
 takes a number of rows linear in the grid), each job's value z_j, and with congestion what is
 paid for it in each step of the grid. A job's value is the
 least over all starts; its rows are added as they are violated (Kelley's cutting planes).

@@ -1,12 +1,12 @@
 r"""A second lower bound: what comes before each job on its worker.
 
-The prices of `agents.bound_prices` let fractions of workers serve a job, and fractions of a
+The prices of `training.bound.prices` let fractions of workers serve a job, and fractions of a
 boot are cheap: where boots are dear and waiting is cheap that is far from the truth. Here every
 worker is whole, but the jobs of different workers do not see one another.
 
-**Statement.** With r_j, s_jf, kappa_f, theta as in `agents.bound` and a share lam in [0, 1],
-let each job j either be the first of its worker or follow another job i, each i being followed
-at most once, at the costs
+**Statement.** With r_j, s_jf, kappa_f, theta as in `training.bound.clairvoyant` and a share lam in
+[0, 1], let each job j either be the first of its worker or follow another job i, each i being
+followed at most once, at the costs
 
     first:      min_f [ own_jf + kappa_f theta ]
     follows i:  min_f [ own_jf + l_ijf ],    own_jf = w (r_j - a_j) + (w + kappa_f) s_jf,
@@ -16,7 +16,7 @@ with x = r_j - r_i - s_if the time between the jobs if both start at their relea
     l_ijf = min(kappa_f, lam w) x  where x >= 0,    (1 - lam) w (-x)  where x < 0.
 
 The least total over all such choices (an assignment problem) is a lower bound on the cost, but
-for what the boots fall short of theta, which `agents.bound` takes off.
+for what the boots fall short of theta, which `training.bound.clairvoyant` takes off.
 
 **Proof.** In any run each job that ends is served (the last time) by one worker of some flavor
 f, right after another job i of that worker, or first. Let d_j >= 0 be its start less r_j; its
@@ -36,7 +36,7 @@ from typing import Final
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from agents.bound_prices import Floats, PricedJobs
+from training.bound.prices import Floats, PricedJobs
 
 _SHARES: Final = (0.5, 0.75, 0.9, 1.0)
 """Tried as lam; every one is valid."""

@@ -61,13 +61,13 @@ int G(pi) subtracted; G is replaced by lines above it. Where load can never be a
 this gains nothing, and p_f >= kappa_f costs something: then it is left out. (So it is for nodes
 of different cores.)
 
-**Which prices.** Any that satisfy (1) give a valid bound. `agents.bound_prices` looks for the
+**Which prices.** Any that satisfy (1) give a valid bound. `training.bound.prices` looks for the
 best ones that change at given times only, by a linear program (HiGHS), rounds them so that
 (1) holds exactly, and evaluates (2) exactly: with prices that are constant between those times
 the minimum over S is where S, S + s_jf or a phase of the job meets one of them, or at r_j. The
 program's own tolerance therefore cannot make the bound too large, only too small.
 
-**Links.** `agents.bound_links` has a second bound with the same theta, in which workers are whole
+**Links.** `training.bound.links` has a second bound with the same theta, in which workers are whole
 but capacity and congestion have no price. The larger of the two counts.
 
 What the bound leaves out, and so how much of its distance from real policies nobody can win
@@ -84,13 +84,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.bound_links import best_links
-from agents.bound_prices import Congestion, PricedJobs, best_value
 from env.catalog import Catalog
 from env.cluster import Cluster
 from env.config import Profile
 from env.jobs import Request
 from env.simulator import Simulator, boot_scatter, copy_scatter
+from training.bound.links import best_links
+from training.bound.prices import Congestion, PricedJobs, best_value
 
 Floats = NDArray[np.float64]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agents.bound import clairvoyant_bound
-from agents.exact_schedule import MOST_JOBS, cheapest_schedule
 from agents.registry import make_policy, policy_names
 from env.catalog import load_catalog
 from env.config import load_profile
 from env.cost import cost_so_far
 from env.simulator import Simulator
-from training.bound_gap import calm_world, draw_requests, optimum
+from training.bound.clairvoyant import clairvoyant_bound
+from training.bound.exact_schedule import MOST_JOBS, cheapest_schedule
+from training.bound.gap import calm_world, draw_requests, optimum
 
 CATALOG = load_catalog()
 

@@ -1,4 +1,4 @@
-"""How far the clairvoyant bound lies below the optimum: ``python -m training.bound_gap``."""
+"""How far the clairvoyant bound lies below the optimum: ``python -m training.bound.gap``."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from agents.bound import clairvoyant_bound
-from agents.exact_schedule import MOST_JOBS, cheapest_schedule
 from env.catalog import Catalog, load_catalog
 from env.command import CommandParser, run_command, whole_number
 from env.config import Profile, load_profile
@@ -23,10 +21,12 @@ from env.errors import DaCircoError
 from env.generator import attach_marks
 from env.jobs import Request
 from env.simulator import Simulator
+from training.bound.clairvoyant import clairvoyant_bound
+from training.bound.exact_schedule import MOST_JOBS, cheapest_schedule
 from training.preferences import PREFERENCES
 from training.progress import progress_bar
 
-COMMAND: Final = "python -m training.bound_gap"
+COMMAND: Final = "python -m training.bound.gap"
 _MEAN_GAPS_S: Final = (5.0, 30.0, 120.0)
 """Mean times between two jobs of an instance: a burst, about a boot, far apart."""
 
@@ -34,8 +34,8 @@ _MEAN_GAPS_S: Final = (5.0, 30.0, 120.0)
 def calm_world(profile: Profile) -> Profile:
     """The data centre without scatter, crowding, stops or image copies.
 
-    So `agents.exact_schedule` wants it. It has a node like the first one for each job, so that
-    there is always room; what a worker costs does not depend on the number of nodes.
+    So `training.bound.exact_schedule` wants it. It has a node like the first one for each job, so
+    that there is always room; what a worker costs does not depend on the number of nodes.
     """
     timing = profile.timing
     nodes = tuple(replace(profile.cluster.nodes[0], name=f"node{i + 1}") for i in range(MOST_JOBS))
