@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
 
+from agents.decision import Source
 from deploy.clock import Clock
 from deploy.page.words import decided_words, event_words, waiting_words
 from deploy.scheduler import Scheduler
@@ -38,6 +39,7 @@ class Board:
         self._samples: deque[list[float]] = deque(maxlen=int(HISTORY_S / SAMPLE_S))
         self._decisions: deque[dict[str, Any]] = deque(maxlen=MOST_DECISIONS)
         self._delays: deque[tuple[float, float]] = deque(maxlen=MOST_DELAYS)
+        self._latest: dict[str, Any] | None = None
         self._since: dict[str, tuple[str, float]] = {}
         self._names = [flavor.name for flavor in scheduler.cluster.flavors]
 
@@ -57,19 +59,28 @@ class Board:
         decision = step.decision
         if step.routine:
             return
+        c = self._scheduler.cluster
+        after = (
+            f"then {c.waiting + c.held} waiting; workers: {c.n_busy} busy, {c.n_idle} idle, "
+            f"{c.n_booting} booting"
+        )
         kind = decision.action.kind
         words = decided_words(decision, self._names)
         if not step.carried_out and kind is not ActionKind.KEEP:
             words += " (could not be carried out)"
-        self._add(moment, kind.name.lower(), str(decision.source), words)
+        self._latest = {"time": moment, "source": str(decision.source), "words": words}
+        # The policy is asked at every event and mostly keeps all as it is: the list is for changes.
+        if kind is not ActionKind.KEEP or decision.source is not Source.POLICY:
+            self._add(moment, kind.name.lower(), str(decision.source), words, after)
 
-    def _add(self, moment: float, kind: str, source: str, words: str) -> None:
+    def _add(self, moment: float, kind: str, source: str, words: str, after: str = "") -> None:
         latest = self._decisions[-1] if self._decisions else None
         if latest is not None and (latest["words"], latest["source"]) == (words, source):
             latest["times"] += 1
-            latest["time"] = moment
+            latest["time"], latest["after"] = moment, after
             return
         entry = {"time": moment, "kind": kind, "source": source, "words": words, "times": 1}
+        entry["after"] = after
         self._decisions.append(entry)
 
     async def keep_sampling(self) -> None:
@@ -152,6 +163,7 @@ class Board:
                 "used": c.used_ram.value / MIB_PER_GIB,
             },
             "why_waiting": waiting_words(scheduler),
+            "latest_decision": self._latest,
             "decisions": list(self._decisions)[::-1],
             "samples": list(self._samples),
         }

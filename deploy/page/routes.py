@@ -12,6 +12,7 @@ from fastapi.responses import RedirectResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from deploy.page.feed import Feed, FullError
+from deploy.rest.problems import documented
 from env.cost import MAX_PREFERENCE, MIN_PREFERENCE
 
 STATIC: Final = "/static/"
@@ -88,7 +89,7 @@ async def read_file(name: str) -> Response:
     return _file(name)
 
 
-@router.get("", summary="The cluster, as server-sent events", response_class=StreamingResponse)
+@router.get("", include_in_schema=False)  # a stream without end is nothing for OpenAPI
 async def watch_cluster(request: Request) -> StreamingResponse:
     """An event `cluster` a second: now and the last half hour; `away` if that is not known."""
     feed: Feed = request.app.state.feed
@@ -100,7 +101,11 @@ async def watch_cluster(request: Request) -> StreamingResponse:
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
-@router.get("/comparison", summary="What the last hour would have cost otherwise")
+@router.get(
+    "/comparison",
+    summary="What the last hour would have cost otherwise",
+    responses=documented(501, 502, 503, 504),
+)
 async def read_comparison(request: Request) -> dict[str, Any]:
     """At other settings of the dial, and under the naive algorithms; simulated from the log.
 
@@ -110,7 +115,11 @@ async def read_comparison(request: Request) -> dict[str, Any]:
     return told
 
 
-@router.put("/preference", summary="Turn the dial")
+@router.put(
+    "/preference",
+    summary="Turn the dial",
+    responses=documented(400, 403, 413, 422, 501, 502, 503, 504),
+)
 async def turn_dial(wanted: DialSetting, request: Request) -> DialSetting:
     """It stays so after a restart. Without an API key only callers on this machine may."""
     if not request.app.state.keyed and not _is_local(request):

@@ -30,7 +30,8 @@ NAIVE: Final = ("minimize-workers", "grace-period")
 MOST_REQUESTS: Final = 1000
 FEWEST_REQUESTS: Final = 5
 KEPT_S: Final = 120.0
-"""For how long an answer is good, seconds."""
+FAILURE_KEPT_S: Final = 10.0
+"""For how long an answer is good, and that there is none, seconds."""
 PATIENCE_S: Final = 180.0
 _SEED: Final = 1
 
@@ -51,10 +52,14 @@ class WhatIf:
     def answer(self) -> dict[str, Any]:
         """The latest comparison at once; a new one is begun if that is old."""
         running = self._task is not None and not self._task.done()
-        if not running and time.monotonic() - self._made > KEPT_S:
+        if not running and time.monotonic() - self._made > self._kept_s:
             self._task = asyncio.create_task(self._make(), name="what-if")
             running = True
         return {**self._answer, "running": running}
+
+    @property
+    def _kept_s(self) -> float:
+        return KEPT_S if self._answer["state"] == "made" else FAILURE_KEPT_S
 
     async def close(self) -> None:
         """End what is under way."""

@@ -41,8 +41,8 @@ export class Charts {
       const axis = { stroke: colour("--dim"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
       plot = new uPlot({
         width: $(id).clientWidth, height: 150, cursor: { y: false, points: { show: false } }, legend: { live: false },
-        scales: { x: { range: () => [this.latest - 1800, this.latest] }, y: { range: (_, low, high) => [0, Math.max(1, high * 1.1)] } },
-        axes: [{ ...axis, space: 60, values: (_, ticks) => ticks.map((t) => `${Math.round((t - this.latest) / 60)} min`) }, { ...axis, size: 38 }],
+        scales: { x: { range: () => [Math.max(this.latest - 1800, Math.min(this.samples[0]?.[0] ?? 0, this.latest - 300)), this.latest] }, y: { range: (_, low, high) => [0, Math.max(1, high * 1.1)] } },
+        axes: [{ ...axis, space: 60, size: 24, incrs: [60, 120, 300, 600], values: (_, ticks) => ticks.map((t) => new Date(t * 1000).toLocaleTimeString([], { hour12: false, hour: "2-digit", minute: "2-digit" })) }, { ...axis, size: 38 }],
         series: [{}, ...series.map(([name, of]) => ({ label: LABELS[name] || name, stroke: colour(of), width: stacked ? 0 : 1.8, fill: stacked ? colour(of) : undefined, points: { show: false }, spanGaps: false, paths: stacked ? uPlot.paths.stepped({ align: 1 }) : undefined }))],
       }, data, $(id));
       this.plots.set(id, plot);

@@ -9,6 +9,7 @@ const charts = new Charts();
 const jobs = new Jobs();
 let turning = 0;      // the operator holds the dial: what arrives does not move it
 let shown = "";
+let again;            // the next question for the comparison
 
 function word(w) { return w < 0.4 ? "lean" : w > 0.6 ? "fast" : "balanced"; }
 
@@ -57,12 +58,16 @@ function nodes(s) {
 }
 
 function decisions(s) {
+  const last = s.latest_decision;
+  $("latest").textContent = last ? `${clock(last.time)}: ${last.words}.` : "It has not been asked yet.";
   const text = JSON.stringify(s.decisions);
   if (text === shown) return;
   shown = text;
   $("decisions").replaceChildren(...s.decisions.map((d) => {
     const line = el("li", d.kind), words = d.times > 1 ? `${d.words} (${d.times} times)` : d.words;
-    line.append(el("time", "", clock(d.time)), el("span", "", words), el("span", `tag ${d.source}`, d.source || "event"));
+    const said = el("span", "", words);
+    if (d.after) said.append(el("small", "", d.after));
+    line.append(el("time", "", clock(d.time)), said, el("span", `tag ${d.source}`, d.source || "event"));
     return line;
   }));
 }
@@ -82,7 +87,8 @@ dial.addEventListener("change", async () => {
 async function compare() {
   try {
     const found = await call("GET", "/live/comparison");
-    if (found.running) setTimeout(compare, 3000);
+    clearTimeout(again);
+    if (found.running || found.state !== "made") again = setTimeout(compare, found.running ? 3000 : 12000);
     $("cmp").hidden = found.state !== "made";
     if (found.state !== "made") { $("cmp-note").textContent = found.running ? "It is being simulated ..." : `Not known yet: ${found.why}`; return; }
     $("cmp-note").textContent = `${found.requests} jobs simulated again; ${found.running ? "a newer one is being made" : `at ${clock(found.time)}`}.` + (found.substituted ? ` For ${found.substituted} of them the video's length is not known.` : "");
@@ -90,7 +96,7 @@ async function compare() {
     const nearest = found.rows.filter((r) => !r.naive).reduce((a, b) => Math.abs(b.preference - dial.value) < Math.abs(a.preference - dial.value) ? b : a);
     $("cmp").tBodies[0].replaceChildren(...found.rows.map((r) => {
       const row = el("tr", r.naive ? "naive" : r === nearest ? "chosen" : "");
-      row.append(el("td", "", r.naive ? `naive: ${r.policy}` : `${r.preference.toFixed(1)} ${word(r.preference)}`), bar(r.delay_s / most, seconds(r.delay_s)), bar(r.core_hours / dearest, `${number(r.core_hours)} core-h`));
+      row.append(el("td", "", r.naive ? `naive: ${r.policy}` : `${r.preference.toFixed(1)} ${word(r.preference)}`), bar(r.delay_s / most, seconds(r.delay_s)), bar(r.core_hours / dearest, r.core_hours < 0.5 ? `${number(60 * r.core_hours)} core-min` : `${number(r.core_hours)} core-h`));
       return row;
     }));
   } catch (error) { $("cmp-note").textContent = `Not known: ${error.message}`; }
