@@ -1,0 +1,67 @@
+"""What the Job API serves for the page, before a real controller."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from pydantic import SecretStr
+
+from deploy.page import routes
+from deploy.rest.app import RestSettings, create_app
+
+KEY = {"X-API-Key": "secret"}
+
+
+@pytest.fixture
+def client() -> TestClient:
+    return TestClient(create_app(RestSettings("127.0.0.1:1", api_key=SecretStr("secret"))))
+
+
+def test_pages_and_files_are_open_and_may_load_nothing_from_elsewhere(client: TestClient) -> None:
+    for path in ("/", "/docs", *(f"/static/{name}" for name in routes._FILES)):
+        answer = client.get(path)
+        assert answer.status_code == 200
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self';")
+        assert "http" not in policy
+    assert client.get("/static/..%2froutes.py").status_code == 404
+    assert client.get("/static/LICENSE.uplot").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/live", "/live/comparison"])
+def test_the_state_wants_the_key(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code == 401
+
+
+def test_the_dial_wants_the_key_and_a_preference(client: TestClient) -> None:
+    assert client.put("/live/preference", json={"preference": 0.5}).status_code == 401
+    with client:
+        for wrong in (0.05, 0.95, "fast"):
+            told = client.put("/live/preference", json={"preference": wrong}, headers=KEY)
+            assert told.status_code == 422
+
+
+def test_without_a_key_the_dial_is_turned_from_this_machine_only() -> None:
+    app = create_app(RestSettings("127.0.0.1:1"))
+    with TestClient(app, client=("192.0.2.7", 5)) as client:
+        told = client.put("/live/preference", json={"preference": 0.5})
+        assert told.status_code == 403
+        assert "without an API key" in told.json()["detail"]
+
+
+def test_files_of_the_page_name_no_other_server() -> None:
+    own = ("index.html", "page.js", "api.js", "jobs.js", "charts.js", "dom.js", "page.css")
+    for name in own:
+        text = routes._FILES[name].decode()
+        assert "http://" not in text
+        assert "https://" not in text
+        assert "innerHTML" not in text
+        assert "insertAdjacentHTML" not in text
+
+
+def test_all_files_are_in_the_package_data() -> None:
+    declared = (Path(__file__).parents[3] / "pyproject.toml").read_text()
+    assert json.dumps(["page/static/*"]) in declared
