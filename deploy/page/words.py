@@ -84,7 +84,8 @@ def waiting_words(scheduler: Scheduler) -> str:
     if c.held and not c.waiting:
         return f"{c.held} held: a pause after a failure, or the input was not looked for yet."
     if c.n_booting:
-        return f"All workers are busy; {c.n_booting} more are booting."
+        more = "one more is" if c.n_booting == 1 else f"{c.n_booting} more are"
+        return f"All workers are busy; {more} booting."
     if not any(c.can_spawn(flavor) for flavor in range(c.n_flavors)):
         return "All workers are busy, and no further one fits into the cluster."
     return "All workers are busy, and the policy does not think that another one would pay."

@@ -59,7 +59,6 @@ def create_app(settings: RestSettings) -> FastAPI:
             tls=settings.tls,
         )
         app.state.controller = controller
-        app.state.keyed = settings.api_key is not None
         app.state.feed = Feed(controller.page.cluster)
         yield
         await app.state.feed.close()
@@ -76,6 +75,7 @@ def create_app(settings: RestSettings) -> FastAPI:
         # The existing system also takes a body whose type is not told as JSON.
         strict_content_type=False,
     )
+    app.state.keyed = settings.api_key is not None
     of_clients = (jobs.router, job_life.router, result.router, workers.router, routes.router)
     problems.install(app, (*of_clients, status.router))
     guarded = []

@@ -13,7 +13,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 
-import requests
 from PIL import Image
 
 from deploy.clients.job_api import ApiAwayError, JobApi
@@ -54,15 +53,13 @@ def main() -> None:
         def submit() -> None:
             api.submit(Request(0.0, random.choice(names), random.randint(5, 50) * 100, "fast"))
 
-        browser = stack.enter_context(chromium())
-        page = browser.new_page(viewport={"width": 1280, "height": 1180}, color_scheme="light")
-        page.goto(f"http://127.0.0.1:{rest}/")
         end = time.monotonic() + QUIET_S
         while time.monotonic() < end:
             submit()
             time.sleep(random.expovariate(1 / GAP_S))
-        requests.get(f"http://127.0.0.1:{rest}/live/comparison", timeout=10)
-        page.reload()
+        browser = stack.enter_context(chromium())
+        page = browser.new_page(viewport={"width": 1280, "height": 1180}, color_scheme="light")
+        page.goto(f"http://127.0.0.1:{rest}/")
         page.locator("#cmp tr.naive").first.wait_for(timeout=120_000)
         for _ in range(6):
             submit()
@@ -77,7 +74,7 @@ def main() -> None:
 def _save(page: object, name: str) -> None:
     path = IMAGES / name
     page.screenshot(path=path)  # type: ignore[attr-defined]
-    image = Image.open(path).convert("RGB").quantize(128)  # a picture for a README stays small
+    image = Image.open(path).convert("RGB").quantize(200)  # a picture for a README stays small
     image.save(path, optimize=True)
     print(f"{path}: {path.stat().st_size / 1024:.0f} KiB")
 

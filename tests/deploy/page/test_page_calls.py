@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
-from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
 from deploy.page import routes
@@ -15,12 +17,33 @@ from deploy.rest.app import RestSettings, create_app
 KEY = {"X-API-Key": "secret"}
 
 
+class Caller:
+    """Calls an application in the test's process, from an address of choice."""
+
+    def __init__(self, settings: RestSettings, address: str = "127.0.0.1") -> None:
+        self._transport = httpx.ASGITransport(create_app(settings), client=(address, 5))
+
+    def __call__(self, method: str, path: str, **more: Any) -> httpx.Response:
+        async def call() -> httpx.Response:
+            base = "http://localhost"
+            async with httpx.AsyncClient(transport=self._transport, base_url=base) as client:
+                return await client.request(method, path, **more)
+
+        return asyncio.run(call())
+
+    def get(self, path: str) -> httpx.Response:
+        return self("GET", path)
+
+    def put(self, path: str, **more: Any) -> httpx.Response:
+        return self("PUT", path, **more)
+
+
 @pytest.fixture
-def client() -> TestClient:
-    return TestClient(create_app(RestSettings("127.0.0.1:1", api_key=SecretStr("secret"))))
+def client() -> Caller:
+    return Caller(RestSettings("127.0.0.1:1", api_key=SecretStr("secret")))
 
 
-def test_pages_and_files_are_open_and_may_load_nothing_from_elsewhere(client: TestClient) -> None:
+def test_pages_and_files_are_open_and_may_load_nothing_from_elsewhere(client: Caller) -> None:
     for path in ("/", "/docs", *(f"/static/{name}" for name in routes._FILES)):
         answer = client.get(path)
         assert answer.status_code == 200
@@ -32,24 +55,22 @@ def test_pages_and_files_are_open_and_may_load_nothing_from_elsewhere(client: Te
 
 
 @pytest.mark.parametrize("path", ["/live", "/live/comparison"])
-def test_the_state_wants_the_key(client: TestClient, path: str) -> None:
+def test_the_state_wants_the_key(client: Caller, path: str) -> None:
     assert client.get(path).status_code == 401
 
 
-def test_the_dial_wants_the_key_and_a_preference(client: TestClient) -> None:
+def test_the_dial_wants_the_key_and_a_preference(client: Caller) -> None:
     assert client.put("/live/preference", json={"preference": 0.5}).status_code == 401
-    with client:
-        for wrong in (0.05, 0.95, "fast"):
-            told = client.put("/live/preference", json={"preference": wrong}, headers=KEY)
-            assert told.status_code == 422
+    for wrong in (0.05, 0.95, "fast"):
+        told = client.put("/live/preference", json={"preference": wrong}, headers=KEY)
+        assert told.status_code == 422
 
 
 def test_without_a_key_the_dial_is_turned_from_this_machine_only() -> None:
-    app = create_app(RestSettings("127.0.0.1:1"))
-    with TestClient(app, client=("192.0.2.7", 5)) as client:
-        told = client.put("/live/preference", json={"preference": 0.5})
-        assert told.status_code == 403
-        assert "without an API key" in told.json()["detail"]
+    client = Caller(RestSettings("127.0.0.1:1"), "192.0.2.7")
+    told = client.put("/live/preference", json={"preference": 0.5})
+    assert told.status_code == 403
+    assert "without an API key" in told.json()["detail"]
 
 
 def test_files_of_the_page_name_no_other_server() -> None:
