@@ -9,6 +9,7 @@ from deploy.clock import Clock
 from deploy.page.board import Board
 from deploy.scheduler import Scheduler
 from deploy.steps import Spawn
+from deploy.tasks import Estimate
 from env.config import load_profile
 from env.jobs import Request
 
@@ -25,7 +26,9 @@ def test_it_tells_of_the_cluster_and_of_each_decision_in_words(scheduler: Schedu
     board = Board(scheduler, Clock(), "minimize-workers", "fallback-rule")
     flavors = len(scheduler.cluster.flavors)
     request = Request(1.0, "bbb_3.mp4", 2000, "fast")
-    steps = scheduler.submit(1.0, "job", request, (20.0,) * flavors)
+    steps = scheduler.submit(
+        1.0, "job", request, Estimate((20.0,) * flavors, (1.0,) * flavors, (0.5,) * flavors)
+    )
     board.heard(steps, 1000.0)
     board.sample()
     told = json.loads(json.dumps(board.snapshot(), allow_nan=False))
@@ -44,7 +47,9 @@ def test_a_lost_worker_and_its_reason_are_told(scheduler: Scheduler) -> None:
     board = Board(scheduler, Clock(), "minimize-workers", "fallback-rule")
     flavors = len(scheduler.cluster.flavors)
     request = Request(1.0, "bbb_3.mp4", 2000, "fast")
-    for step in scheduler.submit(1.0, "job", request, (20.0,) * flavors):
+    for step in scheduler.submit(
+        1.0, "job", request, Estimate((20.0,) * flavors, (1.0,) * flavors, (0.5,) * flavors)
+    ):
         if isinstance(step, Spawn):
             board.heard(scheduler.gone(2.0, step.worker_id, "out of <memory>"), 1001.0)
     words = [each["words"] for each in board.snapshot()["decisions"]]
