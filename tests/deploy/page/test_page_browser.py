@@ -159,6 +159,6 @@ def test_it_tells_what_the_last_hour_would_have_cost(page: Any) -> None:
 
 def test_it_fits_a_phone_and_swagger_ui_comes_from_here(page: Any, url: str) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.wait_for_function("() => document.documentElement.scrollWidth <= 360")
     page.goto(f"{url}/docs")
     page.get_by_text("Submit a job").wait_for()
