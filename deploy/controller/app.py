@@ -28,6 +28,7 @@ from deploy.controller.fenced import FencedManager
 from deploy.controller.flavors import fitted_spec, with_idle_time
 from deploy.controller.http import READY, bind, make_app
 from deploy.controller.journal import Keys
+from deploy.controller.page_servicer import PageServicer, add_page
 from deploy.controller.parts import (
     PROFILES,
     Ports,
@@ -55,6 +56,8 @@ from deploy.managers.base import ManagerEvent, WorkerManager
 from deploy.managers.environment import WorkerLink
 from deploy.managers.machine import with_boot_delay
 from deploy.metrics import Metrics
+from deploy.page.board import Board
+from deploy.page.what_if import WhatIf
 from deploy.scheduler import Scheduler
 from deploy.store.fence import StoreLostError
 from deploy.store.records import MetaChange
@@ -275,6 +278,12 @@ async def running_controller(
         await stack.enter_async_context(background.running("outbox", conductor.send_out(log)))
         stack.push_async_callback(_flush, conductor)
         add_service(server, service, DIALECTS[settings.dialect])
+        what_if = WhatIf(log.path)
+        stack.push_async_callback(what_if.close)
+        board = Board(scheduler, clock, policy.spec, policy.guard.fallback.spec)
+        conductor.on_steps = board.heard
+        add_page(server, PageServicer(board.snapshot, what_if.answer, service.set_preference))
+        await stack.enter_async_context(background.running("page", board.keep_sampling()))
         await server.start()
         stack.push_async_callback(_end_server, server, conductor)
         await stack.enter_async_context(
