@@ -11,7 +11,7 @@ SEEDS := 1 2 3 4 5
 
 .DEFAULT_GOAL := help
 CLOUDS := openstack kubernetes s3 prometheus
-.PHONY: help venv up train train-full seeds evaluate tune compete study bench test lint clean \
+.PHONY: help venv up train train-full seeds evaluate tune compete study bench test docs coverage lint clean \
 	$(addprefix test-,$(CLOUDS))
 
 help: ## List the targets
@@ -59,6 +59,12 @@ bench: $(STAMP) ## Measure the speed of the simulator and of training
 test: lint ## Run every check and every test (one at a time: ARGS="-n 0")
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
+docs: $(STAMP) ## Build the documentation's site into site/; a warning is an error
+	$(BIN)/python -m mkdocs build --strict $(ARGS)
+
+coverage: $(STAMP) ## The share of each file that tests run, also into htmlcov/ (a part: ARGS="tests/env")
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=html $(ARGS)
+
 test-openstack: $(STAMP) ## Run the tests against a real OpenStack on this machine (root)
 test-kubernetes: $(STAMP) ## Run the tests against a real Kubernetes (root; builds it once)
 test-s3: $(STAMP) ## Run the tests against a real S3 server (root)
@@ -66,11 +72,12 @@ test-prometheus: $(STAMP) ## Run the tests against a real Prometheus (root)
 $(addprefix test-,$(CLOUDS)): test-%:
 	$(BIN)/python -m tests.clouds.run $* $(ARGS)
 
-lint: $(STAMP) ## Check style, format and types
+lint: $(STAMP) ## Check style, format, the floors and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 
 clean: ## Remove the virtual environment and all caches; runs/ and models/ stay
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

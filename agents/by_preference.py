@@ -31,6 +31,11 @@ class ByPreference(Policy):
                 f"{name}: the rules of its preferences must all have the same discipline"
             )
 
+    @property
+    def rules(self) -> tuple[Policy, ...]:
+        """All of them, in the order in which they were given."""
+        return tuple(self._rules.values())
+
     def rule_at(self, preference: float) -> Policy:
         """The rule that counts at a preference."""
         return self._rules[min(self._rules, key=lambda w: abs(w - preference))]

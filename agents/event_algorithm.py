@@ -58,14 +58,18 @@ class EventAlgorithm(Heuristic):
             UnknownNameError: the cluster lacks a flavor.
             PolicyError: not even the empty cluster holds a worker of it.
         """
-        self._flavors = {key: self._flavor(cluster, key) for key in self.flavor_keys}
-        holds = max(cluster.capacity_of(flavor) for flavor in self._flavors.values())
-        limit = self.parameters.max_workers
-        self._max_workers = holds if limit is None else min(holds, limit)
+        self._flavors, self._max_workers = self.limits(cluster)
         self._requests = -1  # none has been counted yet: all that wait are new
         self._orders: deque[tuple[int, int]] = deque()  # flavor, and the limit that it minds
         self._looks = Looks(cluster.now)
         self._started_at = -1.0
+
+    def limits(self, cluster: Cluster) -> tuple[dict[str, int], int]:
+        """Flavors by the parameters that name them, and the most workers at once; see `reset`."""
+        flavors = {key: self._flavor(cluster, key) for key in self.flavor_keys}
+        holds = max(cluster.capacity_of(flavor) for flavor in flavors.values())
+        limit = self.parameters.max_workers
+        return flavors, holds if limit is None else min(holds, limit)
 
     def act(self, cluster: Cluster) -> Action:
         """See the class."""

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from env.cluster import Cluster
 
 
+def masked_argmax(logits: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The likeliest action that can be carried out, along the last axis."""
+    best: NDArray[np.int64] = np.where(masks, logits, -np.inf).argmax(axis=-1)
+    return best
+
+
 class NetworkPolicy(Policy):
     """Decides by the likeliest action of a network that can be carried out.
 
@@ -57,7 +63,7 @@ class NetworkPolicy(Policy):
 
     def choose(self, logits: NDArray[np.float32], mask: NDArray[np.bool_]) -> Action:
         """The likeliest action under the mask; both of shape (actions,)."""
-        return action_from_index(int(np.where(mask, logits, -np.inf).argmax()), self._n_flavors)
+        return action_from_index(int(masked_argmax(logits, mask)), self._n_flavors)
 
     def act(self, cluster: Cluster) -> Action:
         """The likeliest action that can be carried out."""

@@ -21,6 +21,7 @@ from agents.queue_scaling import QueueScaling
 from agents.reserve_k import ReserveK
 from agents.scheduler_with_queue import SchedulerWithQueue
 from agents.scheduler_with_reserve import SchedulerWithReserve
+from agents.shipped import model_folder
 from agents.square_root_staffing import SquareRootStaffing
 from agents.target_utilisation import TargetUtilisation
 from agents.tuned import TUNED, tuned_name, tuned_specs
@@ -38,7 +39,7 @@ FURTHER: Final = (
 """The four that its 2024 version has besides; they are what they are, and nobody tunes them."""
 
 MODELS: Final = Path("models")
-"""Where frozen policies live, relative to the working directory."""
+"""Where frozen policies live; `agents.shipped` says from which places that is taken."""
 
 HeuristicType = TypeVar("HeuristicType", bound=type[Heuristic])
 
@@ -147,7 +148,7 @@ def make_policy(spec: str) -> Policy:
     if not is_model(name):
         kind = policy_class(name)
         return kind(parse_parameters(kind.parameters_type, kind.name, split_spec(spec)[1]))
-    path = Path(name)
+    path = model_folder(name)
     if not _is_folder(path):
         raise UnknownNameError("policy", name, [*_by_name, *model_names()])
     if split_spec(spec)[1]:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from env.actions import Action
     from env.cluster import Cluster
 
-_HORIZONS: Final = {"short": SHORT, "medium": MEDIUM, "long": LONG}
+HORIZONS: Final = {"short": SHORT, "medium": MEDIUM, "long": LONG}
+"""Memories of the arrival rate by the names of `horizon`'s values."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -101,7 +102,7 @@ class SquareRootStaffing(DesiredCountPolicy):
         """See `OneFlavorPolicy.reset`."""
         super().reset(cluster)
         self.period_s = self.parameters.period
-        self._horizon = _HORIZONS[self.parameters.horizon]
+        self._horizon = HORIZONS[self.parameters.horizon]
         self._largest = MovingMaximum(self.parameters.stabilisation)
 
     def margin(self, cluster: Cluster) -> float:

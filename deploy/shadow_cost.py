@@ -26,7 +26,7 @@ from deploy.student_t import t_quantile
 from env.catalog import Catalog
 from env.command import CommandParser, run_command, whole_number
 from env.config import Profile
-from env.cost import cost_so_far
+from env.cost import CostVector, cost_so_far
 from env.errors import DaCircoError, EventLogError
 from env.event_log import EventCode
 from env.jobs import Request
@@ -103,7 +103,7 @@ def known_requests(
     return known, sum(request.movie not in catalog for request in requests)
 
 
-def simulated_cost(
+def simulated_costs(
     spec: str,
     fallback: str,
     requests: Sequence[Request],
@@ -112,8 +112,8 @@ def simulated_cost(
     *,
     preference: float,
     seed: int,
-) -> float:
-    """Cost of one simulation under a policy with its guard and shield.
+) -> CostVector:
+    """Both costs of one simulation under a policy with its guard and shield.
 
     Raises:
         DaCircoError: the policy cannot be used: an estimate of its fallback would mislead.
@@ -132,7 +132,7 @@ def simulated_cost(
     if policy.guard.unusable:
         raise DaCircoError(warnings[0] if warnings else policy.guard.unusable)
     simulator.run(policy)
-    return cost_so_far(simulator.cluster).weighed(preference)
+    return cost_so_far(simulator.cluster)
 
 
 def relative_cost(
@@ -161,9 +161,9 @@ def relative_cost(
     logs = []
     for seed in range(seeds):
         costs = [
-            simulated_cost(
+            simulated_costs(
                 spec, fallback, known, profile, catalog, preference=preference, seed=seed
-            )
+            ).weighed(preference)
             for spec in (policy, against)
         ]
         logs.append(log(costs[0] / costs[1]))

@@ -2,7 +2,8 @@
 
 Events go in through one method each, in time order; an event that the state does not
 allow raises `IllegalEventError` and changes nothing. Everything that a policy, the
-observation or a metric needs is kept up to date by those methods: reading it is O(1).
+observation or a metric needs at every event is kept up to date by those methods: reading it does
+not walk workers or jobs. `first_to_end` walks the workers, `oldest_unserved_since` the held jobs.
 
 Time counts in seconds from the start of the driver's life (of the simulated run, or of the
 controller): sums of absolute times stay exact to a microsecond over years. What a controller finds

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf, log
 from typing import Final
@@ -12,12 +12,12 @@ import numpy as np
 
 from env.catalog import Catalog, load_catalog
 from env.config import NodeConfig, Profile, load_profile
+from env.continuation import ArrivalSource, draw_with_source
 from env.cost import MAX_PREFERENCE, MIN_PREFERENCE
 from env.families import (
     FAMILIES,
     TRAINING_FAMILIES,
     ArrivalFamily,
-    draw_requests,
     random_family,
 )
 from env.jobs import Request
@@ -40,6 +40,7 @@ class Episode:
         preference: w.
         seed: of the simulator.
         horizon_s: the episode is truncated here; infinite for a whole scenario.
+        source: what another future of the requests is drawn from; none if they are given.
     """
 
     profile: Profile
@@ -48,6 +49,7 @@ class Episode:
     preference: float
     seed: int
     horizon_s: float
+    source: ArrivalSource | None = field(default=None, compare=False, repr=False)
 
 
 EpisodeSampler = Callable[[Rng], Episode]
@@ -90,8 +92,9 @@ def family_episodes(
 def _of_family(
     profile: Profile, arrivals: ArrivalFamily, movies: Catalog, horizon_s: float, rng: Rng
 ) -> Episode:
-    requests = draw_requests(arrivals, rng, movies, horizon_s)
-    return Episode(profile, requests, movies, draw_preference(rng), _draw_seed(rng), horizon_s)
+    requests, source = draw_with_source(arrivals, rng, movies, horizon_s)
+    preference = draw_preference(rng)
+    return Episode(profile, requests, movies, preference, _draw_seed(rng), horizon_s, source)
 
 
 def scenario_episodes(
@@ -238,9 +241,9 @@ class _RandomEpisodes:
         law, drawn = base.timing.transcode, profile.timing.transcode
         mean_work = self._work[which] * float(np.exp(drawn.intercept - law.intercept))
         family = random_family(rng, cores=cores, mean_core_s=mean_work, families=self._families)
-        requests = draw_requests(family, rng, movies, horizon)
+        requests, source = draw_with_source(family, rng, movies, horizon)
         preference = draw_preference(rng, ranges.preference_margin)
-        return Episode(profile, requests, movies, preference, _draw_seed(rng), horizon)
+        return Episode(profile, requests, movies, preference, _draw_seed(rng), horizon, source)
 
     def _redraw(self, rng: Rng) -> Episode:
         ranges = self._ranges

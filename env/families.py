@@ -13,6 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import exp, inf, log, log1p, pi, sqrt
 from types import MappingProxyType
 from typing import ClassVar, Final, Literal, NoReturn, Self, TypeVar
@@ -27,6 +28,8 @@ from env.jobs import Request
 from env.load import rate_for_load
 
 Floats = NDArray[np.float64]
+Hidden = tuple[Floats, ...]
+"""What an arrival process did that its arrivals do not show; which figures, each family says."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,16 @@ class ArrivalFamily(ABC):
         _require(0 < self.rate_per_s < inf, "rate_per_s", self.rate_per_s, "finite and above 0")
 
     @abstractmethod
+    def draw(self, rng: np.random.Generator, horizon_s: float) -> tuple[Floats, Hidden]:
+        """Arrival times in [0, ``horizon_s``), seconds, ascending; shape (arrivals,).
+
+        Returns:
+            The times, and what `env.continuation` needs beside them to go on from the middle.
+        """
+
     def sample(self, rng: np.random.Generator, horizon_s: float) -> Floats:
-        """Arrival times in [0, ``horizon_s``), seconds, ascending; shape (arrivals,)."""
+        """The arrival times of `draw`."""
+        return self.draw(rng, horizon_s)[0]
 
 
 class TrainingFamily(ArrivalFamily):
@@ -73,20 +84,20 @@ def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
     return exp(rng.uniform(log(low), log(high)))
 
 
-def _homogeneous(rng: np.random.Generator, rate_per_s: float, horizon_s: float) -> Floats:
+def homogeneous(rng: np.random.Generator, rate_per_s: float, horizon_s: float) -> Floats:
     """A Poisson process: given their number, the arrivals are uniform."""
     return np.sort(rng.uniform(0.0, horizon_s, rng.poisson(rate_per_s * horizon_s)))
 
 
-def _thinned(
+def thinned(
     rng: np.random.Generator, peak_per_s: float, horizon_s: float, share: Callable[[Floats], Floats]
 ) -> Floats:
     """A Poisson process of rate ``peak_per_s * share(t)``, share in 0..1 (Lewis and Shedler)."""
-    candidates = _homogeneous(rng, peak_per_s, horizon_s)
+    candidates = homogeneous(rng, peak_per_s, horizon_s)
     return candidates[rng.random(len(candidates)) < share(candidates)]
 
 
-def _renewal(rate_per_s: float, horizon_s: float, draw_gaps: Callable[[int], Floats]) -> Floats:
+def renewal(rate_per_s: float, horizon_s: float, draw_gaps: Callable[[int], Floats]) -> Floats:
     """Arrivals whose gaps are independent draws with mean ``1 / rate_per_s``."""
     expected = rate_per_s * horizon_s
     chunk = int(expected + 4 * sqrt(expected)) + 8
@@ -96,19 +107,78 @@ def _renewal(rate_per_s: float, horizon_s: float, draw_gaps: Callable[[int], Flo
     return arrivals[: np.searchsorted(arrivals, horizon_s)]
 
 
-def _clusters(
+def clusters(
     rng: np.random.Generator, rate_per_s: float, mean_size: float, gap_s: float, horizon_s: float
-) -> Floats:
+) -> tuple[Floats, Hidden]:
     """Poisson clusters of geometric size whose members follow at exponential gaps.
 
     What a cluster brings after the horizon is lost, which is little if clusters are short.
+
+    Returns:
+        The arrivals; and of each cluster when its first and its last member arrive.
     """
-    starts = _homogeneous(rng, rate_per_s / mean_size, horizon_s)
+    starts = homogeneous(rng, rate_per_s / mean_size, horizon_s)
+    arrivals, lasts = members(rng, starts, mean_size, gap_s)
+    return np.sort(arrivals[arrivals < horizon_s]), (starts, lasts)
+
+
+def members(
+    rng: np.random.Generator, starts: Floats, mean_size: float, gap_s: float
+) -> tuple[Floats, Floats]:
+    """All members of clusters that begin at these times, and the last of each."""
     sizes = rng.geometric(1 / mean_size, len(starts))
     after_first = np.cumsum(rng.exponential(gap_s, int(sizes.sum())))
-    first = np.cumsum(sizes) - sizes
+    end = np.cumsum(sizes)
+    first = end - sizes
     arrivals = after_first + np.repeat(starts - after_first[first], sizes)
-    return np.sort(arrivals[arrivals < horizon_s])
+    return arrivals, arrivals[end - 1]
+
+
+def two_phases(
+    rng: np.random.Generator, means: Floats, rates: Floats, horizon_s: float
+) -> tuple[Floats, Floats]:
+    """A Poisson process modulated by a Markov chain with two states.
+
+    Args:
+        rng: source of chance.
+        means: mean length of the first state and of the other, seconds.
+        rates: arrivals a second in each.
+        horizon_s: its length.
+
+    Returns:
+        The arrivals; and when each stay in a state ends, the last at the horizon or beyond.
+    """
+    lengths = np.empty(0)
+    while lengths.sum() < horizon_s:
+        cycles = int(horizon_s / means.sum()) + 4
+        lengths = np.concatenate([lengths, rng.exponential(np.tile(means, cycles))])
+    ends = np.minimum(np.cumsum(lengths), horizon_s)
+    starts = np.concatenate([np.zeros(1), ends[:-1]])
+    counts = rng.poisson(np.resize(rates, len(ends)) * (ends - starts))
+    arrivals = rng.uniform(np.repeat(starts, counts), np.repeat(ends, counts))
+    return np.sort(arrivals), ends[: np.searchsorted(ends, horizon_s) + 1]
+
+
+def descendants(
+    rng: np.random.Generator, generation: Floats, share: float, delay_s: float, end_s: float
+) -> Floats:
+    """Arrivals, and all that they lead to before the end, in no order.
+
+    Args:
+        rng: source of chance.
+        generation: the arrivals.
+        share: mean number that one leads to.
+        delay_s: mean time in between, seconds (exponential).
+        end_s: what comes later is left out.
+    """
+    arrivals = [generation]
+    while len(generation):
+        led_to = rng.poisson(share, len(generation))
+        generation = np.repeat(generation, led_to)
+        generation = generation + rng.exponential(delay_s, len(generation))
+        generation = generation[generation < end_s]
+        arrivals.append(generation)
+    return np.concatenate(arrivals)
 
 
 @dataclass(frozen=True)
@@ -128,14 +198,14 @@ class DaCirco(TrainingFamily):
         super().__post_init__()
         _require(self.gap_cv >= 0, "gap_cv", self.gap_cv, "0 or more")
 
-    def sample(self, rng: np.random.Generator, horizon_s: float) -> Floats:
+    def draw(self, rng: np.random.Generator, horizon_s: float) -> tuple[Floats, Hidden]:
+        after_first = renewal(self.rate_per_s, horizon_s, lambda n: self.gaps(rng, n))
+        return np.concatenate([np.zeros(1), after_first]), ()
+
+    def gaps(self, rng: np.random.Generator, n: int) -> Floats:
+        """Times between arrivals, seconds; shape (n,)."""
         mean = 1 / self.rate_per_s
-        after_first = _renewal(
-            self.rate_per_s,
-            horizon_s,
-            lambda n: dacirco_gaps(rng, n, mean_gap_s=mean, sigma_gap_s=self.gap_cv * mean),
-        )
-        return np.concatenate([np.zeros(1), after_first])
+        return dacirco_gaps(rng, n, mean_gap_s=mean, sigma_gap_s=self.gap_cv * mean)
 
     @classmethod
     def randomised(cls, rng: np.random.Generator, rate_per_s: float) -> Self:
@@ -148,8 +218,8 @@ class Poisson(TrainingFamily):
 
     name: ClassVar[str] = "poisson"
 
-    def sample(self, rng: np.random.Generator, horizon_s: float) -> Floats:
-        return _homogeneous(rng, self.rate_per_s, horizon_s)
+    def draw(self, rng: np.random.Generator, horizon_s: float) -> tuple[Floats, Hidden]:
+        return homogeneous(rng, self.rate_per_s, horizon_s), ()
 
     @classmethod
     def randomised(cls, rng: np.random.Generator, rate_per_s: float) -> Self:
@@ -180,14 +250,18 @@ class DayNight(TrainingFamily):
         _require(self.period_s > 0, "period_s", self.period_s, "above 0")
         _require(0 <= self.amplitude <= 1, "amplitude", self.amplitude, "in 0..1")
 
-    def sample(self, rng: np.random.Generator, horizon_s: float) -> Floats:
-        noon = 1 + self.amplitude
+    @property
+    def noon_per_s(self) -> float:
+        """The largest rate."""
+        return self.rate_per_s * (1 + self.amplitude)
 
-        def share_of_noon(t: Floats) -> Floats:
-            sine: Floats = np.sin(2 * pi * (t / self.period_s + self.phase))
-            return (1 + self.amplitude * sine) / noon
+    def share_of_noon(self, t: Floats) -> Floats:
+        """The rate at a time, as a share of the largest."""
+        sine: Floats = np.sin(2 * pi * (t / self.period_s + self.phase))
+        return (1 + self.amplitude * sine) / (1 + self.amplitude)
 
-        return _thinned(rng, self.rate_per_s * noon, horizon_s, share_of_noon)
+    def draw(self, rng: np.random.Generator, horizon_s: float) -> tuple[Floats, Hidden]:
+        return thinned(rng, self.noon_per_s, horizon_s, self.share_of_noon), ()
 
     @classmethod
     def randomised(cls, rng: np.random.Generator, rate_per_s: float) -> Self:
@@ -202,6 +276,8 @@ class DayNight(TrainingFamily):
 @dataclass(frozen=True)
 class Bursts(TrainingFamily):
     """On/off bursts: a Poisson process modulated by a Markov chain with two states.
+
+    Hidden are whether it starts in a burst (1 or 0), and when each burst or quiet time ends.
 
     Attributes:
         mean_on_s: mean length of a burst, seconds (exponential).
@@ -221,21 +297,22 @@ class Bursts(TrainingFamily):
         _require(self.mean_off_s > 0, "mean_off_s", self.mean_off_s, "above 0")
         _require(0 <= self.quiet_share <= 1, "quiet_share", self.quiet_share, "in 0..1")
 
-    def sample(self, rng: np.random.Generator, horizon_s: float) -> Floats:
-        on_share = self.mean_on_s / (self.mean_on_s + self.mean_off_s)
+    @property
+    def _on_share(self) -> float:
+        return self.mean_on_s / (self.mean_on_s + self.mean_off_s)
+
+    def phases(self, *, in_burst: bool) -> tuple[Floats, Floats]:
+        """Mean length and arrivals a second of the phase it is in, and of the other."""
+        on_share = self._on_share
         burst_rate = self.rate_per_s / (on_share + (1 - on_share) * self.quiet_share)
         means = np.array([self.mean_on_s, self.mean_off_s])
         rates = np.array([burst_rate, burst_rate * self.quiet_share])
-        if rng.random() >= on_share:  # starts quiet, as often as a quiet time is met
-            means, rates = means[::-1], rates[::-1]
-        lengths = np.empty(0)
-        while lengths.sum() < horizon_s:
-            cycles = int(horizon_s / means.sum()) + 4
-            lengths = np.concatenate([lengths, rng.exponential(np.tile(means, cycles))])
-        ends = np.minimum(np.cumsum(lengths), horizon_s)
-        starts = np.concatenate([np.zeros(1), ends[:-1]])
-        counts = rng.poisson(np.resize(rates, len(ends)) * (ends - starts))
-        return np.sort(rng.uniform(np.repeat(starts, counts), np.repeat(ends, counts)))
+        return (means, rates) if in_burst else (means[::-1], rates[::-1])
+
+    def draw(self, rng: np.random.Generator, horizon_s: float) -> tuple[Floats, Hidden]:
+        in_burst = rng.random() < self._on_share  # as often as a burst is met
+        arrivals, ends = two_phases(rng, *self.phases(in_burst=in_burst), horizon_s)
+        return arrivals, (np.array([float(in_burst)]), ends)
 
     @classmethod
     def randomised(cls, rng: np.random.Generator, rate_per_s: float) -> Self:
@@ -252,7 +329,8 @@ class FlashCrowd(TrainingFamily):
     """Steady requests, and a link that suddenly everybody follows.
 
     The rate jumps at a random moment (between 10 % and 80 % of the horizon) and decays
-    exponentially. The mean over the horizon, crowd included, is ``rate_per_s``.
+    exponentially. The mean over the horizon, crowd included, is ``rate_per_s``. Hidden are the
+    moments.
 
     Attributes:
         crowds: how many such moments a scenario has.
@@ -261,6 +339,8 @@ class FlashCrowd(TrainingFamily):
     """
 
     name: ClassVar[str] = "flash-crowd"
+    first_share: ClassVar[float] = 0.1
+    last_share: ClassVar[float] = 0.8
 
     crowds: int = 1
     peak: float = 10.0
@@ -272,16 +352,25 @@ class FlashCrowd(TrainingFamily):
         _require(self.peak >= 0, "peak", self.peak, "0 or more")
         _require(self.decay_s > 0, "decay_s", self.decay_s, "above 0")
 
-    def sample(self, rng: np.random.Generator, horizon_s: float) -> Floats:
-        starts = rng.uniform(0.1 * horizon_s, 0.8 * horizon_s, self.crowds)
+    def steady_per_s(self, starts: Floats, horizon_s: float) -> Floats:
+        """The rate without the crowds that begin at these times, shape (..., crowds)."""
         # Each crowd's intensity integrates to this over the horizon, per unit of steady rate.
         seen = 1 - np.exp((starts - horizon_s) / self.decay_s)
         weights = self.peak * self.decay_s * seen
-        steady = self.rate_per_s * horizon_s / (horizon_s + weights.sum())
+        rate: Floats = self.rate_per_s * horizon_s / (horizon_s + weights.sum(axis=-1))
+        return rate
+
+    def draw(self, rng: np.random.Generator, horizon_s: float) -> tuple[Floats, Hidden]:
+        low, high = self.first_share * horizon_s, self.last_share * horizon_s
+        starts = rng.uniform(low, high, self.crowds)
+        seen = 1 - np.exp((starts - horizon_s) / self.decay_s)
+        weights = self.peak * self.decay_s * seen
+        steady = float(self.steady_per_s(starts, horizon_s))
         counts = rng.poisson(steady * weights)
         quantiles = rng.random(int(counts.sum())) * np.repeat(seen, counts)
         followers = np.repeat(starts, counts) - self.decay_s * np.log1p(-quantiles)
-        return np.sort(np.concatenate([_homogeneous(rng, steady, horizon_s), followers]))
+        everything = np.concatenate([homogeneous(rng, steady, horizon_s), followers])
+        return np.sort(everything), (starts,)
 
     @classmethod
     def randomised(cls, rng: np.random.Generator, rate_per_s: float) -> Self:
@@ -312,18 +401,28 @@ class HeavyTail(TrainingFamily):
         _require(self.law in ("lognormal", "pareto"), "law", self.law, "lognormal or pareto")
         _require(1 < self.gap_cv < inf, "gap_cv", self.gap_cv, "finite and above 1")
 
-    def sample(self, rng: np.random.Generator, horizon_s: float) -> Floats:
-        mean = 1 / self.rate_per_s
+    def lognormal(self) -> tuple[float, float]:
+        """Mean and deviation of a gap's logarithm under that law."""
+        # Mean exp(mu + sigma^2 / 2) and squared cv exp(sigma^2) - 1, solved for both.
+        sigma = sqrt(log1p(self.gap_cv**2))
+        return log(1 / self.rate_per_s) - sigma**2 / 2, sigma
+
+    def lomax(self) -> tuple[float, float]:
+        """Shape and scale (seconds) of a gap under that law."""
+        # Mean scale / (shape - 1), squared cv shape / (shape - 2).
         squared = self.gap_cv**2
-        if self.law == "lognormal":
-            # Mean exp(mu + sigma^2 / 2) and squared cv exp(sigma^2) - 1, solved for both.
-            sigma = sqrt(log1p(squared))
-            mu = log(mean) - sigma**2 / 2
-            return _renewal(self.rate_per_s, horizon_s, lambda n: rng.lognormal(mu, sigma, n))
-        # Lomax: mean scale / (shape - 1), squared cv shape / (shape - 2).
         shape = 2 * squared / (squared - 1)
-        scale = mean * (shape - 1)
-        return _renewal(self.rate_per_s, horizon_s, lambda n: scale * rng.pareto(shape, n))
+        return shape, 1 / self.rate_per_s * (shape - 1)
+
+    def gaps(self, rng: np.random.Generator, n: int) -> Floats:
+        """Times between arrivals, seconds; shape (n,)."""
+        if self.law == "lognormal":
+            return rng.lognormal(*self.lognormal(), n)
+        shape, scale = self.lomax()
+        return scale * rng.pareto(shape, n)
+
+    def draw(self, rng: np.random.Generator, horizon_s: float) -> tuple[Floats, Hidden]:
+        return renewal(self.rate_per_s, horizon_s, lambda n: self.gaps(rng, n)), ()
 
     @classmethod
     def randomised(cls, rng: np.random.Generator, rate_per_s: float) -> Self:
@@ -351,15 +450,19 @@ class Ramp(TrainingFamily):
         super().__post_init__()
         _require(0 <= self.start_share <= 2, "start_share", self.start_share, "in 0..2")
 
-    def sample(self, rng: np.random.Generator, horizon_s: float) -> Floats:
+    @property
+    def peak_per_s(self) -> float:
+        """The largest rate."""
+        return self.rate_per_s * max(self.start_share, 2 - self.start_share)
+
+    def share_of_peak(self, t: Floats, horizon_s: float) -> Floats:
+        """The rate at a time, as a share of the largest."""
         start, end = self.start_share, 2 - self.start_share
-        peak = max(start, end)
-        return _thinned(
-            rng,
-            self.rate_per_s * peak,
-            horizon_s,
-            lambda t: (start + (end - start) * t / horizon_s) / peak,
-        )
+        return (start + (end - start) * t / horizon_s) / max(start, end)
+
+    def draw(self, rng: np.random.Generator, horizon_s: float) -> tuple[Floats, Hidden]:
+        share = partial(self.share_of_peak, horizon_s=horizon_s)
+        return thinned(rng, self.peak_per_s, horizon_s, share), ()
 
     @classmethod
     def randomised(cls, rng: np.random.Generator, rate_per_s: float) -> Self:
@@ -369,6 +472,8 @@ class Ramp(TrainingFamily):
 @dataclass(frozen=True)
 class NearIdle(TrainingFamily):
     """Hardly anybody there: rare visits, each with a request or a few, minutes apart.
+
+    Hidden are when each visit's first and last request come.
 
     Attributes:
         visit_jobs: mean number of requests of a visit, 1 or more (geometric).
@@ -386,8 +491,8 @@ class NearIdle(TrainingFamily):
         _require(self.visit_jobs >= 1, "visit_jobs", self.visit_jobs, "1 or more")
         _require(self.think_s >= 0, "think_s", self.think_s, "0 or more")
 
-    def sample(self, rng: np.random.Generator, horizon_s: float) -> Floats:
-        return _clusters(rng, self.rate_per_s, self.visit_jobs, self.think_s, horizon_s)
+    def draw(self, rng: np.random.Generator, horizon_s: float) -> tuple[Floats, Hidden]:
+        return clusters(rng, self.rate_per_s, self.visit_jobs, self.think_s, horizon_s)
 
     @classmethod
     def randomised(cls, rng: np.random.Generator, rate_per_s: float) -> Self:
@@ -403,7 +508,8 @@ class Cascades(TrainingFamily):
     """A link goes round: each request leads to others, a little later (self-exciting).
 
     A Hawkes process with an exponential kernel, as clusters (Hawkes and Oakes 1974): over long
-    windows the variance of the counts is ``cascade_jobs ** 2`` times their mean.
+    windows the variance of the counts is ``cascade_jobs ** 2`` times their mean. Hidden is how much
+    of the requests before the start is left: the sum of exp(-age / `delay_s`).
 
     Attributes:
         cascade_jobs: mean number of requests of a cascade, the first one included, 1 or more.
@@ -420,20 +526,23 @@ class Cascades(TrainingFamily):
         _require(self.cascade_jobs >= 1, "cascade_jobs", self.cascade_jobs, "1 or more")
         _require(self.delay_s >= 0, "delay_s", self.delay_s, "0 or more")
 
-    def sample(self, rng: np.random.Generator, horizon_s: float) -> Floats:
+    @property
+    def led_to(self) -> float:
+        """Mean number of requests that one leads to directly."""
+        return 1 - 1 / self.cascade_jobs
+
+    def draw(self, rng: np.random.Generator, horizon_s: float) -> tuple[Floats, Hidden]:
         # Cascades that began before are still going on at the start.
         before_s = 10.0 * self.cascade_jobs * self.delay_s
         firsts = self.rate_per_s / self.cascade_jobs
-        generation = _homogeneous(rng, firsts, before_s + horizon_s) - before_s
-        arrivals = [generation]
-        while len(generation):
-            led_to = rng.poisson(1 - 1 / self.cascade_jobs, len(generation))
-            generation = np.repeat(generation, led_to)
-            generation = generation + rng.exponential(self.delay_s, len(generation))
-            generation = generation[generation < horizon_s]
-            arrivals.append(generation)
-        everything = np.sort(np.concatenate(arrivals))
-        return everything[everything >= 0.0]
+        generation = homogeneous(rng, firsts, before_s + horizon_s) - before_s
+        everything = np.sort(descendants(rng, generation, self.led_to, self.delay_s, horizon_s))
+        begin = int(np.searchsorted(everything, 0.0))
+        return everything[begin:], (np.array([self.left_of(everything[:begin], 0.0)]),)
+
+    def left_of(self, arrivals: Floats, now_s: float) -> float:
+        """How much of earlier requests is left at a time: each is 1 when it comes, and decays."""
+        return float(np.exp((arrivals - now_s) / self.delay_s).sum()) if self.delay_s else 0.0
 
     @classmethod
     def randomised(cls, rng: np.random.Generator, rate_per_s: float) -> Self:
@@ -447,6 +556,8 @@ class Cascades(TrainingFamily):
 @dataclass(frozen=True)
 class Batches(ArrivalFamily):
     """Playlists: users who upload several movies together.
+
+    Hidden are when each playlist's first and last request come.
 
     Attributes:
         batch_jobs: mean number of requests of a playlist, 1 or more (geometric).
@@ -463,15 +574,16 @@ class Batches(ArrivalFamily):
         _require(self.batch_jobs >= 1, "batch_jobs", self.batch_jobs, "1 or more")
         _require(self.gap_s >= 0, "gap_s", self.gap_s, "0 or more")
 
-    def sample(self, rng: np.random.Generator, horizon_s: float) -> Floats:
-        return _clusters(rng, self.rate_per_s, self.batch_jobs, self.gap_s, horizon_s)
+    def draw(self, rng: np.random.Generator, horizon_s: float) -> tuple[Floats, Hidden]:
+        return clusters(rng, self.rate_per_s, self.batch_jobs, self.gap_s, horizon_s)
 
 
 @dataclass(frozen=True)
 class Regular(ArrivalFamily):
     """A cron job: a fixed number of requests every so often, each a little early or late.
 
-    The time between two ticks is ``tick_jobs / rate_per_s``.
+    The time between two ticks is ``tick_jobs / rate_per_s``. Hidden are of each request its tick
+    and when it comes.
 
     Attributes:
         tick_jobs: requests of a tick.
@@ -488,12 +600,12 @@ class Regular(ArrivalFamily):
         _require(self.tick_jobs >= 1, "tick_jobs", self.tick_jobs, "1 or more")
         _require(self.jitter_s >= 0, "jitter_s", self.jitter_s, "0 or more")
 
-    def sample(self, rng: np.random.Generator, horizon_s: float) -> Floats:
+    def draw(self, rng: np.random.Generator, horizon_s: float) -> tuple[Floats, Hidden]:
         period = self.tick_jobs / self.rate_per_s
-        ticks = np.arange(rng.uniform(0.0, period), horizon_s, period)
-        arrivals = np.repeat(ticks, self.tick_jobs)
-        arrivals += rng.normal(0.0, self.jitter_s, len(arrivals))
-        return np.sort(arrivals[(arrivals >= 0) & (arrivals < horizon_s)])
+        ticks = np.repeat(np.arange(rng.uniform(0.0, period), horizon_s, period), self.tick_jobs)
+        arrivals = ticks + rng.normal(0.0, self.jitter_s, len(ticks))
+        within = arrivals[(arrivals >= 0) & (arrivals < horizon_s)]
+        return np.sort(within), (ticks, arrivals)
 
 
 _FamilyType = TypeVar("_FamilyType", bound=type[ArrivalFamily])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from env.catalog import Catalog
 from env.jobs import Request
-from env.timing import TimingModel
+from env.timing import RequestTiming, TimingModel
 
 Floats = NDArray[np.float64]
 
@@ -29,6 +29,9 @@ class JobDraws:
         speedup: vCPUs that the transcode keeps busy.
         megapixels: frame size.
         source_mb: size of the source file, 10^6 bytes.
+        scatter: of the transcode; `work_s` is the median times this.
+        true: what `work_s` is made from.
+        believed: what `service_s` is part of.
     """
 
     download_s: Floats
@@ -39,6 +42,9 @@ class JobDraws:
     speedup: Floats
     megapixels: Floats
     source_mb: Floats
+    scatter: Floats
+    true: RequestTiming
+    believed: RequestTiming
 
 
 def draw_jobs(
@@ -66,15 +72,19 @@ def draw_jobs(
     scatter = np.exp(law.transcode.sigma * rng.standard_normal(n))
     download = true.download_s * np.exp(law.download.sigma * rng.standard_normal(n))
     upload = true.upload_s * np.exp(law.upload.sigma * rng.standard_normal(n))
+    expected = true if believed is None else believed.describe(requests, catalog)
     return JobDraws(
         download,
         true.transcode_s * scatter[:, None],
         upload,
         rng.random(n),
-        true.service_s if believed is None else believed.describe(requests, catalog).service_s,
+        expected.service_s,
         true.speedup,
         true.megapixels,
         true.source_mb,
+        scatter,
+        true,
+        expected,
     )
 
 

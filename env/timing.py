@@ -37,6 +37,10 @@ class RequestTiming:
         service_s: mean sojourn on a worker (download, transcode, upload).
         megapixels: frame size.
         source_mb: size of the source file, 10^6 bytes.
+        alone_s: median transcoding time alone on the node on one vCPU; `transcode_s` is this over
+            `speedup`.
+        transfer_s: mean of both transfers together; `service_s` is the mean scatter times
+            `transcode_s`, and this.
     """
 
     transcode_s: Floats
@@ -46,6 +50,8 @@ class RequestTiming:
     service_s: Floats
     megapixels: Floats
     source_mb: Floats
+    alone_s: Floats
+    transfer_s: Floats
 
 
 class TimingModel:
@@ -129,7 +135,17 @@ class TimingModel:
         transfer = lognormal_mean(1.0, timing.download.sigma) * download
         transfer += lognormal_mean(1.0, timing.upload.sigma) * upload
         service = lognormal_mean(1.0, timing.transcode.sigma) * transcode + transfer[:, None]
-        return RequestTiming(transcode, speedup, download, upload, service, megapixels, source_mb)
+        return RequestTiming(
+            transcode,
+            speedup,
+            download,
+            upload,
+            service,
+            megapixels,
+            source_mb,
+            one_vcpu,
+            transfer,
+        )
 
 
 def bitrate_factor(

@@ -38,6 +38,11 @@ DECISIONS_PER_SECOND: Final = 25_000
 TRAINING_RATIO: Final = 0.5
 DAY_LIMIT_S: Final = 2.0
 LABEL_RATIO: Final = 20.0
+LEARNING_TIMES: Final = 5.0
+LEARNING_SHARE: Final = 0.8
+MEMORY_GIB: Final = 4.0
+TUNING_RATIO: Final = 10.0
+HOME_RATIO: Final = 8.0
 ENGINE_NODES: Final = (3, 30, 300)
 
 
@@ -163,7 +168,7 @@ def scaling_part(quick: bool) -> Part:
 
 def engine_part(quick: bool) -> Part:
     """Decisions a second of the compiled engine, and against the environment in the same run."""
-    from training.benchmarks.engine import EPISODE_S, engine_speed  # Numba takes long to import
+    from training.benchmarks.engine import engine_speed  # Numba takes long to import
 
     found = engine_speed(*((50_000, 2) if quick else (1_000_000, 3)), nodes=ENGINE_NODES)
     table = _table("compiled engine, observation and mask written", "decisions/s", "of environment")
@@ -178,8 +183,8 @@ def engine_part(quick: bool) -> Part:
     for name, speed in rows.items():
         table.add_row(name, f"{speed:,.0f}", f"{speed / scalar:.1f}")
     table.caption = (
-        f"{found.bytes:,} bytes a data centre, {found.episode_bytes:,} an episode of "
-        f"{EPISODE_S:.0f} s, which data centres may share"
+        f"{found.bytes:,} bytes a data centre; {found.episode_bytes:,} an episode, which data "
+        f"centres may share, and {found.request_bytes:.0f} each of its requests"
     )
     least, most = min(found.by_nodes), max(found.by_nodes)
     slower = found.by_nodes[least].per_second / found.by_nodes[most].per_second
@@ -202,7 +207,24 @@ def engine_part(quick: bool) -> Part:
             "by_nodes": {str(n): one.to_dict() for n, one in found.by_nodes.items()},
             "bytes": found.bytes,
             "episode_bytes": found.episode_bytes,
+            "request_bytes": found.request_bytes,
         },
+        table,
+    )
+
+
+def memory_part(quick: bool) -> Part:
+    """Memory of thousands of data centres with a day of arrivals each."""
+    from training.benchmarks.memory import CENTRES, day_memory  # Numba takes long to import
+
+    found = day_memory(8 if quick else 256)
+    table = _table(f"{found.days} data centres on the engine, a day each", "found")
+    table.add_row("requests a day", f"{found.requests / found.days:,.0f}")
+    table.add_row("bytes a request, all included", f"{found.request_bytes:.0f}")
+    table.add_row(f"GiB for {CENTRES}", f"{found.gib:.2f}")
+    return Part(
+        [Target(f"GiB for {CENTRES} different days", found.gib, MEMORY_GIB, False)],
+        found.to_dict(),
         table,
     )
 
@@ -226,13 +248,88 @@ def labels_part(quick: bool) -> Part:
     )
 
 
+def learning_part(quick: bool) -> Part:
+    """Training steps a second on the engine, beside scalar environments and doing nothing."""
+    from training.benchmarks import engine_learning as bench  # torch, Numba
+
+    settings = Settings()
+    if quick:
+        settings = replace(settings, n_envs=8, rollout_steps=64, batch_size=256)
+    repetitions, stepped, steps = (2, 64, 50) if quick else (5, 1024, 400)
+    found = bench.learning_speeds(settings, repetitions, stepped=stepped, steps=steps)
+    names = {
+        bench.SCALAR: "scalar environments",
+        bench.ENGINE: "engine",
+        bench.NOTHING: "doing nothing",
+        bench.CLASSIC: f"Gymnasium's {bench.CLASSIC} in NumPy",
+    }
+    table = _table(f"on the engine, {settings.n_envs} environments", "steps/s", "best")
+    for kind, speeds in (("learning", found.learning), ("stepping", found.stepping)):
+        for name, one in speeds.items():
+            row = f"{kind}, {names[name]}"
+            table.add_row(row, f"{one.per_second:,.0f}", f"{one.best_per_second:,.0f}")
+    table.caption = f"stepping: {stepped} environments; learning: {settings.width} units"
+    return Part(
+        [
+            Target(
+                "learning on the engine, times the scalar environments",
+                found.ratio(bench.SCALAR),
+                LEARNING_TIMES,
+                True,
+            ),
+            Target(
+                "learning on the engine, share of doing nothing",
+                found.ratio(bench.NOTHING),
+                LEARNING_SHARE,
+                True,
+            ),
+        ],
+        found.to_dict(),
+        table,
+    )
+
+
+def arena_part(quick: bool) -> Part:
+    """Tuning and competing, on the engine and on the reference simulator."""
+    from training.benchmarks.arena import RULE, SCENARIOS, arena_speeds  # Numba, Optuna
+    from training.preferences import PREFERENCES
+
+    found = arena_speeds(
+        trials=1 if quick else 4,
+        random_episodes=0 if quick else 8,
+        preferences=(0.5,) if quick else PREFERENCES,
+        rules=["grace-period"] if quick else None,
+        scenarios=SCENARIOS[2:3] if quick else SCENARIOS,
+        repetitions=1 if quick else 3,
+    )
+    table = _table("tuning and competing, one core", "a second", "of reference")
+    for what, speeds, ratio in (
+        (f"settings of {RULE} judged", found.trials, found.trials_ratio),
+        ("runs of the competition at home", found.runs, found.runs_ratio),
+    ):
+        for engine, speed in speeds.items():
+            times = f"{ratio:.1f}" if engine == "compiled" else "1"
+            table.add_row(f"{what}, {engine}", f"{speed.per_second:,.2f}", times)
+    return Part(
+        [
+            Target("tuning, times the reference", found.trials_ratio, TUNING_RATIO, True),
+            Target("competing at home, times the reference", found.runs_ratio, HOME_RATIO, True),
+        ],
+        found.to_dict(),
+        table,
+    )
+
+
 PARTS: Final[dict[str, Callable[[bool], Part]]] = {
     "decisions": decisions_part,
     "training": training_part,
     "day": day_part,
     "scaling": scaling_part,
     "labels": labels_part,
+    "learning": learning_part,
+    "memory": memory_part,
     "engine": engine_part,
+    "arena": arena_part,
 }
 
 

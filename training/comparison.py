@@ -9,12 +9,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.policy import Policy
+from agents.registry import make_policy
 from env.episodes import Episode
 from env.metrics import EpisodeMetrics
 from training.network import Actor
 from training.preferences import PREFERENCES
-from training.rollouts.flatten import flatten
-from training.rollouts.whole_episodes import run_network, run_rule
+from training.rollouts.actor_policy import ActorPolicy
+from training.rollouts.cells import Cell
+from training.rollouts.play import COMPILED, Stage
 
 RIVALS: Final = ("minimize-workers", "grace-period", "adaptive-flavor")
 """The naive algorithms and the strongest rule at its defaults."""
@@ -54,6 +57,7 @@ class Comparison:
         episodes: on which all are compared.
         rivals: the rules.
         preferences: at each of which all episodes are run.
+        engine: see `training.rollouts.play`.
     """
 
     def __init__(
@@ -61,23 +65,32 @@ class Comparison:
         episodes: Sequence[Episode],
         rivals: Sequence[str] = RIVALS,
         preferences: Sequence[float] = PREFERENCES,
+        engine: str = COMPILED,
     ) -> None:
+        self._stage = Stage(engine)
         self.episodes = list(episodes)
         self.preferences = tuple(preferences)
-        self.rivals = {name: self._figures(run_rule(self._runs(), name)) for name in rivals}
-
-    def _runs(self) -> list[tuple[Episode, float]]:
-        return [(episode, w) for w in self.preferences for episode in self.episodes]
-
-    def _figures(self, found: Sequence[EpisodeMetrics]) -> Figures:
-        n = len(self.episodes)
-        return Figures(
-            tuple(tuple(found[i * n : (i + 1) * n]) for i in range(len(self.preferences)))
-        )
+        self.rivals = {name: self._play(make_policy(name)) for name in rivals}
 
     def run(self, actor: Actor) -> Figures:
         """What the network makes of them."""
-        return self._figures(run_network(self._runs(), flatten(actor)))
+        return self._play(ActorPolicy(actor))
+
+    def _play(self, policy: Policy) -> Figures:
+        runs = [
+            played.metrics
+            for played in self._stage.play(
+                [
+                    Cell.of(policy, episode, preference)
+                    for preference in self.preferences
+                    for episode in self.episodes
+                ]
+            )
+        ]
+        n = len(self.episodes)
+        return Figures(
+            tuple(tuple(runs[i * n : (i + 1) * n]) for i in range(len(self.preferences)))
+        )
 
     def ratios(self, figures: Figures) -> dict[str, NDArray[np.float64]]:
         """Cost ratio to each rival by preference."""

@@ -30,6 +30,7 @@ from training.competition.targets import Target
 from training.evaluation.plan import DEFAULT_PROFILE, SHIPPED_POLICY
 from training.preferences import PREFERENCES
 from training.progress import progress_bar
+from training.rollouts.play import add_engine_option
 
 COMMAND: Final = "python -m training.compete"
 PARTS: Final = ("home", "bound", "elsewhere")
@@ -123,8 +124,9 @@ def make_parser() -> CommandParser:
         type=whole_number,
         default=1,
         metavar="N",
-        help="processes; the figures do not depend on it (default: %(default)s)",
+        help="processes or threads; the figures do not depend on it (default: %(default)s)",
     )
+    add_engine_option(parser)
     parser.add_argument(
         "--runs",
         type=Path,
@@ -189,6 +191,8 @@ def carry_out(home: Home, runner: Runner, parts: Sequence[str]) -> None:
     with progress_bar() as progress:
         for part in parts:
             batches = list(dict.fromkeys(work[part]()))
+            if (line := runner.left_out(runner.missing(batches))) is not None:
+                progress.console.print(line)
             bar = progress.add_task(part, total=len(batches))
             runner.run(batches, lambda bar=bar: progress.advance(bar))  # type: ignore[misc]
 
@@ -217,7 +221,7 @@ def run(arguments: Sequence[str]) -> None:
     if options.output.exists() and not options.output.is_dir():
         raise DaCircoError(f"cannot write to {options.output}: it is not a folder")
     course = Course(options.profile, entry.scenarios, tuple(range(options.seeds)))
-    runner = Runner(course, options.runs, options.jobs, fresh=options.fresh)
+    runner = Runner(course, options.runs, options.jobs, fresh=options.fresh, engine=options.engine)
     home = Home(entry, runner)
     carry_out(home, runner, parts)
     worlds: list[Away] = []

@@ -26,6 +26,7 @@ from training.evaluation.plan import (
 from training.evaluation.runs import MOST_PROCESSES, RunRecord, run_plan
 from training.evaluation.summary import Summary, summarise
 from training.progress import progress_bar
+from training.rollouts.play import COMPILED, add_engine_option
 
 COMMAND = "python -m training.evaluate"
 
@@ -107,17 +108,26 @@ def make_parser() -> CommandParser:
         "--jobs",
         type=whole_number,
         metavar="N",
-        help=f"processes (default: up to {MOST_PROCESSES} if there is much to run); the "
+        help=f"processes or threads (default: up to {MOST_PROCESSES} if there is much to run); the "
         "figures do not depend on it",
     )
+    add_engine_option(parser)
     return parser
 
 
-def evaluate(plan: Plan, processes: int | None = None) -> tuple[list[RunRecord], Summary]:
+def evaluate(
+    plan: Plan, processes: int | None = None, engine: str = COMPILED
+) -> tuple[list[RunRecord], Summary]:
     """Run a plan with a progress bar on standard error."""
     with progress_bar() as progress:
         bar = progress.add_task("evaluating", total=sum(1 for _ in plan.tasks()))
-        records = run_plan(plan, processes=processes, on_run=lambda: progress.advance(bar))
+        records = run_plan(
+            plan,
+            processes=processes,
+            on_run=lambda: progress.advance(bar),
+            engine=engine,
+            say=progress.console.print,
+        )
     return records, summarise(plan, records)
 
 
@@ -154,7 +164,7 @@ def run(arguments: Sequence[str]) -> None:
         baseline=options.baseline,
         tuned=not options.untuned,
     )
-    records, summary = evaluate(plan, options.jobs)
+    records, summary = evaluate(plan, options.jobs, options.engine)
     if options.json is not None:
         write_atomically(options.json, document(records, summary))
     console = Console(highlight=False)

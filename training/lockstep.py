@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from agents.network_policy import masked_argmax
 from env.actions import ActionKind, action_from_index, n_actions
-from env.cost import cost_so_far
 from env.episodes import Episode
 from env.observation import Observer, action_mask, bounds
 from env.simulator import Simulator
-from training.network import Actor, masked_argmax
+from training.network import Actor
 
 Decide = Callable[[NDArray[np.float32], NDArray[np.bool_]], NDArray[np.int64]]
 """From observations (n, features) and masks (n, actions) to actions (n,)."""
@@ -65,14 +65,3 @@ def run_lockstep(simulators: Sequence[Simulator], decide: Decide) -> None:
             else:
                 alive.append(i)
         active = alive
-
-
-def costs_per_job(simulators: Sequence[Simulator]) -> NDArray[np.float64]:
-    """Cost per job of each simulation at its own preference."""
-    return np.array(
-        [
-            cost_so_far(simulator.cluster).weighed(simulator.cluster.preference)
-            / max(1, len(simulator.requests))
-            for simulator in simulators
-        ]
-    )

@@ -20,8 +20,9 @@ def model_card(card: dict[str, Any]) -> str:
         "| | |",
         "| --- | --- |",
         (
-            "| algorithm | imitation of rules (DAgger), policy iteration on vine rollouts, then "
-            f"{card['algorithm']} (stable-baselines3, sb3-contrib) |"
+            "| algorithm | imitation of rules (DAgger), policy iteration on vine rollouts"
+            + (f", then {card['algorithm']}" if training["steps"] else "")
+            + f"; a network of sb3-contrib's {card['algorithm']} |"
         ),
         (
             f"| preference w | {card['preference_range'][0]} (lean) to "

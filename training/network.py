@@ -108,9 +108,3 @@ def standardiser(model: MaskablePPO) -> Standardise:
 def forbid(logits: torch.Tensor, forbidden: torch.Tensor) -> torch.Tensor:
     """Logits of which those of forbidden actions are so low that they never happen."""
     return logits.masked_fill(forbidden, _IMPOSSIBLE)
-
-
-def masked_argmax(logits: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The likeliest action that can be carried out, along the last axis."""
-    best: NDArray[np.int64] = np.where(masks, logits, -np.inf).argmax(axis=-1)
-    return best

@@ -17,6 +17,7 @@ from env.errors import DaCircoError
 from training.evaluation.plan import DEFAULT_PROFILE, SHIPPED_POLICY
 from training.findings.world import FULL, QUICK, open_world
 from training.progress import progress_bar
+from training.rollouts.play import add_engine_option
 
 T = TypeVar("T")
 
@@ -57,6 +58,7 @@ def make_parser() -> CommandParser:
         action="store_true",
         help="seconds instead of minutes: short runs, few loads and seeds; the figures are rough",
     )
+    add_engine_option(parser)
     return parser
 
 
@@ -71,7 +73,8 @@ def run(arguments: Sequence[str]) -> None:
         raise DaCircoError(
             f"{options.policy!r} is not the folder of a frozen policy: name one as models/NAME"
         )
-    world = open_world(options.profile, options.policy, QUICK if options.quick else FULL)
+    effort = QUICK if options.quick else FULL
+    world = open_world(options.profile, options.policy, effort, options.engine)
     # The pictures and the trees need libraries that take long to import.
     from training.findings.report import check_folder, write_page
     from training.findings.study_parts import find_out

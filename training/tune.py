@@ -6,7 +6,7 @@ import argparse
 import logging
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +15,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from agents.registry import FURTHER, policy_class, tunable_names
+from agents.registry import FURTHER, make_policy, policy_class, tunable_names
 from env.command import CommandParser, check_output_file, run_command, whole_number
 from env.config import load_profile
 from env.cost import check_preference
@@ -24,16 +24,17 @@ from env.scenario import scenario_names
 from training.preferences import PREFERENCES
 from training.processes import worker_pool
 from training.progress import progress_bar
+from training.rollouts.play import COMPILED, Stage, add_engine_option, left_out
 from training.tuning.study import Effort, Tuned, tune
 from training.tuning.tuned_file import write_tuned
 
 COMMAND: Final = "python -m training.tune"
 DEFAULT_OUTPUT: Final = Path("agents") / "tuned.toml"
 DEFAULT_STORAGE: Final = Path("runs") / "tune.sqlite"
-DEFAULT_TRIALS: Final = 25
+DEFAULT_TRIALS: Final = 250
 DEFAULT_RANDOM_EPISODES: Final = 8
 
-_Job = tuple[str, Sequence[float], Effort, Path]
+_Job = tuple[str, Sequence[float], Effort, Path, str]
 
 
 def make_parser() -> CommandParser:
@@ -111,6 +112,7 @@ def make_parser() -> CommandParser:
         help="TOML file for the best settings; the default one is what tuned:RULE means "
         "(default: %(default)s)",
     )
+    add_engine_option(parser)
     return parser
 
 
@@ -130,17 +132,20 @@ def tune_all(
     effort: Effort,
     storage: Path,
     processes: int,
+    engine: str = COMPILED,
 ) -> list[Tuned]:
     """Tune every rule at every preference, with a progress bar on standard error."""
-    jobs: list[_Job] = [(rule, preferences, effort, storage) for rule in rules]
+    jobs: list[_Job] = [(rule, preferences, effort, storage, engine) for rule in rules]
     each = effort.trials * len(preferences)
     tuned: list[Tuned] = []
     with progress_bar() as progress:
         bar = progress.add_task("tuning", total=len(jobs) * each)
+        if (line := left_out(Stage(engine), map(make_policy, rules))) is not None:
+            progress.console.print(line)
         if processes == 1:
             for job in jobs:
                 progress.update(bar, description=job[0])
-                tuned += tune(*job, lambda: progress.advance(bar))
+                tuned += _tune(job, lambda: progress.advance(bar))
         else:
             for found in _in_processes(jobs, processes):
                 tuned += found
@@ -153,8 +158,9 @@ def _in_processes(jobs: Sequence[_Job], processes: int) -> Iterator[list[Tuned]]
         yield from pool.imap(_tune, jobs)
 
 
-def _tune(job: _Job) -> list[Tuned]:
-    return tune(*job)
+def _tune(job: _Job, on_trial: Callable[[], None] = lambda: None) -> list[Tuned]:
+    rule, preferences, effort, storage, engine = job
+    return tune(rule, preferences, effort, storage, on_trial, Stage(engine))
 
 
 def _quiet() -> None:
@@ -204,7 +210,12 @@ def run(arguments: Sequence[str]) -> None:
     effort = Effort(options.trials, options.seed, options.random_episodes, options.profile)
     _quiet()
     tuned = tune_all(
-        rules or tunable_names(), preferences or PREFERENCES, effort, options.storage, options.jobs
+        rules or tunable_names(),
+        preferences or PREFERENCES,
+        effort,
+        options.storage,
+        options.jobs,
+        options.engine,
     )
     command = shlex.join([*COMMAND.split(), *arguments])
     write_tuned(options.output, tuned, effort, len(scenario_names("train")), command)

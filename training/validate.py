@@ -42,6 +42,7 @@ from training.calibration.bitrate_unit import BitrateUnit
 from training.calibration.observations import Observations
 from training.calibration.sources import read_observations
 from training.evaluation.plan import BASELINE, DEFAULT_PREFERENCE, SHIPPED_POLICY
+from training.rollouts.play import add_engine_option
 from training.validation.bitrate_units import check_profile_units
 from training.validation.comparison import Comparison, compare
 from training.validation.consequence import Consequence, consequences
@@ -151,6 +152,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="W",
         help=f"At which preference ({DEFAULT_PREFERENCE:g}).",
     )
+    add_engine_option(drift)
     return result
 
 
@@ -270,7 +272,12 @@ def _consequences(
     try:
         return (
             consequences(
-                observations, profile, drift.changed, policy=policy, preference=options.preference
+                observations,
+                profile,
+                drift.changed,
+                policy=policy,
+                preference=options.preference,
+                engine=options.engine,
             ),
             "",
         )

@@ -1,12 +1,13 @@
 """Many simulated data centres in one process, stepped together for stable-baselines3.
 
-One process is faster than many here: a decision costs tens of microseconds, less than
-handing it to another process would.
+Training learns in `training.engine_vec_env`, which gives the same. This one steps scalar
+environments: the benchmarks and tests compare with it. One process is faster than many here: a
+decision costs tens of microseconds, less than handing it to another process would.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -211,8 +212,3 @@ class BatchVecEnv(VecEnv):
 
     def close(self) -> None:
         """Nothing is held open."""
-
-
-def make_batch(make: Callable[[], BatchedEnv], n: int, seed: int) -> BatchVecEnv:
-    """A batch of `n` members, seeded apart."""
-    return BatchVecEnv([make() for _ in range(n)], seed)

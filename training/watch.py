@@ -10,13 +10,13 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
+from agents.network_policy import masked_argmax
 from env.engine.perceptron import Perceptron, forward
 from env.engine.vector_env import DaCircoVectorEnv
 from env.episodes import Episode, EpisodeSampler, Rng, random_episodes
 from env.load import mean_core_seconds
 from env.timing import TimingModel
 from training.model import randomisation
-from training.network import masked_argmax
 from training.settings import Settings
 
 _OVERLOAD: Final = 1.0

@@ -18,7 +18,7 @@ def flavor_of_longest_idle(s: Centre) -> int:
     best = -1
     for flavor in range(s.ei[N_FLAVORS]):
         if longest_idle(s, flavor) >= 0 and (
-            best < 0 or _idle_since(s, flavor) < _idle_since(s, best)
+            best < 0 or idle_since(s, flavor) < idle_since(s, best)
         ):
             best = flavor
     return best
@@ -28,7 +28,7 @@ def flavor_of_longest_idle(s: Centre) -> int:
 def kill_expired(s: Centre, timeout_s: float) -> int:
     """Kill the longest-idle worker if it has been idle for `timeout_s` seconds, else keep."""
     flavor = flavor_of_longest_idle(s)
-    if flavor < 0 or s.f[NOW] + TIME_TOLERANCE_S < _idle_since(s, flavor) + timeout_s:
+    if flavor < 0 or s.f[NOW] + TIME_TOLERANCE_S < idle_since(s, flavor) + timeout_s:
         return KEEP_INDEX
     action: int = SPAWN_INDEX + s.ei[N_FLAVORS] + flavor
     return action
@@ -38,10 +38,11 @@ def kill_expired(s: Centre, timeout_s: float) -> int:
 def next_expiry(s: Centre, timeout_s: float) -> float:
     """When the first idle worker will have been idle for `timeout_s`; not a number for none."""
     flavor = flavor_of_longest_idle(s)
-    return nan if flavor < 0 else _idle_since(s, flavor) + timeout_s
+    return nan if flavor < 0 else idle_since(s, flavor) + timeout_s
 
 
 @compiled
-def _idle_since(s: Centre, flavor: int) -> float:
+def idle_since(s: Centre, flavor: int) -> float:
+    """Since when the flavor's longest-idle worker idles, seconds; there is one."""
     since: float = s.f[worker_float(s, longest_idle(s, flavor), IDLE_SINCE)]
     return since

@@ -7,13 +7,15 @@ from math import inf, isnan
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from agents.compiled.rules import SETTINGS, Form, rule_act, rule_wakes_at
+from agents.compiled.memory import OVERFLOWN
+from agents.compiled.rules import SETTINGS, Form, rule_act, rule_begins, rule_wakes_at
 from env.actions import KEEP_INDEX
 from env.engine.compiling import compiled, entry
 from env.engine.engine import Engine
 from env.engine.kernel import advance, apply, centre, wake_at
-from env.engine.layout import DONE, NOW, Centre, Floats, Ints
+from env.engine.layout import DONE, NOW, RULE_I, Centre, Floats, Ints
 from env.engine.trace import has_room
 
 DECIDING: Final = 0
@@ -30,6 +32,7 @@ def follow_rule(s: Centre, kind: int, given: Floats, until_s: float, state: int)
     Returns:
         `THERE`, or what it was about when the trace had no room left: take that out and go on.
     """
+    rule_begins(s, kind, given)
     while True:
         if state == WAITING:
             if s.i[DONE] or s.f[NOW] >= until_s:
@@ -72,7 +75,7 @@ def follow_rules(
 
 def run_rules(
     engine: Engine, centres: Sequence[int], forms: Sequence[Form], until_s: float = inf
-) -> None:
+) -> NDArray[np.bool_]:
     """Follow a rule in each data centre, from where it is.
 
     Args:
@@ -80,7 +83,13 @@ def run_rules(
         centres: their numbers.
         forms: the rule of each (`agents.compiled.rules.form_of`).
         until_s: stop at the first decision at or after this time, seconds.
+
+    Returns:
+        Which of them a rule had too little room to remember in, shape (centres,): what they show
+        is not what the rule does. It takes settings far off any that are tuned.
     """
+    for form in forms:
+        engine.reserve(form.floats, form.ints)
     numbers = np.array(centres, dtype=np.int32)
     kinds = np.array([form.kind for form in forms], dtype=np.int32)
     given = np.array([form.given for form in forms]).reshape(len(forms), SETTINGS)
@@ -91,6 +100,12 @@ def run_rules(
         )
         halted = numbers[states != THERE]
         if not len(halted):
-            return
+            return np.array(
+                [
+                    form.ints > 0 and bool(engine.i[d, engine.centre(d).ei[RULE_I] + OVERFLOWN])
+                    for d, form in zip(centres, forms, strict=True)
+                ],
+                dtype=np.bool_,
+            )
         for d in halted.tolist():
             engine.make_room(d)

@@ -24,11 +24,11 @@ from deploy.controller.access import warnings as access_warnings
 from deploy.controller.address import workers_address
 from deploy.controller.background import Background
 from deploy.controller.conductor import Conductor
-from deploy.controller.estimates import Estimates
 from deploy.controller.fenced import FencedManager
 from deploy.controller.flavors import fitted_spec, with_idle_time
 from deploy.controller.http import READY, bind, make_app
 from deploy.controller.journal import Keys
+from deploy.controller.page_servicer import PageServicer, add_page
 from deploy.controller.parts import (
     PROFILES,
     Ports,
@@ -41,20 +41,23 @@ from deploy.controller.parts import (
 )
 from deploy.controller.reconcile import reconcile, restore
 from deploy.controller.service import Service
+from deploy.controller.servicer import add_service, make_server
 from deploy.controller.settings import Settings
 from deploy.controller.shadowing import Shadowing
 from deploy.controller.storage_door import StorageDoor
 from deploy.controller.timed_policy import TimedPolicy
 from deploy.controller.webhook_options import make_sender
+from deploy.controller.worker_managers import make_manager
+from deploy.estimates import Estimates
 from deploy.eventlog.world import world_keys
 from deploy.grpc_api.dialect import DIALECTS
 from deploy.grpc_api.door import Door
-from deploy.grpc_api.servicer import add_service, make_server
 from deploy.managers.base import ManagerEvent, WorkerManager
 from deploy.managers.environment import WorkerLink
-from deploy.managers.factory import make_manager
 from deploy.managers.machine import with_boot_delay
 from deploy.metrics import Metrics
+from deploy.page.board import Board
+from deploy.page.what_if import WhatIf
 from deploy.scheduler import Scheduler
 from deploy.store.fence import StoreLostError
 from deploy.store.records import MetaChange
@@ -79,7 +82,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 MakeManager = Callable[[Settings, WorkerLink, str, Profile, Catalog, Clock], WorkerManager]
-"""See `deploy.managers.factory.make_manager`."""
+"""See `deploy.controller.worker_managers.make_manager`."""
 
 
 class Reports:
@@ -275,6 +278,12 @@ async def running_controller(
         await stack.enter_async_context(background.running("outbox", conductor.send_out(log)))
         stack.push_async_callback(_flush, conductor)
         add_service(server, service, DIALECTS[settings.dialect])
+        what_if = WhatIf(log.path)
+        stack.push_async_callback(what_if.close)
+        board = Board(scheduler, clock, policy.spec, policy.guard.fallback.spec)
+        conductor.on_steps = board.heard
+        add_page(server, PageServicer(board.snapshot, what_if.answer, service.set_preference))
+        await stack.enter_async_context(background.running("page", board.keep_sampling()))
         await server.start()
         stack.push_async_callback(_end_server, server, conductor)
         await stack.enter_async_context(

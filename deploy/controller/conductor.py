@@ -101,6 +101,7 @@ class Conductor:
         on_cancelled: is told of a task in process that was cancelled: worker, task and job.
         on_gone: is told of a worker of which nothing is left.
         on_ended: is told when a job has ended.
+        on_steps: is told of all steps and their moment, seconds since the epoch.
     """
 
     def __init__(
@@ -140,6 +141,7 @@ class Conductor:
         self.on_cancelled: Callable[[str, str, JobRecord], None] = lambda *_: None
         self.on_gone: Callable[[str], None] = lambda _: None
         self.on_ended: Callable[[], None] = lambda: None
+        self.on_steps: Callable[[Sequence[Step], float], None] = lambda *_: None
 
     @property
     def now(self) -> float:
@@ -174,6 +176,7 @@ class Conductor:
         steps = event(now)
         moment = self.start + now
         self._watch(steps, now)
+        self.on_steps(steps, moment)
         lines, all_changes = [*lines], [*changes]
         while self._switches:
             switch = self._switches.pop(0)

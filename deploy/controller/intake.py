@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from deploy.controller.admission import Admission, RejectedError
 from deploy.controller.conductor import Conductor
-from deploy.controller.estimates import Estimates
 from deploy.controller.inputs import Inputs
 from deploy.controller.journal import NO_ATTEMPT, Keys, Line
 from deploy.controller.wishes import Wishes
+from deploy.estimates import Estimates
 from deploy.store.records import Change, JobChange, JobRecord, JobState, LabelRecord
 from deploy.store.store import Store
 from deploy.store.writer import StoreUnavailableError, Writer

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.controller.conductor import Conductor, task_message
-from deploy.controller.estimates import Estimates
 from deploy.controller.intake import urgency_lines, urgency_of
 from deploy.controller.journal import Keys, Line
+from deploy.estimates import Estimates
 from deploy.eventlog.restored import job_keys, worker_keys
 from deploy.managers.base import FoundWorker, ManagerError, WorkerManager, WorkerPlaced
 from deploy.store.records import (

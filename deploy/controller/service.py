@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from deploy.controller.admission import Admission
 from deploy.controller.conductor import Conductor
-from deploy.controller.estimates import Estimates
 from deploy.controller.intake import Intake
 from deploy.controller.job_desk import JobDesk
 from deploy.controller.journal import Keys, Line
@@ -19,6 +18,7 @@ from deploy.controller.result_desk import ResultDesk
 from deploy.controller.results import Told
 from deploy.controller.storage_door import StorageDoor
 from deploy.controller.streams import Stream
+from deploy.estimates import Estimates
 from deploy.faults import whose
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.store.records import (

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from deploy.storage.base import ObjectStorage, StorageError, StorageUnavailableError
-from deploy.worker.background import in_background
+from deploy.system.in_background import in_background
 
 T = TypeVar("T")
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from agents.shipped import model_folder
+
 LOOPBACK: Final = "127.0.0.1"
-_CHECKOUT: Final = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,7 @@ class EmbeddedSettings:
 def find_policy(spec: str) -> str:
     """A scheduler's name as it stands for a program that runs in another folder.
 
-    A path is taken from the working directory; ``models/NAME`` also from the checkout.
+    A path is taken from the working directory; ``models/NAME`` also from the installation.
     """
-    for base in (Path.cwd(), _CHECKOUT):
-        if "/" in spec and (base / spec).is_dir():
-            return str(base / spec)
-    return spec
+    folder = model_folder(spec)
+    return str(folder.absolute()) if "/" in spec and folder.is_dir() else spec

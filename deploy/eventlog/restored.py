@@ -10,7 +10,7 @@ from env.errors import EventLogError
 from env.jobs import SPEEDS, Request
 
 if TYPE_CHECKING:
-    from deploy.controller.estimates import Estimates
+    from deploy.estimates import Estimates
     from env.cluster import Cluster
 
 Keys = dict[str, str | int | float]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from deploy.grpc_api import jobs_pb2
+from deploy.grpc_api import jobs_pb2, page_pb2
 from deploy.grpc_api.peers import Network, OwnAddresses, address_of, is_inside, is_unix
 from deploy.grpc_api.tokens import OPTION, Tokens
 
@@ -25,6 +25,7 @@ CALLS: Final = frozenset(
         "get_worker",
         "get_worker_status",
         *(method.name for method in jobs_pb2.DESCRIPTOR.services_by_name["DaCircoJobs"].methods),
+        *(method.name for method in page_pb2.DESCRIPTOR.services_by_name["DaCircoPage"].methods),
     }
 )
 """The calls of front ends."""

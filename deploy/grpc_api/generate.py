@@ -8,7 +8,11 @@ from typing import Final
 
 from env.errors import DaCircoError
 
-PROTOS: Final = ("deploy/grpc_api/dacirco.proto", "deploy/grpc_api/jobs.proto")
+PROTOS: Final = (
+    "deploy/grpc_api/dacirco.proto",
+    "deploy/grpc_api/jobs.proto",
+    "deploy/grpc_api/page.proto",
+)
 """Relative to the repository's root: the generated imports follow from it."""
 
 

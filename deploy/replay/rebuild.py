@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from deploy.controller.estimates import Estimates
+from deploy.estimates import Estimates
 from deploy.eventlog.keeps import read_epochs
 from deploy.eventlog.restored import read_job, read_worker
 from deploy.replay.history import Entry, request_of

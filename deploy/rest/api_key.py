@@ -17,8 +17,9 @@ from env.errors import ConfigError
 
 KEY_HEADER: Final = "X-API-Key"
 KEY_VARIABLE: Final = "DACIRCO_API_KEY"
-OPEN_PATHS: Final = frozenset({"/health", "/ready", "/docs", "/redoc", "/openapi.json"})
-"""What is answered without a key: probes, and the description that tells how to give the key."""
+OPEN_PATHS: Final = frozenset({"/", "/health", "/ready", "/docs", "/redoc", "/openapi.json"})
+OPEN_FOLDER: Final = "/static/"
+"""What is answered without a key: probes, the page, and the description of the calls."""
 
 IN_HEADER: Final = APIKeyHeader(name=KEY_HEADER, auto_error=False, scheme_name="api-key")
 AS_BEARER: Final = HTTPBearer(auto_error=False, scheme_name="bearer")
@@ -47,6 +48,10 @@ def read_api_key(file: Path | None, environment: Mapping[str, str]) -> SecretStr
     return SecretStr(key)
 
 
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.startswith(OPEN_FOLDER)
+
+
 class RequireApiKey:
     """ASGI middleware that answers 401 to calls without the key, before it reads their bodies.
 
@@ -60,7 +65,7 @@ class RequireApiKey:
         self._key = key.get_secret_value().encode("ascii")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or self._allows(scope):
+        if scope["type"] != "http" or _is_open(scope["path"]) or self._allows(scope):
             await self._app(scope, receive, send)
             return
         response = problem(401, f"give the API key in the header {KEY_HEADER} or as bearer token")

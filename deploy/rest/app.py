@@ -12,7 +12,8 @@ from pydantic import SecretStr
 
 from deploy.grpc_api.dialect import DEFAULT_DIALECT, DIALECTS, DialectName
 from deploy.grpc_api.tls import ClientTls
-from deploy.rest import job_life, jobs, problems, result, status, workers
+from deploy.page.feed import Feed
+from deploy.rest import job_life, jobs, page_routes, problems, result, status, workers
 from deploy.rest.api_key import AS_BEARER, IN_HEADER, RequireApiKey
 from deploy.rest.controller_client import ControllerClient
 from deploy.system.http_guard import HostNames, HttpGuard
@@ -57,7 +58,9 @@ def create_app(settings: RestSettings) -> FastAPI:
             tls=settings.tls,
         )
         app.state.controller = controller
+        app.state.feed = Feed(controller.page.cluster)
         yield
+        await app.state.feed.close()
         await controller.close()
 
     app = FastAPI(
@@ -65,11 +68,14 @@ def create_app(settings: RestSettings) -> FastAPI:
         description="Transcoding on demand: post a job, follow its state.",
         version="1",
         lifespan=lifespan,
+        docs_url=None,  # the page's own: Swagger UI's files come with it
+        redoc_url=None,
         max_body_size=MAX_BODY_BYTES,
         # The existing system also takes a body whose type is not told as JSON.
         strict_content_type=False,
     )
-    of_clients = (jobs.router, job_life.router, result.router, workers.router)
+    app.state.keyed = settings.api_key is not None
+    of_clients = (jobs.router, job_life.router, result.router, workers.router, page_routes.router)
     problems.install(app, (*of_clients, status.router))
     guarded = []
     if settings.api_key is not None:
@@ -80,4 +86,5 @@ def create_app(settings: RestSettings) -> FastAPI:
     for router in of_clients:
         app.include_router(router, dependencies=guarded, responses=responses)
     app.include_router(status.router)
+    app.include_router(page_routes.files_router)
     return app

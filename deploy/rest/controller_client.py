@@ -18,6 +18,7 @@ from deploy.grpc_api.reasons import FRONT_END_KEY, REASON_KEY, STRICT
 from deploy.grpc_api.tls import ClientTls, open_channel
 from deploy.grpc_api.tokens import as_metadata
 from deploy.names import output_name
+from deploy.page.calls import PageCalls
 from deploy.rest.job_calls import JobCalls
 from deploy.rest.models import JobDescription, JobState, WorkerDescription, WorkerState
 
@@ -36,12 +37,14 @@ _READS: Final = (
     "get_worker",
     "get_worker_status",
 )
+_PAGE_READS: Final = ("read_cluster", "compare_dials")
 _JOB_READS: Final = ("describe_job", "find_jobs", "find_result")
 PAGE: Final = 10_000
 """Ids that are read at once when a whole list is asked for."""
 _NOBODYS_JOB: Final = "00000000-0000-0000-0000-000000000000"
 _SERVICE: Final = "dacirco_grpc_service.DaCircogRPCService"
 _JOB_SERVICE: Final = "dacirco_jobs.DaCircoJobs"
+_PAGE_SERVICE: Final = "dacirco_page.DaCircoPage"
 _OPTIONS: Final = (
     # Only reads are tried again: a job that was submitted twice would be done twice.
     (
@@ -55,6 +58,7 @@ _OPTIONS: Final = (
                             for service, methods in (
                                 (_SERVICE, _READS),
                                 (_JOB_SERVICE, _JOB_READS),
+                                (_PAGE_SERVICE, _PAGE_READS),
                             )
                             for method in methods
                         ],
@@ -142,6 +146,7 @@ class ControllerClient:
 
     Attributes:
         jobs: the calls beyond the contract.
+        page: the live page's calls.
     """
 
     def __init__(
@@ -157,6 +162,7 @@ class ControllerClient:
         self._metadata = () if token is None else (as_metadata(token),)
         self._channel = open_channel(target, tls, options=_OPTIONS)
         self._stub: Any = DaCircogRPCServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self.page = PageCalls(self._channel, self._ask)
         self.jobs = JobCalls(self._channel, self._ask, self._failure_beyond, self._metadata)
 
     async def close(self) -> None:

@@ -16,8 +16,8 @@ from deploy.metrics import Metrics
 from deploy.store.records import WebhookChange, WebhookRecord, WebhookState
 from deploy.store.store import Store
 from deploy.store.writer import Writer
+from deploy.system.in_background import in_background
 from deploy.webhooks.sender import DeliveryError, Sender
-from deploy.worker.background import in_background
 
 MOST_TRIES: Final = 12
 """With the pauses below about ten hours."""

@@ -11,7 +11,7 @@ from typing import Final, Protocol, TypeVar
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.names import check_output_name, check_video_name, is_safe_job_id, result_key
 from deploy.storage.base import ObjectStorage, StorageUnavailableError, StoredObject
-from deploy.worker.background import in_background
+from deploy.system.in_background import in_background
 from deploy.worker.backoff import Backoff
 from deploy.worker.controller_link import Answer
 from deploy.worker.settings import WorkerSettings

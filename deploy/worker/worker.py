@@ -12,7 +12,7 @@ from typing import Any, Final
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.listening import join_host_port
 from deploy.storage.base import ObjectStorage, StorageError, StoredObject
-from deploy.worker.background import in_background
+from deploy.system.in_background import in_background
 from deploy.worker.controller_link import Answer, ControllerLink, RefusedError, Report
 from deploy.worker.fault import error_type_of, fault_of, message_of
 from deploy.worker.history import TaskHistory

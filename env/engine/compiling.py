@@ -101,7 +101,7 @@ def _contents(file: Path) -> str:
     root = Path(__file__).resolve().parents[2]
     digest = hashlib.sha256(sys.version.encode())
     digest.update(file.read_bytes())
-    for folder in ("env", "agents/compiled"):
+    for folder in ("env", "agents"):
         for path in sorted((root / folder).rglob("*.py")):
             digest.update(path.relative_to(root).as_posix().encode())
             digest.update(path.read_bytes())

@@ -12,13 +12,15 @@ from env.engine.compiling import entry
 from env.engine.episode import EpisodeData
 from env.engine.kernel import advance, apply, begin, wake_at
 from env.engine.layout import Centre, Floats, Ints
-from env.engine.measure import History, TracedRun
+from env.engine.measure import Books, History, TracedRun
 from env.engine.view import noise_key_of
 from env.errors import DaCircoError
 from env.metrics import EpisodeMetrics, measure
 
 _GROWTH: Final = 1.25
-"""Rows grow by so much more than is needed: copying them takes time."""
+"""Rows are so much longer than is needed: copying them takes time."""
+_SPARE: Final = 1.1
+"""The same of the episodes' rows, which take more memory."""
 BEGIN: Final = 0
 ADVANCE: Final = 1
 APPLY: Final = 2
@@ -54,6 +56,7 @@ class Engine:
         self._players: dict[EpisodeData, int] = {}
         self._unused: list[int] = []
         self._histories: dict[int, History] = {}
+        self._memory = (0, 0)
 
     @property
     def bytes(self) -> int:
@@ -67,6 +70,7 @@ class Engine:
         *,
         preference: float | None = None,
         key: int | None = None,
+        hand_over: bool = False,
     ) -> None:
         """Data centre d begins an episode, at time 0 and empty.
 
@@ -75,14 +79,34 @@ class Engine:
             data: of the episode; data centres that are given the same one share it.
             preference: w, where it is not the episode's.
             key: of the noise, likewise.
+            hand_over: whether nobody else needs the data, and other data centres get their own:
+                the engine keeps the jobs in its rows only, and what `episode` returns has none.
+
+        Raises:
+            DaCircoError: the data were handed over to an engine, and have no jobs.
         """
-        self._play(d, data)
+        self._play(d, data, hand_over=hand_over)
         operate(
             self.centre(d),
             BEGIN,
             data.key if key is None else key,
             data.preference if preference is None else preference,
         )
+
+    @property
+    def memory_ints(self) -> int:
+        """Whole numbers at the end of each row that a rule may remember (`reserve`)."""
+        return self._memory[1]
+
+    def reserve(self, floats: int, ints: int) -> None:
+        """Every data centre's rows have so much room at their ends for what a rule remembers.
+
+        It is all 0 when an episode begins. Rows never become shorter.
+        """
+        self._memory = max(self._memory[0], floats), max(self._memory[1], ints)
+        playing = [data for data in self._playing if data is not None]
+        if playing:
+            self._widen(max(one.size_f for one in playing), max(one.size_i for one in playing))
 
     def follow(self, source: int, targets: Iterable[int]) -> None:
         """Data centres become copies of another, at the moment that it has reached."""
@@ -138,8 +162,12 @@ class Engine:
         if size:
             self._histories.setdefault(d, History()).take(self.centre(d))
 
-    def metrics(self, d: int) -> EpisodeMetrics:
-        """The figures of data centre d so far.
+    def books(self, d: int) -> Books:
+        """What data centre d has counted and paid so far; any episode will do."""
+        return Books(self.centre(d))
+
+    def traced(self, d: int) -> TracedRun:
+        """The run of data centre d so far, as `env.metrics` takes it.
 
         Raises:
             DaCircoError: its episode was not prepared with a trace.
@@ -148,7 +176,11 @@ class Engine:
         if not s.ei[at.TRACE_SIZE]:
             raise DaCircoError("metrics need an episode that was prepared with trace=True")
         self.make_room(d)
-        return measure(TracedRun(data, s, self._histories[d]))
+        return TracedRun(data, s, self._histories[d])
+
+    def metrics(self, d: int) -> EpisodeMetrics:
+        """The figures of data centre d so far; see `traced`."""
+        return measure(self.traced(d))
 
     def _check(self, d: int) -> None:
         if self.i[d, at.QUEUE_FULL]:
@@ -156,19 +188,25 @@ class Engine:
                 f"data centre {d} has more jobs than max_jobs: it should have been ended"
             )
 
-    def _play(self, d: int, data: EpisodeData) -> None:
+    def _play(self, d: int, data: EpisodeData, *, hand_over: bool = False) -> None:
         before = self._playing[d]
         if before is not data:
             if before is not None:
                 self._leave(before)
             if data not in self._slots:
-                self._write(data)
+                slot = self._write(data, self.n if hand_over else 1)
+                data = data.handed_over() if hand_over else data
+                self._slots[data] = slot
             self._players[data] = self._players.get(data, 0) + 1
             self._playing[d] = data
-        self.f = _wider(self.f, data.size_f)
-        self.i = _wider(self.i, data.size_i)
+        self._widen(data.size_f, data.size_i)
         self.i[d, at.EPISODE] = self._slots[data]
         self._histories.pop(d, None)
+
+    def _widen(self, size_f: int, size_i: int) -> None:
+        """Rows of an episode of these lengths and a rule's memory find room."""
+        self.f = _wider(self.f, size_f + self._memory[0])
+        self.i = _wider(self.i, size_i + self._memory[1])
 
     def _leave(self, data: EpisodeData) -> None:
         self._players[data] -= 1
@@ -176,30 +214,58 @@ class Engine:
             del self._players[data]
             self._unused.append(self._slots.pop(data))
 
-    def _write(self, data: EpisodeData) -> None:
+    def _write(self, data: EpisodeData, expected: int) -> int:
+        """Take the data into a row; so many episodes will be there, as far as is known."""
+        if not data.whole:
+            raise DaCircoError("these data have been handed over to an engine: prepare new ones")
+        n = len(self.ef)
         if not self._unused:
-            n = len(self.ef)
-            more = max(1, min(n, self.n - n)) if n < self.n else 1
-            self.ef = np.concatenate((self.ef, np.zeros((more, self.ef.shape[1]))))
-            ints = np.zeros((more, self.ei.shape[1]), dtype=np.int32)
-            self.ei = np.concatenate((self.ei, ints))
-            self._unused.extend(range(n, n + more))
+            more = max(1, expected - n, min(n, self.n - n))
+            # From the back: the places are taken in order, and those behind need no memory yet.
+            self._unused.extend(range(n + more - 1, n - 1, -1))
+            n += more
         slot = self._unused.pop()
-        self.ef = _wider(self.ef, len(data.floats))
-        self.ei = _wider(self.ei, len(data.ints))
+        if n > len(self.ef) or len(data.floats) > self.ef.shape[1]:
+            self.ef = _larger(self.ef, n, len(data.floats), self._lengths(at.JOBS_EF))
+        if n > len(self.ei) or len(data.ints) > self.ei.shape[1]:
+            self.ei = _larger(self.ei, n, len(data.ints), self._lengths(at.JOBS_EI))
         self.ef[slot, : len(data.floats)] = data.floats
         self.ei[slot, : len(data.ints)] = data.ints
-        self._slots[data] = slot
+        return slot
+
+    def _lengths(self, column: int) -> dict[int, int]:
+        """How far each episode's row goes, floats (`layout.JOBS_EF`) or whole numbers."""
+        lengths = {}
+        for slot in self._slots.values():
+            e = self.ei[slot]
+            record = int(e[at.JOB_F]) if column == at.JOBS_EF else at.JOB_EI
+            lengths[slot] = int(e[column]) + int(e[at.N_JOBS]) * record
+        return lengths
 
 
 def _wider(rows: np.ndarray, length: int) -> np.ndarray:
-    """The rows, long enough."""
-    if rows.shape[1] >= length:
+    """The data centres' rows, long enough."""
+    held, width = rows.shape
+    if length <= width:
         return rows
-    first = rows.shape[1] == 0
-    wide = np.zeros((len(rows), length if first else int(length * _GROWTH)), dtype=rows.dtype)
-    wide[:, : rows.shape[1]] = rows
+    wide = np.zeros((held, int(length * _GROWTH) if width else length), dtype=rows.dtype)
+    wide[:, :width] = rows
     return wide
+
+
+def _larger(rows: np.ndarray, n: int, length: int, lengths: dict[int, int]) -> np.ndarray:
+    """At least so many episodes' rows, each long enough.
+
+    What nobody has written takes address space but no memory, where the system hands out pages of
+    zeros: so only the rows in use are copied, as far as they go. (Where the pages are huge the
+    spare part does take memory.)
+    """
+    held, width = rows.shape
+    longer = width if length <= width else int(length * _SPARE)
+    large = np.zeros((max(n, held), longer), dtype=rows.dtype)
+    for row, end in lengths.items():
+        large[row, :end] = rows[row, :end]
+    return large
 
 
 @entry

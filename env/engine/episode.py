@@ -7,7 +7,7 @@ All of it comes from the reference's own code: its `Cluster` for the data centre
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 from math import floor, inf
 from typing import Final
@@ -17,18 +17,20 @@ import numpy as np
 from env.catalog import Catalog
 from env.cluster import Cluster
 from env.config import Profile
-from env.dispatch import sjf_key, standing, waiting_jobs
+from env.continuation import ArrivalSource
+from env.dispatch import waiting_jobs
 from env.engine import layout as at
+from env.engine.job_records import JobRecords, columns_of, write_jobs
 from env.engine.layout import Floats, Ints
 from env.engine.trace import least_size
 from env.episodes import Episode
 from env.errors import DaCircoError
-from env.job_draws import JobDraws, draw_jobs, event_times
+from env.job_draws import draw_jobs
 from env.jobs import Request
-from env.node import MIB_PER_GIB, MILLI, used_mib, used_millicores
+from env.node import MILLI, used_mib, used_millicores
 from env.noise import noise_key
 from env.simulator import PATIENCE_S, reference_erlangs
-from env.timing import TimingModel
+from env.timing import TimingModel, lognormal_mean
 
 _MOST: Final = 2**31 - 1
 _PLACEMENTS: Final = {
@@ -36,6 +38,7 @@ _PLACEMENTS: Final = {
     "spread": at.SPREAD,
     "concentrate": at.CONCENTRATE,
 }
+_DISCIPLINES: Final = {"fcfs": at.FCFS, "sjf": at.SJF, "priority": at.PRIORITY}
 _WORD: Final = 32
 _LEAST_TRACE: Final = 1024
 
@@ -46,19 +49,23 @@ class EpisodeData:
 
     Attributes:
         profile: the true profile.
-        requests: in order of arrival.
+        requests: in order of arrival; none after `handed_over`, unless there is a trace.
+        last_s: when the last of them arrives, seconds; 0 if there is none.
         preference: w.
         key: of the noise.
-        floats: the episode's row.
+        floats: the episode's row; after `handed_over` its beginning, without the jobs.
         ints: likewise.
         size_f: floats of a data centre that plays it.
         size_i: whole numbers likewise.
         erlangs: of `reference_cost_rate`.
         smallest_cost: equivalent cores of a worker of the smallest flavor.
+        believed: the profile that is expected, none if it is the true one.
+        source: of the requests, if others can be drawn (`env.engine.futures`).
     """
 
     profile: Profile
     requests: Sequence[Request]
+    last_s: float
     preference: float
     key: int
     floats: Floats
@@ -67,6 +74,8 @@ class EpisodeData:
     size_i: int
     erlangs: float
     smallest_cost: float
+    believed: Profile | None = None
+    source: ArrivalSource | None = field(default=None, repr=False)
 
     @property
     def limit_s(self) -> float:
@@ -77,6 +86,25 @@ class EpisodeData:
     def n_flavors(self) -> int:
         """Sizes of worker."""
         return int(self.ints[at.N_FLAVORS])
+
+    @property
+    def whole(self) -> bool:
+        """Whether the jobs are in it."""
+        return len(self.ints) >= int(self.ints[at.JOBS_EI] + self.ints[at.N_JOBS] * at.JOB_EI)
+
+    @property
+    def nbytes(self) -> int:
+        """What the rows take."""
+        return self.floats.nbytes + self.ints.nbytes
+
+    def handed_over(self) -> EpisodeData:
+        """The same without what an engine has taken into its own rows."""
+        return replace(
+            self,
+            requests=self.requests if self.ints[at.TRACE_SIZE] else (),
+            floats=self.floats[: self.ints[at.JOBS_EF]].copy(),
+            ints=self.ints[: self.ints[at.JOBS_EI]].copy(),
+        )
 
     def reference_cost_rate(self, preference: float) -> float:
         """See `Simulator.reference_cost_rate`."""
@@ -93,7 +121,7 @@ def prepare_episode(
 ) -> EpisodeData:
     """An episode as `env.episodes` draws it; see `prepare`."""
     cores = sum(node.cores for node in episode.profile.cluster.nodes)
-    return prepare(
+    data = prepare(
         episode.profile,
         episode.requests,
         episode.catalog,
@@ -104,6 +132,7 @@ def prepare_episode(
         max_jobs=max_jobs_per_core * float(cores),
         trace=trace,
     )
+    return replace(data, source=episode.source)
 
 
 def prepare(
@@ -153,20 +182,28 @@ def prepare(
     if not 0.0 < limit < inf:
         raise ValueError(f"limit_s {limit} must be finite and above 0")
 
-    shape = _Shape(profile, cluster, len(requests), max_jobs, trace)
+    columns = columns_of(profile, discipline, believed=other is not None)
+    jobs = write_jobs(profile, requests, draws, columns)
+    shape = _Shape(profile, cluster, jobs, max_jobs, trace)
     floats = np.concatenate(
         (
             _constants(profile, cluster, expected, limit, max_jobs),
             np.array([cluster.flavor_cost(flavor) for flavor in range(cluster.n_flavors)]),
             np.array([float(node.config.cores) for node in cluster.nodes]),
-            _job_floats(requests, draws, discipline).ravel(),
+            jobs.kind_floats.ravel(),
+            jobs.floats.ravel(),
         )
     )
-    ints = shape.ints(discipline, limit_s is None)
-    ints[shape.jobs_ei :] = _job_ints(profile, draws).ravel()
+    header = shape.ints(limit_s is None)
+    header[at.DISCIPLINE] = _DISCIPLINES[discipline]
+    header[at.LUCK_AT] = columns.luck
+    header[at.STANDING_AT] = columns.standing
+    header[at.TRUE_ALONE_AT] = columns.true_alone
+    ints = np.concatenate((header, jobs.kind_ints.ravel(), jobs.ints.ravel()))
     return EpisodeData(
         profile,
         requests,
+        last,
         preference,
         noise_key(seed),
         floats,
@@ -175,6 +212,7 @@ def prepare(
         shape.size_i,
         reference_erlangs(requests, draws.service_s[:, 0].tolist(), limit_s),
         cluster.flavor_cost(0),
+        believed,
     )
 
 
@@ -210,6 +248,7 @@ def _constants(
         at.CAPACITY_VCPUS: cluster.capacity_vcpus,
         at.CAPACITY_RAM_GIB: cluster.capacity_ram_gib,
         at.MAX_JOBS: max_jobs,
+        at.MEAN_SCATTER: lognormal_mean(1.0, expected.profile.timing.transcode.sigma),
     }
     row = np.empty(at.FLAVORS_EF)
     for column in range(at.FLAVORS_EF):
@@ -217,49 +256,13 @@ def _constants(
     return row
 
 
-def _job_floats(requests: Sequence[Request], draws: JobDraws, discipline: str) -> Floats:
-    n, flavors = draws.work_s.shape
-    table = np.empty((n, at.SERVICE + 2 * flavors))
-    times = event_times(requests)
-    service = draws.service_s
-    if discipline == "fcfs":
-        keys = times
-    elif discipline == "sjf":
-        keys = [sjf_key(*pair) for pair in zip(service[:, 0].tolist(), times, strict=True)]
-    else:
-        sizes = draws.source_mb.tolist()
-        keys = [standing(*pair) for pair in zip(requests, sizes, strict=True)]
-    table[:, at.ARRIVES_AT] = times
-    table[:, at.KEY] = keys
-    table[:, at.DOWNLOAD] = draws.download_s
-    table[:, at.UPLOAD] = draws.upload_s
-    table[:, at.LUCK] = draws.luck
-    table[:, at.SERVICE : at.SERVICE + flavors] = service
-    table[:, at.SERVICE + flavors :] = draws.work_s
-    return table
-
-
-def _job_ints(profile: Profile, draws: JobDraws) -> Ints:
-    usage = profile.timing.usage
-    n, flavors = draws.speedup.shape
-    table = np.empty((n, at.JOB_COLUMNS, flavors), dtype=np.int32)
-    table[:, at.JOB_LOAD] = np.rint(draws.speedup * MILLI)
-    for flavor, config in enumerate(profile.cluster.flavors):
-        cores = usage.transcode_cores * draws.speedup[:, flavor]
-        ram = usage.base_ram_gib + usage.ram_per_megapixel_gib * draws.megapixels
-        # As `used_millicores` and `used_mib`: one by one takes longer than all the rest.
-        table[:, at.JOB_USED_MC, flavor] = (cores * MILLI + 0.5).astype(np.int64)
-        used_ram = np.minimum(ram, config.ram_gib)
-        table[:, at.JOB_USED_MIB, flavor] = (used_ram * MIB_PER_GIB + 0.5).astype(np.int64)
-    return table
-
-
 class _Shape:
     """How long everything is, and so where it lies."""
 
     def __init__(
-        self, profile: Profile, cluster: Cluster, n_jobs: int, max_jobs: float, trace: bool
+        self, profile: Profile, cluster: Cluster, jobs: JobRecords, max_jobs: float, trace: bool
     ) -> None:
+        n_jobs, columns = jobs.floats.shape
         self.profile, self.cluster, self.n_jobs = profile, cluster, n_jobs
         sizes = cluster.sizes
         cpu, ram = min(sizes.millicores), min(sizes.mib)
@@ -321,22 +324,28 @@ class _Shape:
         self.offsets |= starts
         nodes_ef = at.FLAVORS_EF + flavors * at.FLAVOR_EF
         self.nodes_ei = at.FLAVORS_EI + flavors * at.FLAVOR_EI
-        self.jobs_ei = self.nodes_ei + nodes * at.NODE_EI
+        kinds_ef, self.kinds_ei = (
+            nodes_ef + nodes * at.NODE_EF,
+            self.nodes_ei + nodes * at.NODE_EI,
+        )
         self.offsets |= {
             at.NODES_EF: nodes_ef,
             at.NODES_EI: self.nodes_ei,
-            at.JOBS_EF: nodes_ef + nodes * at.NODE_EF,
-            at.JOBS_EI: self.jobs_ei,
-            at.JOB_F: at.SERVICE + 2 * flavors,
-            at.JOB_I: at.JOB_COLUMNS * flavors,
+            at.KINDS_EF: kinds_ef,
+            at.KINDS_EI: self.kinds_ei,
+            at.JOBS_EF: kinds_ef + jobs.kind_floats.size,
+            at.JOBS_EI: self.kinds_ei + jobs.kind_ints.size,
+            at.JOB_F: columns,
+            at.RULE_F: self.size_f,
+            at.RULE_I: self.size_i,
         }
 
-    def ints(self, discipline: str, ends_with_jobs: bool) -> Ints:
-        """The episode's whole numbers, without the jobs'."""
+    def ints(self, ends_with_jobs: bool) -> Ints:
+        """The episode's whole numbers, without the jobs' and their columns."""
         profile, cluster = self.profile, self.cluster
         sizes, usage = cluster.sizes, cluster.profile.timing.usage
         flavors = cluster.n_flavors
-        row = np.zeros(self.jobs_ei + self.n_jobs * at.JOB_COLUMNS * flavors, dtype=np.int32)
+        row = np.zeros(self.kinds_ei, dtype=np.int32)
         for column, value in {
             at.N_NODES: len(cluster.nodes),
             at.N_FLAVORS: flavors,
@@ -344,7 +353,6 @@ class _Shape:
             at.N_SLOTS: self.workers,
             at.MAX_WORKERS: min(sizes.max_workers, _MOST),
             at.PLACEMENT: _PLACEMENTS[profile.cluster.placement],
-            at.DISCIPLINE: at.PRIORITY if discipline == "priority" else at.KEYED,
             at.ENDS_WITH_JOBS: int(ends_with_jobs),
             at.BOOT_LOAD: round(profile.timing.contention.boot_load * MILLI),
             at.IDLE_MC: used_millicores(usage.idle_cores),

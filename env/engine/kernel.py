@@ -9,6 +9,7 @@ from env.engine import arrivals
 from env.engine.arrivals import start_arrivals
 from env.engine.compiling import compiled
 from env.engine.events import schedule, schedule_at, take_next
+from env.engine.jobs import job_float
 from env.engine.layout import (
     ARRIVAL,
     ARRIVALS,
@@ -83,7 +84,6 @@ from env.engine.view import (
     longest_idle,
     reserved_cores_integral,
 )
-from env.engine.waiting import job_float
 from env.engine.workers import flavor_at, hold_image, update_fits, worker_at
 
 GOES_ON = 0

@@ -214,8 +214,9 @@ FREE_SLOT: Final = -1
     CAPACITY_VCPUS,
     CAPACITY_RAM_GIB,
     MAX_JOBS,  # more in the system end the episode
+    MEAN_SCATTER,  # of a transcode, as is expected
     FLAVORS_EF,
-) = range(27)
+) = range(28)
 
 (
     COST,  # equivalent cores
@@ -227,14 +228,26 @@ FREE_SLOT: Final = -1
     NODE_EF,
 ) = range(2)
 
+# A kind of job's floats: for each flavor the speed-up that is expected, then for each the true one.
+
+# A job's floats (`env.engine.jobs` tells what follows from them), and after them those of
+# `LUCK_AT`, `STANDING_AT` and `TRUE_ALONE_AT` where the episode needs them.
 (
     ARRIVES_AT,
-    KEY,  # of the queue: the least goes first; by `priority` its part that does not change
     DOWNLOAD,
     UPLOAD,
-    LUCK,
-    SERVICE,  # one for each flavor, then WORK: one for each flavor
-) = range(6)
+    SCATTER,  # of its transcode
+    ALONE,  # its transcode on one vCPU, as is expected, without scatter
+    TRANSFER,  # both transfers, likewise
+    JOB_COLUMNS,
+) = range(7)
+
+# A job's whole numbers.
+(
+    KIND,
+    BITRATE,  # asked for, kbit/s
+    JOB_EI,
+) = range(3)
 
 # -- episode: whole numbers ---------------------------------------------------------------
 
@@ -274,12 +287,19 @@ FREE_SLOT: Final = -1
     TRACE_SIZE,  # entries, 0 for no trace
     NODES_EF,  # offsets into the episode
     NODES_EI,
+    KINDS_EF,
+    KINDS_EI,
     JOBS_EF,
     JOBS_EI,
     JOB_F,  # length of a job's record
-    JOB_I,
+    LUCK_AT,  # column of the job's luck, -1 where no transcode fails
+    STANDING_AT,  # of what does not change of its priority, -1 under another discipline
+    TRUE_ALONE_AT,  # of its transcode on one vCPU: `ALONE` where what is expected is true
+    FIRST_JOB,  # those before it have left and have no record
+    RULE_F,  # offsets into the state: what a rule remembers, at the end of the rows
+    RULE_I,
     FLAVORS_EI,
-) = range(40)
+) = range(47)
 
 (
     MILLICORES,
@@ -297,20 +317,22 @@ FREE_SLOT: Final = -1
     NODE_EI,
 ) = range(5)
 
-# A job's whole numbers: for each flavor the load, then for each what the transcode really uses.
+# Jobs with the same frame size are of a kind. Its whole numbers: for each flavor the load, then for
+# each what the transcode really uses.
 (
-    JOB_LOAD,
-    JOB_USED_MC,
-    JOB_USED_MIB,
-    JOB_COLUMNS,
+    KIND_LOAD,
+    KIND_USED_MC,
+    KIND_USED_MIB,
+    KIND_COLUMNS,
 ) = range(4)
 
 LEAST_LOADED: Final = 0
 SPREAD: Final = 1
 CONCENTRATE: Final = 2
 
-KEYED: Final = 0
-PRIORITY: Final = 1
+FCFS: Final = 0
+SJF: Final = 1
+PRIORITY: Final = 2
 
 # An entry of the trace: a time, and these.
 (

@@ -64,22 +64,46 @@ class History:
         return levels
 
 
-class TracedCluster:
-    """The data centre; for the attributes see `env.metrics.MeasuredCluster`."""
+class Books:
+    """What a data centre has counted and paid: no trace is needed."""
 
-    def __init__(self, data: EpisodeData, s: Centre, history: History) -> None:
-        config = data.profile.cluster
+    def __init__(self, s: Centre) -> None:
         self.now = float(s.f[at.NOW])
         self.preference = float(s.f[at.PREFERENCE])
-        self.cores = float(s.ef[at.CORES])
-        self.capacity_vcpus = float(s.ef[at.CAPACITY_VCPUS])
-        self.capacity_ram_gib = float(s.ef[at.CAPACITY_RAM_GIB])
         self.completed = int(s.i[at.COMPLETED])
         self.failed = int(s.i[at.FAILED])
         self.boots = int(s.i[at.SPAWNS])
         self.spawn_failures = int(s.i[at.SPAWN_FAILURES])
         self.workers_lost = int(s.i[at.WORKERS_LOST])
         self.requeued = int(s.i[at.REQUEUED])
+        self._jobs = _integral(s, at.JOBS, at.JOBS_AREA, at.JOBS_SINCE)
+        self._cores = float(s.ef[at.CPU_WEIGHT]) * _integral(
+            s, at.CPU, at.CPU_AREA, at.CPU_SINCE
+        ) + float(s.ef[at.RAM_WEIGHT]) * _integral(s, at.RAM, at.RAM_AREA, at.RAM_SINCE)
+
+    def jobs_integral(self) -> float:
+        """See `Cluster.jobs_integral`."""
+        return self._jobs
+
+    def reserved_cores_integral(self) -> float:
+        """See `Cluster.reserved_cores_integral`."""
+        return self._cores
+
+
+def _integral(s: Centre, value: int, area: int, since: int) -> float:
+    """Twin of `Level.integral`, of the level in these columns."""
+    return float(s.f[area]) + float(s.f[value]) * (float(s.f[at.NOW]) - float(s.f[since]))
+
+
+class TracedCluster(Books):
+    """The data centre; for the attributes see `env.metrics.MeasuredCluster`."""
+
+    def __init__(self, data: EpisodeData, s: Centre, history: History) -> None:
+        super().__init__(s)
+        config = data.profile.cluster
+        self.cores = float(s.ef[at.CORES])
+        self.capacity_vcpus = float(s.ef[at.CAPACITY_VCPUS])
+        self.capacity_ram_gib = float(s.ef[at.CAPACITY_RAM_GIB])
         self.nodes = [
             Node(i, node, config.vcpu_overcommit, config.ram_overcommit)
             for i, node in enumerate(config.nodes)
@@ -87,20 +111,6 @@ class TracedCluster:
         self.reserved_cpu, self.reserved_ram, self.used_cpu, self.used_ram = history.replay(
             self.nodes
         )
-        self._jobs_area = float(
-            s.f[at.JOBS_AREA] + s.f[at.JOBS] * (s.f[at.NOW] - s.f[at.JOBS_SINCE])
-        )
-        self._weights = float(s.ef[at.CPU_WEIGHT]), float(s.ef[at.RAM_WEIGHT])
-
-    def jobs_integral(self) -> float:
-        """See `Cluster.jobs_integral`."""
-        return self._jobs_area
-
-    def reserved_cores_integral(self) -> float:
-        """See `Cluster.reserved_cores_integral`."""
-        cpu, ram = self._weights
-        now = self.now
-        return cpu * self.reserved_cpu.integral(now) + ram * self.reserved_ram.integral(now)
 
     def reserved_vcpu_integral(self) -> float:
         """See `Cluster.reserved_vcpu_integral`."""
@@ -118,8 +128,10 @@ class TracedRun:
         self.assigned_s = s.f[assigned : assigned + n].tolist()
         over = s.f[ended : ended + n]
         self.ended_s = over.tolist()
-        jobs, length = s.ei[at.JOBS_EF], s.ei[at.JOB_F]
-        luck = s.ef[jobs + at.LUCK : jobs + n * length : length] if n else np.zeros(0)
-        fails = (luck < s.ef[at.TRANSCODE_ERROR]) & ~np.isnan(over)
-        self.failed = np.flatnonzero(fails).tolist()
+        jobs, length, column = s.ei[at.JOBS_EF], s.ei[at.JOB_F], s.ei[at.LUCK_AT]
+        self.failed = []
+        if n and column >= 0:
+            luck = s.ef[jobs + column : jobs + n * length : length]
+            fails = (luck < s.ef[at.TRANSCODE_ERROR]) & ~np.isnan(over)
+            self.failed = np.flatnonzero(fails).tolist()
         self.invalid_actions = int(s.i[at.INVALID])

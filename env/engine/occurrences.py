@@ -23,6 +23,7 @@ from env.engine.contention import (
     stop_transcode,
 )
 from env.engine.events import cancel, schedule, schedule_at
+from env.engine.jobs import job_float, job_int, job_luck, job_service, job_work
 from env.engine.layout import (
     ARRIVAL,
     ARRIVALS,
@@ -52,15 +53,12 @@ from env.engine.layout import (
     FLAVORS_F,
     IDLE_LAST,
     JOB,
-    JOB_I,
-    JOB_LOAD,
-    JOB_USED_MC,
-    JOB_USED_MIB,
     JOBS,
-    JOBS_EI,
+    KIND_LOAD,
+    KIND_USED_MC,
+    KIND_USED_MIB,
     LOSS_EVENTS,
     LOSS_PER_HOUR,
-    LUCK,
     MEAN_SERVICE,
     MIB,
     MILLICORES,
@@ -77,7 +75,6 @@ from env.engine.layout import (
     NOW,
     PHASE,
     REGISTERED,
-    SERVICE,
     SPACING,
     SPAWN_FAILURE,
     SPAWN_FAILURES,
@@ -102,7 +99,7 @@ from env.engine.layout import (
 )
 from env.engine.placement import choose
 from env.engine.view import jobs_in_system, noise_key_of
-from env.engine.waiting import enqueue, job_float, take_head
+from env.engine.waiting import enqueue, take_head
 from env.engine.workers import (
     DOWNLOADING,
     IS_BOOTING,
@@ -202,13 +199,13 @@ def _progress_ended(s: Centre, node: int, kind: int) -> None:
 @compiled
 def _arrive(s: Centre) -> None:
     job = s.i[ARRIVED]
-    work = job_float(s, job, SERVICE)
+    work = job_service(s, job, 0)
     enqueue(s, job)
     add_to_level(s, JOBS, 1.0)
     weight = max(SERVICE_MEMORY, 1.0 / (s.f[ARRIVALS + arrivals.COUNT] + 1))
     for flavor in range(s.ei[N_FLAVORS]):
         at = FLAVORS_F + flavor * FLAVOR_F + MEAN_SERVICE
-        s.f[at] += weight * (job_float(s, job, SERVICE + flavor) - s.f[at])
+        s.f[at] += weight * (job_service(s, job, flavor) - s.f[at])
     observe_arrival(s.f[ARRIVALS : ARRIVALS + arrivals.SIZE], s.f[NOW], work)
     s.i[ARRIVED] = job + 1
     if job + 1 < s.ei[N_JOBS]:
@@ -357,14 +354,12 @@ def dispatch(s: Centre) -> None:
 def _job_int(s: Centre, worker: int, column: int) -> int:
     """A whole number of a worker's job on its flavor."""
     at = worker_at(s, worker)
-    place = s.ei[JOBS_EI] + s.i[at + JOB] * s.ei[JOB_I]
-    number: int = s.ei[place + column * s.ei[N_FLAVORS] + s.i[at + FLAVOR]]
-    return number
+    return job_int(s, s.i[at + JOB], column, s.i[at + FLAVOR])
 
 
 @compiled
 def _load(s: Centre, worker: int) -> int:
-    return _job_int(s, worker, JOB_LOAD)
+    return _job_int(s, worker, KIND_LOAD)
 
 
 @compiled
@@ -373,9 +368,9 @@ def _downloaded(s: Centre, worker: int) -> None:
     job = s.i[at + JOB]
     s.i[at + PHASE] = TRANSCODING
     if s.ei[TRACE_SIZE]:
-        use(s, worker, _job_int(s, worker, JOB_USED_MC), _job_int(s, worker, JOB_USED_MIB))
-    work = job_float(s, job, SERVICE + s.ei[N_FLAVORS] + s.i[at + FLAVOR])
-    luck, error = job_float(s, job, LUCK), s.ef[TRANSCODE_ERROR]
+        use(s, worker, _job_int(s, worker, KIND_USED_MC), _job_int(s, worker, KIND_USED_MIB))
+    work = job_work(s, job, s.i[at + FLAVOR])
+    luck, error = job_luck(s, job), s.ef[TRANSCODE_ERROR]
     if luck < error:
         work *= luck / error
     start_transcode(s, s.i[at + NODE], worker, work, _load(s, worker))
@@ -386,7 +381,7 @@ def _transcoded(s: Centre, worker: int) -> None:
     at = worker_at(s, worker)
     job = s.i[at + JOB]
     change_load(s, s.i[at + NODE], -_load(s, worker))
-    if job_float(s, job, LUCK) < s.ef[TRANSCODE_ERROR]:
+    if job_luck(s, job) < s.ef[TRANSCODE_ERROR]:
         s.i[FAILED] += 1
         end_task(s, worker)
         add_to_level(s, JOBS, -1.0)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from env.engine.compiling import compiled, entry
 from env.engine.engine import Engine
+from env.engine.futures import move_in, state_ints
 from env.engine.kernel import GOES_ON, centre, decide, wake_at
 from env.engine.layout import KEY_HIGH, KEY_LOW, NOW, TRACED, Centre, Floats, Ints
 from env.engine.mask import write_mask
@@ -33,6 +34,9 @@ class Branches(NamedTuple):
         source: row of the data centre that is copied.
         action: what the copy does first.
         key: of its noise from then on, -1 for the data centre's own.
+        episode: row of `ef` and `ei` that it goes on with, -1 for the data centre's own episode.
+        ef: episodes with other arrivals (`env.engine.futures`), floats; for all branches.
+        ei: likewise, whole numbers.
         length_s: how long it is followed, seconds.
         job_seconds: is filled: integral of the jobs in the system until then.
         core_seconds: is filled: of the reserved equivalent cores.
@@ -47,6 +51,9 @@ class Branches(NamedTuple):
     source: NDArray[np.int64]
     action: NDArray[np.int64]
     key: NDArray[np.int64]
+    episode: NDArray[np.int64]
+    ef: Floats
+    ei: Ints
     length_s: Floats
     job_seconds: Floats
     core_seconds: Floats
@@ -110,13 +117,31 @@ class Copies(NamedTuple):
     high: NDArray[np.float32]
 
 
+@compiled
+def copy_in(
+    copies: Copies, slot: int, branches: Branches, branch: int, ef: Floats, ei: Ints
+) -> Centre:
+    """The copy in a slot, which is that of the branch."""
+    episode = branches.episode[branch]
+    if episode < 0:
+        return centre(copies.f, copies.i, ef, ei, slot)
+    return Centre(copies.f[slot], copies.i[slot], branches.ef[episode], branches.ei[episode])
+
+
 def make_copies(
-    engine: Engine, slots: int, actions: int, low: NDArray[np.float32], high: NDArray[np.float32]
+    engine: Engine,
+    branches: Branches,
+    slots: int,
+    actions: int,
+    low: NDArray[np.float32],
+    high: NDArray[np.float32],
 ) -> Copies:
     """Room for copies of the engine's data centres."""
+    renewed = [state_ints(row) + engine.memory_ints for row in branches.ei]
+    width = max([engine.i.shape[1], *renewed])
     return Copies(
         np.empty((slots, engine.f.shape[1])),
-        np.empty((slots, engine.i.shape[1]), dtype=np.int32),
+        np.empty((slots, width), dtype=np.int32),
         np.full(slots, -1),
         np.zeros(slots),
         np.zeros(slots, dtype=np.int64),
@@ -149,7 +174,7 @@ def roll_out(
         batch: copies that are decided for at once.
     """
     slots = max(1, min(batch, len(branches.source)))
-    copies = make_copies(engine, slots, network.actions, low, high)
+    copies = make_copies(engine, branches, slots, network.actions, low, high)
     _follow(
         engine.f,
         engine.i,
@@ -189,7 +214,7 @@ def _follow(
                     branch = following
                     following += 1
                     begin_branch(f, i, ef, ei, branches, branch, copies, slot)
-                s = centre(copies.f, copies.i, ef, ei, slot)
+                s = copy_in(copies, slot, branches, branch, ef, ei)
                 alive = take(
                     s, copies.action[slot], branch, branches, copies.start_s[slot], discount_s
                 )
@@ -224,9 +249,13 @@ def begin_branch(
     source = branches.source[branch]
     for k in range(f.shape[1]):
         copies.f[slot, k] = f[source, k]
-    for k in range(i.shape[1]):
-        copies.i[slot, k] = i[source, k]
-    s = centre(copies.f, copies.i, ef, ei, slot)
+    own = branches.episode[branch] < 0
+    if own:
+        for k in range(i.shape[1]):
+            copies.i[slot, k] = i[source, k]
+    s = copy_in(copies, slot, branches, branch, ef, ei)
+    if not own:
+        move_in(centre(f, i, ef, ei, source), s)
     key = branches.key[branch]
     if key >= 0:
         s.i[KEY_LOW] = np.int32(key & 0xFFFFFFFF)

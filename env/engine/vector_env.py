@@ -290,11 +290,10 @@ class DaCircoVectorEnv(VectorEnv[Observations, Actions, NDArray[Any]]):
         for d in rows.tolist():
             data = self._supply.take(d)
             w = self._world.preference_of(data.preference, preference)
-            self.engine.load(d, data, preference=w)
+            self.engine.load(d, data, preference=w, hand_over=True)
             self._rates[d] = data.reference_cost_rate(w)
             # Whole scenarios have no limit: they end soon after their last arrival.
-            last = data.requests[-1].arrival_s if data.requests else 0.0
-            self._due_s[d] = _ORDERED_FROM * min(data.limit_s, last)
+            self._due_s[d] = _ORDERED_FROM * min(data.limit_s, data.last_s)
         engine = self.engine
         look_at(engine.f, engine.i, engine.ef, engine.ei, rows.astype(np.int64), self._seen)
         self._over[rows] = False
@@ -317,8 +316,9 @@ class DaCircoVectorEnv(VectorEnv[Observations, Actions, NDArray[Any]]):
         """Have the next episodes made of those data centres whose own will soon end."""
         due = self.engine.f[:, NOW] >= self._due_s
         if due.any():
-            self._due_s[due] = np.inf
-            self._supply.order(np.flatnonzero(due).tolist())
+            rows = np.flatnonzero(due)[: self._supply.room]
+            self._due_s[rows] = np.inf
+            self._supply.order(rows.tolist())
 
     def _observations(self) -> Observations:
         return self._seen.observations.copy() if self._copy else self._seen.observations

@@ -10,6 +10,7 @@ import numpy as np
 
 from env.cluster import LASTING_RUSH_S
 from env.engine.compiling import compiled
+from env.engine.jobs import job_float, job_service
 from env.engine.layout import (
     ARRIVES_AT,
     BIRTH,
@@ -53,11 +54,10 @@ from env.engine.layout import (
     RAM_AREA,
     RAM_SINCE,
     RAM_WEIGHT,
-    SERVICE,
     WAITING,
     Centre,
 )
-from env.engine.waiting import head_job, job_float, oldest_waiting
+from env.engine.waiting import head_job, oldest_waiting
 from env.engine.workers import flavor_at, worker_at, worker_float
 from env.node import MIB_PER_GIB, MILLI
 
@@ -70,7 +70,7 @@ _COMPENSATED: Final = sys.version_info >= (3, 12)
 @compiled
 def service(s: Centre, job: int, flavor: int) -> float:
     """A job's expected service on a flavor, seconds."""
-    return job_float(s, job, SERVICE + flavor)
+    return job_service(s, job, flavor)
 
 
 @compiled

@@ -12,36 +12,26 @@ from typing import Final
 from env.dispatch import PRIORITY_STEP_S, ROUNDING_S
 from env.engine.compiling import compiled
 from env.engine.events import next_number
+from env.engine.jobs import job_float, job_key, job_service
 from env.engine.layout import (
     ARRIVES_AT,
     BITS_I,
     DISCIPLINE,
     FLAVOR_F,
     FLAVORS_F,
-    JOB_F,
-    JOBS_EF,
-    KEY,
-    KEYED,
     N_FLAVORS,
     NOW,
     OLDEST,
+    PRIORITY,
     QUEUE_FULL,
     QUEUE_I,
     QUEUE_SIZE,
     QUEUED,
-    SERVICE,
     WAITING,
     Centre,
 )
 
 _WORD: Final = 32
-
-
-@compiled
-def job_float(s: Centre, job: int, column: int) -> float:
-    """A figure of a job."""
-    figure: float = s.ef[s.ei[JOBS_EF] + job * s.ei[JOB_F] + column]
-    return figure
 
 
 @compiled
@@ -53,7 +43,7 @@ def enqueue(s: Centre, job: int) -> None:
         s.i[QUEUE_FULL] = 1
         return
     s.i[WAITING] = n + 1
-    if s.ei[DISCIPLINE] == KEYED:
+    if s.ei[DISCIPLINE] != PRIORITY:
         _rise(s, n, job, number)
     else:
         s.i[s.ei[QUEUE_I] + 2 * n] = job
@@ -61,13 +51,13 @@ def enqueue(s: Centre, job: int) -> None:
     s.i[word] = s.i[word] | (1 << (job % _WORD))
     s.i[OLDEST] = min(s.i[OLDEST], job)
     for flavor in range(s.ei[N_FLAVORS]):
-        s.f[FLAVORS_F + flavor * FLAVOR_F + QUEUED] += job_float(s, job, SERVICE + flavor)
+        s.f[FLAVORS_F + flavor * FLAVOR_F + QUEUED] += job_service(s, job, flavor)
 
 
 @compiled
 def head_place(s: Centre) -> int:
     """Where in the queue the job lies that the discipline serves next; there is one."""
-    if s.ei[DISCIPLINE] == KEYED:
+    if s.ei[DISCIPLINE] != PRIORITY:
         return 0
     best = 0
     most = _priority(s, s.i[s.ei[QUEUE_I]])
@@ -97,7 +87,7 @@ def take_head(s: Centre) -> int:
     job = s.i[base + 2 * place]
     n = s.i[WAITING] - 1
     s.i[WAITING] = n
-    if s.ei[DISCIPLINE] == KEYED:
+    if s.ei[DISCIPLINE] != PRIORITY:
         if n > 0:
             _sink(s, 0, s.i[base + 2 * n], s.i[base + 2 * n + 1])
     else:
@@ -108,7 +98,7 @@ def take_head(s: Centre) -> int:
     for flavor in range(s.ei[N_FLAVORS]):
         at = FLAVORS_F + flavor * FLAVOR_F + QUEUED
         if n > 0:
-            s.f[at] -= job_float(s, job, SERVICE + flavor)
+            s.f[at] -= job_service(s, job, flavor)
         else:
             s.f[at] = 0.0
     return job
@@ -138,13 +128,13 @@ def oldest_waiting(s: Centre) -> int:
 def _priority(s: Centre, job: int) -> int:
     """Twin of `env.dispatch.priority`; the job's key is what does not change of it."""
     waited = s.f[NOW] - job_float(s, job, ARRIVES_AT) + ROUNDING_S
-    return int(job_float(s, job, KEY) + waited // PRIORITY_STEP_S)
+    return int(job_key(s, job) + waited // PRIORITY_STEP_S)
 
 
 @compiled
 def _goes_before(s: Centre, job: int, number: int, place: int) -> bool:
     base = s.ei[QUEUE_I]
-    key, other = job_float(s, job, KEY), job_float(s, s.i[base + 2 * place], KEY)
+    key, other = job_key(s, job), job_key(s, s.i[base + 2 * place])
     return key < other or (key == other and number < s.i[base + 2 * place + 1])
 
 

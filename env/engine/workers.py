@@ -6,6 +6,7 @@ Each function has the name of its twin there, and does the same in the same orde
 from __future__ import annotations
 
 from env.engine.compiling import compiled
+from env.engine.jobs import job_service
 from env.engine.layout import (
     BASE_MIB,
     BOOT_FIRST,
@@ -61,7 +62,6 @@ from env.engine.layout import (
     RAM,
     REQUEUED,
     RETIRING,
-    SERVICE,
     STATE,
     TRACE_SIZE,
     USED_MC,
@@ -74,7 +74,7 @@ from env.engine.layout import (
 )
 from env.engine.placement import fits_any, reserve_on
 from env.engine.trace import trace_change
-from env.engine.waiting import enqueue, job_float
+from env.engine.waiting import enqueue
 from env.worker import TaskPhase, WorkerState
 
 IS_BOOTING = int(WorkerState.BOOTING)
@@ -200,7 +200,7 @@ def begin_task(s: Centre, worker: int, job: int) -> None:
     s.i[at + STATE] = IS_BUSY
     s.i[at + PHASE] = DOWNLOADING
     s.i[at + JOB] = job
-    end = s.f[NOW] + job_float(s, job, SERVICE + flavor)
+    end = s.f[NOW] + job_service(s, job, flavor)
     s.f[worker_float(s, worker, EXPECTED_END)] = end
     s.f[BUSY_UNTIL] += end
     n = s.i[ENDS]

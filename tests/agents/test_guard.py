@@ -9,15 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from adversaries import (
-    NOT_ACTIONS,
-    NOT_POSSIBLE,
-    Adversary,
-    FakeClock,
-    HandNetwork,
-    box,
-    raising,
-)
 
 from agents.breaker import BreakerLimits, BreakerState
 from agents.decision import Explained, Source
@@ -32,6 +23,15 @@ from env.jobs import Request
 from env.metrics import measure
 from env.observation import Observer, features
 from env.simulator import Simulator
+from tests.agents.adversaries import (
+    NOT_ACTIONS,
+    NOT_POSSIBLE,
+    Adversary,
+    FakeClock,
+    HandNetwork,
+    box,
+    raising,
+)
 
 MODEL = Path(__file__).parents[2] / "models" / "dacirco"
 SPAWN_TINY = Adversary("spawns tiny", lambda _: spawn(0))

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from adversaries import FakeClock
 
 from agents.breaker import BreakerState
 from agents.decision import Explained, Source
@@ -16,6 +15,7 @@ from agents.guard import GuardLimits, Switch
 from agents.loading import live_policy
 from agents.shield import ShieldLimits
 from env.errors import DaCircoError, PolicyError, UnknownNameError
+from tests.agents.adversaries import FakeClock
 
 MODEL = Path(__file__).parents[2] / "models" / "dacirco"
 pytestmark = pytest.mark.skipif(not MODEL.is_dir(), reason="needs the shipped policy")

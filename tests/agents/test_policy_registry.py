@@ -37,10 +37,10 @@ def test_names_begin_with_the_naive_ones():
 
 def test_parameters_are_converted():
     policy = make_policy("grace-period: max_idle_time = 12.5 , max-workers=3,flavor=s10.tiny")
-    assert policy.parameters == GracePeriodParameters(
+    assert policy.parameters == GracePeriodParameters(  # type: ignore[attr-defined]
         max_idle_time=12.5, max_workers=3, flavor="s10.tiny"
     )
-    assert make_policy("grace-period:max_workers=none").parameters == GracePeriodParameters()
+    assert make_policy("grace-period:max_workers=none").parameters == GracePeriodParameters()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

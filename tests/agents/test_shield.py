@@ -8,7 +8,6 @@ from math import inf
 from typing import Any
 
 import pytest
-from adversaries import NOT_ACTIONS, NOT_POSSIBLE, Adversary, raising
 
 from agents.decision import Decision, Explained, Source
 from agents.policy import Policy
@@ -18,6 +17,7 @@ from env.actions import KEEP, Action, ActionKind, kill, spawn
 from env.cluster import Cluster
 from env.errors import DaCircoError
 from env.worker import WorkerState
+from tests.agents.adversaries import NOT_ACTIONS, NOT_POSSIBLE, Adversary, raising
 
 
 def shielded(act: Any, wake: Any = lambda _: None, **limits: Any) -> Shielded:

@@ -12,18 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from adversaries import (
-    Adversary,
-    HandNetwork,
-    Random,
-    Undecided,
-    adversaries,
-    box,
-    killing_and_spawning,
-)
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from referee import Referee
 
 from agents.guard import Guarded
 from agents.policy import Policy
@@ -35,6 +25,16 @@ from env.config import load_profile
 from env.families import FAMILIES, draw_requests
 from env.simulator import Simulator
 from env.worker import WorkerState
+from tests.agents.adversaries import (
+    Adversary,
+    HandNetwork,
+    Random,
+    Undecided,
+    adversaries,
+    box,
+    killing_and_spawning,
+)
+from tests.agents.referee import Referee
 
 SEQUENCES = int(os.environ.get("DACIRCO_SEQUENCES", "0"))
 EVENTS = 60

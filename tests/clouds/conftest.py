@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -33,9 +32,6 @@ _HERE = Path(__file__).parent
 
 # Their asserts are the tests'.
 pytest.register_assert_rewrite("tests.clouds.service_scenes", "tests.clouds.live")
-
-# The storage's contract, the worker's harness and the scripted controller are shared.
-sys.path.insert(0, str(_HERE.parent / "deploy"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -89,13 +89,13 @@ class TaskStream:
 
     async def read(self) -> Any:
         task = await self._call.read()
-        if task is not grpc.aio.EOF:
+        if task is not grpc.aio.EOF:  # type: ignore[attr-defined]
             assert task.worker_id == self._secret
             task.worker_id = self._public
         return task
 
     async def __aiter__(self) -> AsyncIterator[Any]:
-        while (task := await self.read()) is not grpc.aio.EOF:
+        while (task := await self.read()) is not grpc.aio.EOF:  # type: ignore[attr-defined]
             yield task
 
     def cancel(self) -> None:

@@ -19,7 +19,7 @@ from types import TracebackType
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
-from minio.credentials import Credentials
+from minio.credentials import Credentials  # type: ignore[attr-defined]
 from minio.signer import presign_v4, sign_v4_s3
 
 ACCESS_KEY = "worker"

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 
 from deploy.catalog import Outcome, RenderError, fill, main
 from deploy.media.probe import probe
@@ -15,6 +14,7 @@ from deploy.names import VideoNameError
 from deploy.storage.directory import DirectoryStorage
 from deploy.storage.factory import make_storage
 from env.catalog import Catalog, Movie, load_catalog
+from tests.deploy.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 
 TINY = Catalog(
     "tiny",

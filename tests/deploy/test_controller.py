@@ -12,7 +12,6 @@ from typing import Any
 
 import grpc
 import pytest
-from live_controller import QUICK, Running, TestCloud, controller_in, until
 
 from agents.registry import FURTHER
 from deploy.controller.settings import OpenStackSettings
@@ -22,6 +21,7 @@ from deploy.managers.base import SpawnError, SpawnFailed, SpawnOrder, WorkerGone
 from deploy.store.records import JobState
 from deploy.store.store import Store
 from env.event_log import event_moment
+from tests.deploy.live_controller import QUICK, Running, TestCloud, controller_in, until
 
 IMPATIENT = replace(QUICK, keepalive_s=1.0)
 
@@ -79,7 +79,7 @@ def test_a_jobs_way_through_the_contract(tmp_path: Path) -> None:
                     again = await running.event(kind, worker_id, task.task_id)
                     assert again.success
             assert await running.job_state(job_id) == pb.REQUEST_STATUS_COMPLETED
-            assert await stream.read() is grpc.aio.EOF  # minimize-workers has stopped it
+            assert await stream.read() is grpc.aio.EOF  # type: ignore[attr-defined]  # minimize-workers has stopped it
             await until(lambda: running.cloud.stops == [worker_id])
             assert await running.worker_state(worker_id) == pb.WORKER_STATUS_STOPPED
             await running.logged("EV8")
@@ -275,14 +275,14 @@ def test_the_newest_stream_wins_and_a_task_that_was_not_told_of_is_sent_again(
             task = await first.read()
             second = running.tasks(worker)
             assert await second.read() == task
-            assert await first.read() is grpc.aio.EOF
+            assert await first.read() is grpc.aio.EOF  # type: ignore[attr-defined]
             second.cancel()
             third = running.tasks(worker)
             assert await third.read() == task
             await running.event(pb.EVENT_FILE_DOWNLOADED, worker, task.task_id)
             fourth = running.tasks(worker)
             await until(lambda: running.controller.conductor.streams.is_open(worker))
-            assert await third.read() is grpc.aio.EOF
+            assert await third.read() is grpc.aio.EOF  # type: ignore[attr-defined]
             await running.event(pb.EVENT_TRANSCODING_COMPLETED, worker, task.task_id)
             second_job = await running.submit()
             await running.event(pb.EVENT_FILE_UPLOADED, worker, task.task_id)
@@ -299,7 +299,7 @@ def test_a_silent_worker_is_lost_and_its_job_retried(tmp_path: Path) -> None:
         async with controller_in(tmp_path, patience=IMPATIENT, max_attempts=2) as running:
             job_id = await running.submit()
             worker, task, stream = await assigned(running)
-            assert await stream.read() is grpc.aio.EOF
+            assert await stream.read() is grpc.aio.EOF  # type: ignore[attr-defined]
             lost = await running.logged("EV23", worker_id=worker)
             assert lost["reason"] == "no sign of life for 1 s"
             assert await running.job_state(job_id) == pb.REQUEST_STATUS_WAITING
@@ -312,7 +312,7 @@ def test_a_silent_worker_is_lost_and_its_job_retried(tmp_path: Path) -> None:
                 await asyncio.sleep(0.3)
                 assert (await running.event(pb.EVENT_KEEPALIVE, worker)).success
             assert await running.job_state(job_id) == pb.REQUEST_STATUS_STARTED
-            assert await stream.read() is grpc.aio.EOF
+            assert await stream.read() is grpc.aio.EOF  # type: ignore[attr-defined]
             assert await running.job_state(job_id) == pb.REQUEST_STATUS_ERROR
             failed = await running.logged("EV25", request_id=job_id)
             assert failed["attempts"] == "2"
@@ -330,7 +330,7 @@ def test_a_task_that_takes_for_ever_and_a_worker_that_never_comes(tmp_path: Path
             assert failed["reason"] == "not registered within 1 s"
             await until(lambda: never in running.cloud.stops)
             hanging, _, stream = await assigned(running, 2)
-            assert await stream.read() is grpc.aio.EOF
+            assert await stream.read() is grpc.aio.EOF  # type: ignore[attr-defined]
             lost = await running.logged("EV23", worker_id=hanging)
             assert lost["reason"] == "its task was not done within 1 s"
 

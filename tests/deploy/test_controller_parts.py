@@ -6,20 +6,20 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from live_controller import TestCloud, until
 
 from deploy.controller.address import workers_address
 from deploy.controller.background import Background
 from deploy.controller.deadlines import Deadlines
-from deploy.controller.estimates import Estimates
 from deploy.controller.streams import Streams
 from deploy.controller.workforce import Workforce
+from deploy.estimates import Estimates
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.managers.base import SpawnOrder
 from env.catalog import load_catalog
 from env.config import load_profile
 from env.jobs import Request
 from env.timing import TimingModel
+from tests.deploy.live_controller import TestCloud, until
 
 
 def test_deadlines() -> None:

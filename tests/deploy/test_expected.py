@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from live_controller import controller_in
 
 from deploy.expected import __main__ as measuring
 from deploy.expected.__main__ import main, outcomes, report
@@ -19,6 +18,7 @@ from env.cluster import Cluster
 from env.config import load_profile
 from env.jobs import Job, Request
 from env.scenario import load_split
+from tests.deploy.live_controller import controller_in
 
 REQUEST = Request(0.0, "bbb_0.mp4", 1000, "fast")
 

@@ -54,7 +54,7 @@ class Fixed:
     ) -> tuple[grpc.StatusCode, list[Any]]:
         """What comes of the bytes of a request; a stream is left after its first message."""
         make = self.channel.unary_stream if rpc == STREAMING else self.channel.unary_unary
-        call = make(path(rpc), response_deserializer=message(RPCS[rpc][1]).FromString)
+        call = make(path(rpc), response_deserializer=message(RPCS[rpc][1]).FromString)  # type: ignore[call-arg]
         try:
             if rpc != STREAMING:
                 return grpc.StatusCode.OK, [call(request, timeout=60, metadata=metadata)]
@@ -217,7 +217,7 @@ def test_a_message_that_is_too_large_is_refused(fixed: Fixed) -> None:
 
 def test_a_call_that_does_not_exist_is_refused(fixed: Fixed) -> None:
     with pytest.raises(grpc.RpcError) as refused:
-        fixed.channel.unary_unary(path("drop_all"))(b"", timeout=60)
+        fixed.channel.unary_unary(path("drop_all"))(b"", timeout=60)  # type: ignore[call-arg]
     assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 

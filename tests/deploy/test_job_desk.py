@@ -8,12 +8,12 @@ from typing import Any
 
 import grpc
 import pytest
-from live_controller import Running, TaskStream, controller_in, until
 
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.grpc_api import jobs_pb2 as jobs
 from deploy.grpc_api.jobs_pb2_grpc import DaCircoJobsStub
 from deploy.grpc_api.reasons import REASON_KEY
+from tests.deploy.live_controller import Running, TaskStream, controller_in, until
 
 CANCELLED = "cancelled by the client"
 PATIENT = "grace-period"

@@ -27,8 +27,6 @@ from tests.deploy.light_install import (
 )
 
 MODEL = ROOT / "models" / "dacirco"
-TRAINING_ONLY = {"agents.bound", "agents.bound_links", "agents.bound_prices"}
-"""The lower bound on cost, by linear programs: nothing that serves jobs imports it."""
 COMPILED = ("env.engine", "agents.compiled")
 """The compiled engine and the rules on it: Numba is an extra, and the service simulates without."""
 DEVELOPERS_ONLY = {("deploy.grpc_api.generate", "grpc_tools")}
@@ -83,14 +81,14 @@ print(json.dumps([failed, sorted({name.partition(".")[0] for name in sys.modules
 """
 
 
-def test_every_module_can_be_imported_but_the_stated_ones(
+def test_every_module_but_the_compiled_ones_can_be_imported(
     light_python: Path, tmp_path: Path
 ) -> None:
     names = [name for name in modules() if not name.endswith("__main__")]
     failed, loaded = json.loads(
         run(light_python, "-c", IMPORT_ALL, json.dumps(names), folder=tmp_path)
     )
-    assert {name for name in failed if not is_compiled(name)} == TRAINING_ONLY, failed
+    assert not {name for name in failed if not is_compiled(name)}, failed
     assert {"env.engine.engine", "agents.compiled.rules"} <= set(failed)
     heavy = {
         "numba",
@@ -117,7 +115,7 @@ def test_every_import_also_in_functions_is_of_the_base_dependencies() -> None:
     own = {*PACKAGES, *sys.stdlib_module_names}
     found = set()
     for name in modules():
-        if name in TRAINING_ONLY or is_compiled(name):
+        if is_compiled(name):
             continue
         path = ROOT.joinpath(*name.split("."))
         file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
@@ -129,9 +127,7 @@ def test_every_import_also_in_functions_is_of_the_base_dependencies() -> None:
                 imported = [node.module or ""]
             tops = {each.partition(".")[0] for each in imported} - own
             found |= {(name, top) for top in tops if not owners.get(top, {top}) & base}
-            found |= {
-                (name, each) for each in imported if each in TRAINING_ONLY or is_compiled(each)
-            }
+            found |= {(name, each) for each in imported if is_compiled(each)}
     assert found == DEVELOPERS_ONLY | VECTOR_ENTRY
 
 

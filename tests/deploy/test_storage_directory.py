@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from storage_contract import StorageContract
 
 from deploy.storage.base import ObjectMissingError, ObjectStorage, StorageError, StorageKeyError
 from deploy.storage.directory import DirectoryStorage
+from tests.deploy.storage_contract import StorageContract
 
 
 class TestDirectory(StorageContract):

@@ -14,8 +14,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from s3_server import ACCESS_KEY, SECRET_KEY, S3Server, not_s3
-from storage_contract import StorageContract
 
 from deploy.names import attachment
 from deploy.storage.base import (
@@ -25,6 +23,8 @@ from deploy.storage.base import (
     StorageUnavailableError,
 )
 from deploy.storage.factory import make_storage
+from tests.deploy.s3_server import ACCESS_KEY, SECRET_KEY, S3Server, not_s3
+from tests.deploy.storage_contract import StorageContract
 
 
 def storage_at(

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from worker_process import make_clip
 
 from deploy.media.ffmpeg import FFMPEG_VARIABLE, find_ffmpeg, variable_rate
 from deploy.media.probe import probe
@@ -18,6 +17,7 @@ from deploy.worker.transcoder import (
     TranscodingError,
     transcode,
 )
+from tests.deploy.worker_process import make_clip
 
 Misbehave = Callable[[str], None]
 

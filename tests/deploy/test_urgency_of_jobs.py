@@ -12,13 +12,13 @@ import grpc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from live_controller import controller_in
 
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.grpc_api import jobs_pb2 as jobs
 from deploy.grpc_api.jobs_pb2_grpc import DaCircoJobsStub
 from deploy.urgency import SLACK_S, read_urgency, urgency, urgency_keys
 from env.jobs import PLAIN, Urgency
+from tests.deploy.live_controller import controller_in
 
 
 def test_what_dispatch_is_told() -> None:

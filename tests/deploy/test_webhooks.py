@@ -16,7 +16,6 @@ import grpc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from live_controller import Running, controller_in, until
 
 from deploy.controller.settings import WebhookSettings
 from deploy.controller.webhook_options import make_sender
@@ -27,6 +26,7 @@ from deploy.webhooks.sender import DeliveryError, Sender
 from deploy.webhooks.signature import EVENT_HEADER, SIGNATURE_HEADER, sign, verify
 from deploy.webhooks.target import Allowed, TargetError, parse_target
 from env.errors import DaCircoError
+from tests.deploy.live_controller import Running, controller_in, until
 
 SECRET = b"a secret of some length"
 

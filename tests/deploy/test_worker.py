@@ -10,13 +10,13 @@ from pathlib import Path
 import grpc
 import psutil
 import pytest
-from s3_server import ACCESS_KEY, SECRET_KEY, S3Server
-from scripted_controller import Report, ScriptedController, kind_of, wait_until
-from worker_process import WorkerProcess, make_clip, running_worker, task
 
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.managers.tagged import command_line
 from deploy.media.probe import probe
+from tests.deploy.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
+from tests.deploy.scripted_controller import Report, ScriptedController, kind_of, wait_until
+from tests.deploy.worker_process import WorkerProcess, make_clip, running_worker, task
 
 STEPS = ["FILE_DOWNLOADED", "TRANSCODING_COMPLETED", "FILE_UPLOADED"]
 

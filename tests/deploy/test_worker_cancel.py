@@ -8,10 +8,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from scripted_controller import ScriptedController, wait_until
-from worker_process import WorkerProcess, make_clip, running_worker, task
 
 from deploy.grpc_api import dacirco_pb2 as pb
+from tests.deploy.scripted_controller import ScriptedController, wait_until
+from tests.deploy.worker_process import WorkerProcess, make_clip, running_worker, task
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from s3_server import ACCESS_KEY, S3Server
-from scripted_controller import ScriptedController, wait_until
-from worker_process import WorkerProcess, make_clip, running_worker, task
 
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.media.ffmpeg import find_ffmpeg
 from deploy.media.probe import probe
+from tests.deploy.s3_server import ACCESS_KEY, S3Server
+from tests.deploy.scripted_controller import ScriptedController, wait_until
+from tests.deploy.worker_process import WorkerProcess, make_clip, running_worker, task
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.media.ffmpeg import OUTPUT_LIMIT
-from deploy.worker.background import in_background
+from deploy.system.in_background import in_background
 from deploy.worker.backoff import FIRST_S, LONGEST_S, Backoff
 from deploy.worker.child import StalledError, run_child, run_to_end
 from deploy.worker.cpus import usable_cpus

@@ -22,7 +22,6 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
-from worlds import make_profile
 
 from env.actions import KEEP, kill, spawn
 from env.cluster import LASTING_RUSH_S, Cluster
@@ -31,6 +30,7 @@ from env.dispatch import AGEING
 from env.errors import IllegalEventError
 from env.jobs import Job, Request
 from env.worker import TaskPhase, WorkerState
+from tests.env.worlds import make_profile
 
 REQUEST = Request(0.0, "m", 1000, "fast")
 QUARTERS = st.integers(1, 2000).map(lambda n: n / 4)

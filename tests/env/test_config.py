@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from worlds import make_profile
 
 import env
 from env.cluster import Cluster
 from env.config import load_profile, profile_from_dict, profile_names
 from env.errors import ConfigError, IllegalEventError, UnknownNameError
+from tests.env.worlds import make_profile
 
 Table = dict[str, Any]
 Key = tuple[str | int, ...]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 import pytest
-from worlds import make_profile
 
 from env.cluster import Cluster
 from env.cost import CostVector, check_preference, cost_so_far
 from env.errors import DaCircoError
 from env.jobs import Job, Request
+from tests.env.worlds import make_profile
 
 
 def test_weighed_by_the_preference() -> None:

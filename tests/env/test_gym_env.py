@@ -20,7 +20,6 @@ from gymnasium.utils.env_checker import check_env as check_with_gymnasium
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from worlds import make_profile, make_work
 
 import env
 from env.actions import KEEP_INDEX, action_from_index
@@ -32,6 +31,7 @@ from env.families import FAMILIES
 from env.gym_env import RENDER_MODES, DaCircoEnv
 from env.observation import features, schema
 from env.scenario import load_scenario
+from tests.env.worlds import make_profile, make_work
 
 FLAVORS = ["s10.tiny", "s10.small", "s10.medium"]
 

@@ -7,11 +7,11 @@ import math
 from typing import Any
 
 import pytest
-from worlds import FixedWorkers, KeepAlways, OnDemand, make_profile, make_work
 
 from env.jobs import Request
 from env.metrics import EpisodeMetrics, job_delays, measure
 from env.simulator import Simulator
+from tests.env.worlds import FixedWorkers, KeepAlways, OnDemand, make_profile, make_work
 
 USAGE = {
     "boot_cores": 0.5,

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from worlds import make_profile, make_work
 
 import env.observation
 from env.arrivals import LONG, MEDIUM, SHORT
@@ -22,6 +21,7 @@ from env.families import FAMILIES
 from env.gym_env import DaCircoEnv
 from env.jobs import Job, Request
 from env.observation import Observer, action_mask, bounds, features, schema
+from tests.env.worlds import make_profile, make_work
 
 FLAVORS = ["s10.tiny", "s10.small", "s10.medium"]
 

@@ -13,7 +13,6 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from worlds import Erratic, OnDemand, make_profile, make_work
 
 from env.actions import kill, spawn
 from env.config import Profile
@@ -29,6 +28,7 @@ from env.timeline_plot import (
     timeline_picture,
 )
 from env.worker import WorkerState
+from tests.env.worlds import Erratic, OnDemand, make_profile, make_work
 
 PICTURE_SHAPE = (640, 1000, 3)
 

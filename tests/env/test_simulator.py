@@ -20,14 +20,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from worlds import (
-    Erratic,
-    FixedWorkers,
-    KeepAlways,
-    OnDemand,
-    make_profile,
-    make_work,
-)
 
 from env.actions import KEEP, Action, kill, spawn
 from env.catalog import Catalog, load_catalog
@@ -39,6 +31,14 @@ from env.metrics import measure
 from env.simulator import PATIENCE_S, Decider, Epoch, Simulator
 from env.timeline import Timeline
 from env.worker import WorkerState
+from tests.env.worlds import (
+    Erratic,
+    FixedWorkers,
+    KeepAlways,
+    OnDemand,
+    make_profile,
+    make_work,
+)
 
 Z_LIMIT = 4.9
 

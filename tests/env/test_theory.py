@@ -40,12 +40,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from worlds import Erratic, FixedWorkers, OnDemand, make_profile, make_work
 
 from env.config import PlacementName
 from env.dispatch import AGEING
 from env.metrics import measure
 from env.simulator import Decider, Simulator
+from tests.env.worlds import Erratic, FixedWorkers, OnDemand, make_profile, make_work
 
 REPLICATIONS = 50
 WARM_UP = 500

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from worlds import make_profile
 
 from env.catalog import Catalog, Movie, load_catalog
 from env.config import load_profile
@@ -17,6 +16,7 @@ from env.generator import generate_requests
 from env.jobs import Request, Speed
 from env.load import mean_core_seconds
 from env.timing import FULL_HD_MEGAPIXELS, TimingModel, lognormal_mean
+from tests.env.worlds import make_profile
 
 FULL_HD, ULTRA_HD, SMALL = (1920, 1080), (3840, 2160), (640, 360)
 

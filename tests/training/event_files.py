@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
-from synthetic_runs import VIDEOS
 
 from env.event_log import EVENT_KEYS, EventCode
+from tests.training.synthetic_runs import VIDEOS
 
 START = 1_760_000_000.0
 

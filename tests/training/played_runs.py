@@ -7,13 +7,13 @@ from dataclasses import replace
 from math import isnan
 
 import numpy as np
-from small_world import short_episodes
 
 from env.actions import KEEP, Action, kill, spawn
 from env.metrics import measure
 from env.observation import Observer, action_mask
 from env.simulator import Simulator
 from env.timeline import Timeline
+from tests.training.small_world import short_episodes
 
 N_FLAVORS = 3
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
-from synthetic_runs import VIDEOS
 
 from env.catalog import Catalog, Movie
 from env.config import Profile
 from env.jobs import SPEEDS, Request
 from env.simulator import Simulator
+from tests.training.synthetic_runs import VIDEOS
 from training.validation import simulated_tables as truth
 
 CATALOG = Catalog("videos", [Movie(*video) for video in VIDEOS])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from training.model import build_model
 from training.network import Actor, standardiser
 from training.settings import Settings
 from training.teacher import load_teacher
-from training.vector_env import make_batch
+from training.vector_env import BatchedEnv, BatchVecEnv
 
 SMALL = Settings(
     runs=Path("runs-of-the-tests"),  # nothing is written there
@@ -50,6 +51,11 @@ def members(n: int, seed: int = 0, load: float = 0.5) -> list[DaCircoEnv]:
     for i, world in enumerate(worlds):
         world.reset(seed=1000 * seed + i)
     return worlds
+
+
+def make_batch(make: Callable[[], BatchedEnv], n: int, seed: int) -> BatchVecEnv:
+    """A batch of `n` members, seeded apart."""
+    return BatchVecEnv([make() for _ in range(n)], seed)
 
 
 def small_model(settings: Settings = SMALL) -> MaskablePPO:

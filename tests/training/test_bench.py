@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation_world import run_module
 
 from env.config import load_profile
+from tests.training.evaluation_world import run_module
 from training.bench import PARTS, Target, main, target_table
 from training.benchmarks.decisions import gym_play, poisson_env, random_play, rule_play
 from training.benchmarks.laps import Lap, Speed, lap, measure
@@ -178,7 +178,7 @@ def test_the_whole_benchmark(tmp_path: Path) -> None:
     assert document["quick"] is True
     assert [size["nodes"] for size in document["scaling"]["sizes"]] == list(NODES)
     assert document["training"]["ratio"] > 0
-    assert len(document["targets"]) == 8
+    assert len(document["targets"]) == 13
     for target in document["targets"]:
         assert target["name"] in done.stdout
         assert set(target) == {"name", "value", "met"} | (set(target) & {"at_least", "at_most"})

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from event_files import write_catalog, write_event_log
-from synthetic_runs import Truth, synthetic_tables
 
 from env.catalog import Catalog, load_catalog
 from env.config import Profile, load_profile
+from tests.training.event_files import write_catalog, write_event_log
+from tests.training.synthetic_runs import Truth, synthetic_tables
 from training.calibrate import main
 from training.calibration.bitrate_unit import to_kbps
 from training.calibration.errors import CalibrationError

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from event_files import START, iso, write_event_log
-from synthetic_runs import VIDEOS as FILMS
-from synthetic_runs import Truth, synthetic_tables
 
 from env.catalog import Catalog, Movie, load_catalog
+from tests.training.event_files import START, iso, write_event_log
+from tests.training.synthetic_runs import VIDEOS as FILMS
+from tests.training.synthetic_runs import Truth, synthetic_tables
 from training.calibration.cells import parse_seconds
 from training.calibration.errors import CalibrationError
 from training.calibration.observations import COMPLETED, UNFINISHED, Observations

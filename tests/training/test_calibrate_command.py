@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from event_files import write_catalog, write_event_log
 from hypothesis import given
 from hypothesis import strategies as st
-from synthetic_runs import Truth, synthetic_tables
 
 from env.config import load_profile
+from tests.training.event_files import write_catalog, write_event_log
+from tests.training.synthetic_runs import Truth, synthetic_tables
 from training.calibrate import main
 from training.calibration.toml_text import toml_text
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from simulated_runs import draw_requests, simulated_tables
-from synthetic_runs import Truth, synthetic_tables
 
 from env.config import FlavorConfig, Profile, load_profile
+from tests.training.simulated_runs import draw_requests, simulated_tables
+from tests.training.synthetic_runs import Truth, synthetic_tables
 from training.calibration.bitrate_unit import to_kbps
 from training.calibration.errors import CalibrationError
 from training.calibration.fitting import Calibration, calibrate

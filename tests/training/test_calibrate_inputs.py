@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from event_files import START, iso, write_catalog, write_event_log, write_exports
-from synthetic_runs import Truth, synthetic_tables
 
 from deploy.analysis.process_logs import process_log
 from env.catalog import Catalog, load_catalog
 from env.log_parts import part_path
 from env.moments import local_text
+from tests.training.event_files import START, iso, write_catalog, write_event_log, write_exports
+from tests.training.synthetic_runs import Truth, synthetic_tables
 from training.calibration.errors import CalibrationError
 from training.calibration.event_log import read_event_log
 from training.calibration.observations import (
@@ -114,10 +114,10 @@ def test_an_export_without_its_workers(tmp_path: Path, catalog: Catalog) -> None
 def test_an_export_with_times_as_pandas_writes_them(tmp_path: Path, catalog: Catalog) -> None:
     path = write_exports(tmp_path, "tc-events-02", *TABLES)
     table = pd.read_csv(path)
-    steps = [name for name in table if name.startswith("time_")]
+    steps = [name for name in table if name.startswith("time_")]  # type: ignore[attr-defined]
     dates = pd.to_datetime(table[steps].stack(), unit="s", utc=True).unstack()
     for before, after in pairwise(steps):
-        table[after.replace("time_", "timediff_")] = dates[after] - dates[before]
+        table[after.replace("time_", "timediff_")] = dates[after] - dates[before]  # type: ignore[attr-defined]
     table["time_received"] = dates["time_received"].dt.tz_convert("Europe/Paris")
     table.drop(columns=steps[1:]).to_csv(path, index=False)  # the rest follows from these
     assert "0 days 00:00:" in path.read_text(encoding="utf-8")
@@ -128,7 +128,7 @@ def test_an_export_with_times_as_pandas_writes_them(tmp_path: Path, catalog: Cat
 def test_two_tables_with_dates_and_any_case(tmp_path: Path, catalog: Catalog) -> None:
     tasks, workers = (table.assign(runner="VM") for table in TABLES)
     for table, name in ((tasks, "requests.csv"), (workers, "workers.csv")):
-        times = [column for column in table if column.startswith("t_")]
+        times = [column for column in table if column.startswith("t_")]  # type: ignore[attr-defined]
         for column in times:
             table[column] = [
                 "" if pd.isna(value) else iso(START + value).replace("+00:00", "")

@@ -14,16 +14,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from sb3_contrib import MaskablePPO
-from small_world import SMALL, recorded, short_sampler, silent, small_model, taught_model
 
 from env.errors import ConfigError
 from env.gym_env import DaCircoEnv
+from tests.training.small_world import (
+    SMALL,
+    make_batch,
+    recorded,
+    short_sampler,
+    silent,
+    small_model,
+    taught_model,
+)
 from training.checkpoint import IMITATED, IMITATING, LEARNING, Checkpoints, State
 from training.model import load_model
 from training.network import Actor
 from training.settings import Settings
 from training.train.labels import Labels
-from training.vector_env import BatchVecEnv, make_batch
+from training.vector_env import BatchVecEnv
 
 
 def begun(folder: Path, **changes: Any) -> Checkpoints:
@@ -224,11 +232,11 @@ def test_a_resumed_learner_goes_on_in_other_episodes(tmp_path: Path) -> None:
         fresh = batch()
         model = silent(load_model(checkpoints.latest, fresh, seed))
         model._setup_learn(64)
-        episodes.append([member.simulator.requests for member in fresh.members])
+        episodes.append([member.simulator.requests for member in fresh.members])  # type: ignore[attr-defined]
     start = batch()
     start.reset()
     assert episodes[0] == episodes[1] != episodes[2]
-    assert [member.simulator.requests for member in start.members] not in episodes
+    assert [member.simulator.requests for member in start.members] not in episodes  # type: ignore[attr-defined]
 
 
 def test_a_resumed_learner_learns(tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ from math import inf
 
 import numpy as np
 import pytest
-from small_world import short_episodes, taught_model
 
 from agents.registry import make_policy
 from env.config import load_profile
 from env.metrics import measure
 from env.scenario import load_split
+from tests.training.small_world import short_episodes, taught_model
 from training.comparison import (
     RIVALS,
     Comparison,

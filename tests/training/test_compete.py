@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation_world import ROWS, write_frozen, write_rows
 
+from tests.training.evaluation_world import ROWS, write_frozen, write_rows
 from training import compete
 from training.compete import main
 from training.competition import runs
 from training.competition.conditions import ELSEWHERE
+from training.rollouts.play import ENGINES, Stage
 
 SMALL = shlex.split(
     "--policy models/eager --seed-model models/other --rival adaptive-flavor --scenario busy.csv "
@@ -124,6 +125,7 @@ def again(competed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.usefixtures("again")
 def test_a_second_time_nothing_is_run(monkeypatch: pytest.MonkeyPatch, page: str) -> None:
     monkeypatch.setattr(runs, "carry_out", None)
+    monkeypatch.setattr(Stage, "totals", None)
     assert main(SMALL) == 0
     assert Path("docs/competition.md").read_text(encoding="utf-8") == page
 
@@ -147,14 +149,15 @@ def test_a_damaged_run_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"{broken} is damaged: delete it to run it again" in capsys.readouterr().err
 
 
-def test_processes_do_not_change_the_page(
-    competed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str
+@pytest.mark.parametrize("engine", ENGINES)
+def test_who_plays_and_how_many_at_once_does_not_change_the_page(
+    engine: str, competed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str
 ) -> None:
     shutil.copytree(competed / "models", tmp_path / "models")
     for name in ("busy.csv", "calm.csv"):
         shutil.copy(competed / name, tmp_path)
     monkeypatch.chdir(tmp_path)
-    assert main([*SMALL, "--part", "home", "--jobs", "2"]) == 0
+    assert main([*SMALL, "--part", "home", "--jobs", "2", "--engine", engine]) == 0
     alone = Path("docs/competition.md").read_text(encoding="utf-8")
     assert "## Elsewhere" not in alone
     assert table(alone, "Every scenario") == table(page, "Every scenario")

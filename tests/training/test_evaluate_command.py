@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evaluation_world import ROOT, ROWS, run_module, write_frozen, write_rows
 
 from agents.frozen import CARD_FILE, NETWORK_FILE
 from agents.registry import NAIVE, policy_names, tunable_names
+from tests.training.evaluation_world import ROOT, ROWS, run_module, write_frozen, write_rows
 from training.evaluate import main
 from training.evaluation.summary import MEANS
+from training.rollouts.play import ENGINES
 
 KEYS = shlex.split(
     "policy scenario preference seed jobs delay_mean_s delay_p95_s cpu_reserved_mean "
@@ -186,9 +187,10 @@ def test_the_same_command_gives_the_same_bytes(here: Path) -> None:
     assert documents[0] == documents[1] == documents[2]
 
 
-def test_in_a_fresh_clone_every_rule_takes_part(
-    here: Path, capsys: pytest.CaptureFixture[str]
+def test_where_no_policy_is_shipped_every_rule_takes_part(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("agents.shipped._PLACES", ())
     assert main(["--scenario", "busy.csv", "--seeds", "1", "--json", "x.json"]) == 0
     results = json.loads((here / "x.json").read_text(encoding="utf-8"))["results"]
     tuned = [f"tuned:{rule}" for rule in tunable_names()]
@@ -358,13 +360,13 @@ from training import evaluate
 
 run_plan, runs = evaluate.run_plan, []
 
-def interrupted(plan, *, processes, on_run):
+def interrupted(plan, *, on_run, **options):
     def told():
         on_run()
         runs.append(1)
         if len(runs) == 5:
             os.kill(os.getpid(), signal.SIGINT)
-    return run_plan(plan, processes=processes, on_run=told)
+    return run_plan(plan, on_run=told, **options)
 
 evaluate.run_plan = interrupted
 sys.exit(evaluate.main(sys.argv[1:]))
@@ -372,10 +374,12 @@ sys.exit(evaluate.main(sys.argv[1:]))
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_ctrl_c_ends_it_with_nothing_written(here: Path, jobs: str) -> None:
+def test_ctrl_c_ends_it_with_nothing_written(here: Path, jobs: str, engine: str) -> None:
+    options = ["--seeds", "99", "--jobs", jobs, "--engine", engine, "--json", "x.json"]
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, "--seeds", "99", "--jobs", jobs, "--json", "x.json"],
+        [sys.executable, "-c", INTERRUPTED, *options],
         cwd=here,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,

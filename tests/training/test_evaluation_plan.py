@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evaluation_world import ROWS, small_plan, write_frozen, write_rows
 
 from agents.registry import NAIVE, policy_names, tunable_names
 from env.errors import DaCircoError
 from env.scenario import scenario_names
+from tests.training.evaluation_world import ROWS, small_plan, write_frozen, write_rows
 from training.evaluation.plan import default_policies, make_plan
 
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder without ``models``, as in a fresh clone."""
+    """A folder without ``models``, and an installation without the shipped policy."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("agents.shipped._PLACES", ())
 
 
 TUNED = [f"tuned:{rule}" for rule in tunable_names()]
@@ -38,6 +39,13 @@ def test_the_shipped_policy_comes_first_where_it_is_there(tmp_path: Path) -> Non
     assert default_policies() == ["models/dacirco", *TUNED, *NAIVE]
     assert default_policies(tuned=False) == ["models/dacirco", *policy_names()]
     assert make_plan(scenarios=["near-idle"]).frozen == ("models/dacirco",)
+
+
+def test_the_shipped_policy_is_also_found_in_the_installation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.undo()
+    assert default_policies() == ["models/dacirco", *TUNED, *NAIVE]
 
 
 def test_a_split_is_all_its_scenarios() -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation_world import small_plan, write_frozen
 
 from agents.registry import make_policy, policy_names
 from env.metrics import job_delays, measure
 from env.simulator import Simulator
 from env.timeline import Timeline
+from tests.training.evaluation_world import small_plan, write_frozen
 from training.evaluation.plan import Task
 from training.evaluation.runs import Runner, RunRecord, default_processes, run_plan
 
@@ -90,9 +90,8 @@ def test_all_policies_serve_the_same_jobs(tmp_path: Path) -> None:
 def test_the_queue_discipline_is_the_policys(tmp_path: Path) -> None:
     plan = small_plan(tmp_path, policies=["reserve-k:discipline=sjf", "reserve-k:discipline=fcfs"])
     runner = Runner(plan)
-    keys = [
-        runner.simulate(Task(policy, 0.5, 0, 0)).cluster._queue.key.__name__ for policy in (0, 1)
-    ]
+    queues = [runner.simulate(Task(policy, 0.5, 0, 0)).cluster._queue for policy in (0, 1)]
+    keys = [queue.key.__name__ for queue in queues]  # type: ignore[attr-defined]
     assert keys == ["sjf", "fcfs"]
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation_world import small_plan, write_frozen
 from rich.console import Console
 
+from tests.training.evaluation_world import small_plan, write_frozen
 from training.evaluation.leaderboard import explanation, print_leaderboard
 from training.evaluation.plan import Plan
 from training.evaluation.runs import RunRecord, run_plan

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from evaluation_world import small_plan
 
 from env.jobs import Request
 from env.scenario import Scenario
+from tests.training.evaluation_world import small_plan
 from training.evaluation.runs import RunRecord, run_plan
 from training.evaluation.summary import Summary, summarise
 from training.evaluation.timelines import busiest_start, timeline_pairs

@@ -17,13 +17,20 @@ import onnx
 import pytest
 import torch
 from sb3_contrib import MaskablePPO
-from small_world import FLAVORS, SMALL, recorded, short_episodes, small_model, taught_model
 
 import training.export
 from agents.frozen import FrozenPolicy
 from env.errors import PolicyError
 from env.metrics import measure
 from env.observation import schema
+from tests.training.small_world import (
+    FLAVORS,
+    SMALL,
+    recorded,
+    short_episodes,
+    small_model,
+    taught_model,
+)
 from training.comparison import RIVALS
 from training.export import (
     TOLERANCE,
@@ -217,6 +224,9 @@ def test_the_model_card_is_made_from_the_card(exported: Path) -> None:
         *card["schema"]["actions"],
     ):
         assert told in text
+    assert "then MaskablePPO" in text
+    without_ppo = {**card, "training": {**card["training"], "steps": 0}}
+    assert "then MaskablePPO" not in model_card(without_ppo)
     changed = {**card, "preference_range": [0.2, 0.7]}
     assert "0.2 (lean) to 0.7 (fast)" in model_card(changed)
 

@@ -6,17 +6,25 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from small_world import FLAVORS, members, recorded, small_model, taught_model, teachings
 from torch.nn import functional
 
+from agents.network_policy import masked_argmax
 from agents.policy import Policy
 from env.actions import KEEP, Action, action_index, kill, spawn
 from env.cluster import Cluster
 from env.dispatch import Discipline
 from env.observation import features
+from tests.training.small_world import (
+    FLAVORS,
+    members,
+    recorded,
+    small_model,
+    taught_model,
+    teachings,
+)
 from training.imitation import Decisions, clone, collect
 from training.lockstep import greedy
-from training.network import Actor, masked_argmax, standardiser
+from training.network import Actor, standardiser
 from training.teacher import load_teacher
 
 

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from sb3_contrib import MaskablePPO
-from small_world import SMALL, recorded, small_model, taught_model
 
+from agents.network_policy import masked_argmax
+from tests.training.small_world import SMALL, recorded, small_model, taught_model
 from training.model import train_only_critic
-from training.network import Actor, Standardise, masked_argmax, standardiser
+from training.network import Actor, Standardise, standardiser
 
 
 @given(

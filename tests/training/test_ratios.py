@@ -7,11 +7,11 @@ from math import log
 import numpy as np
 import pytest
 import torch
-from small_world import members, recorded
 
 from agents.registry import make_policy
 from env.actions import action_index
 from env.arrivals import MEDIUM, SHORT
+from tests.training.small_world import members, recorded
 from training.ratios import NAMES, Ratios
 
 

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sb3_contrib import MaskablePPO
 from scipy.integrate import quad
-from scripted_member import ScriptedMember, Step
-from small_world import FLAVORS, SMALL, silent, small_model
 from stable_baselines3.common.callbacks import BaseCallback
 
 from env.observation import features
+from tests.training.scripted_member import ScriptedMember, Step
+from tests.training.small_world import FLAVORS, SMALL, silent, small_model
 from training.model import build_model
 from training.semi_markov import SemiMarkovRolloutBuffer
 from training.vector_env import REWARD_UNIT_S, BatchVecEnv

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from played_runs import figures, play, simulation
 
 from env.actions import spawn
+from tests.training.played_runs import figures, play, simulation
 from training.snapshot import copy_simulator
 
 

@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from evaluation_world import ROOT, run_module
 
+from tests.training.evaluation_world import ROOT, run_module
 from training.study import main
 
 Studied = tuple[Path, subprocess.CompletedProcess[str]]

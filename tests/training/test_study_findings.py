@@ -9,7 +9,6 @@ from typing import TypeVar
 
 import numpy as np
 import pytest
-from evaluation_world import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -28,11 +27,13 @@ from env.timeline import Timeline
 from env.timing import lognormal_mean
 from env.worker import WorkerState
 from tests.retiring_rule import RetiringRule
+from tests.training.evaluation_world import ROOT
 from training.findings.action_map import Situation, bring_about, orders_in
 from training.findings.boots import cold_start, evidence
 from training.findings.capacity import backlog_throughput, theory_per_hour
 from training.findings.duel import SAME, duel
 from training.findings.fleets import ARRIVALS, CountedRetirements, OneFleet, fleets
+from training.findings.knobs import knob_maps
 from training.findings.naive import break_even_s
 from training.findings.readable import readable, readable_names
 from training.findings.surrogate import (
@@ -44,8 +45,9 @@ from training.findings.surrogate import (
     shuffled_importance,
     tree_text,
 )
-from training.findings.visits import Corrected, Decisions, Diary, Recorder
+from training.findings.visits import Corrected, Decisions, Diary, Recorder, watch
 from training.findings.world import GRACE, MINIMIZE, QUICK, Effort, World, seconds_by_state
+from training.rollouts.play import ENGINES, Stage
 
 T = TypeVar("T")
 TINY = replace(QUICK, hours=0.2)
@@ -186,6 +188,22 @@ def test_the_naive_algorithms_are_one_without_grace_and_under_overload() -> None
     assert abs(found.ratios[0, found.rows.index(poisson), 0] - 1) > SAME  # not when it is quiet
     for w in found.preferences:
         assert sum(found.won(w)) == found.ratios[0].size
+
+
+def test_who_plays_the_runs_shows_in_no_figure() -> None:
+    pytest.importorskip("numba")
+    small = replace(TINY, graces_s=(0.0, 45.0), visit_hours=0.1)
+    ours, theirs = (replace(world(small), stage=Stage(engine)) for engine in ENGINES)
+    one, other = (duel(each, (0.1, 0.9), silently) for each in (ours, theirs))
+    assert one.ratios.tolist() == other.ratios.tolist()
+    assert one.no_grace_gap == other.no_grace_gap
+    for knobs, same in zip(knob_maps(ours, silently), knob_maps(theirs, silently), strict=True):
+        assert (knobs.flavor, knobs.workers) == (same.flavor, same.workers)
+        for name in ("delay_s", "core_s", "cost"):
+            assert getattr(knobs, name).tolist() == getattr(same, name).tolist()
+    visits, again = (watch(each, silently) for each in (ours, theirs))
+    assert repr(visits.habits) == repr(again.habits)
+    assert repr(visits.losses) == repr(again.losses)
 
 
 @pytest.mark.parametrize("policy", [MINIMIZE, GRACE])

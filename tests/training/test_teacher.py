@@ -7,7 +7,6 @@ from importlib import resources
 from types import SimpleNamespace
 
 import pytest
-from small_world import short_episodes
 
 from agents.by_preference import ByPreference
 from agents.policy import Policy
@@ -17,6 +16,7 @@ from env.cluster import Cluster
 from env.cost import MAX_PREFERENCE, MIN_PREFERENCE
 from env.dispatch import Discipline
 from env.metrics import measure
+from tests.training.small_world import short_episodes
 from training.lockstep import simulate
 from training.preferences import PREFERENCES
 from training.teacher import load_teacher

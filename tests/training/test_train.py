@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 from sb3_contrib import MaskablePPO
-from small_world import short_episodes
 
 from agents.frozen import FrozenPolicy
 from env.metrics import measure
+from tests.training.small_world import short_episodes
 from training.comparison import RIVALS
 from training.lockstep import simulate
 from training.preferences import PREFERENCES

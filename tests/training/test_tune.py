@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import tomllib
+import warnings
+from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
+from scipy.stats import wilcoxon
 
 from agents.heuristic import Heuristic
 from agents.parameters import describe_parameters
@@ -15,7 +19,9 @@ from agents.registry import make_policy, policy_class, tunable_names
 from env.config import load_profile
 from env.episodes import Episode
 from training import tune as command
+from training.rollouts.play import Stage
 from training.tuning import study as study_module
+from training.tuning.signed_ranks import is_above
 from training.tuning.space import RELATIVE_TO_PREFERENCE, Space
 from training.tuning.yardstick import BASELINE, Yardstick, cost_vector, tuning_episodes
 
@@ -64,7 +70,7 @@ def test_a_rule_without_ranges_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("rule", sorted(set(tunable_names()) - RELATIVE_TO_PREFERENCE))
 def test_one_run_tells_the_costs_at_all_preferences(rule: str, few_jobs: list[Episode]) -> None:
-    vectors = {cost_vector(few_jobs[0], w, rule) for w in (0.1, 0.5, 0.9)}
+    vectors = {cost_vector(few_jobs[0], w, make_policy(rule), Stage()) for w in (0.1, 0.5, 0.9)}
     assert len(vectors) == 1
 
 
@@ -74,7 +80,10 @@ def test_tuned_settings_do_not_heed_the_preference(rule: str, few_jobs: list[Epi
     space = Space(rule, HOME)
     for _ in range(3):
         spec = space.spec(space.choose(study.ask()))
-        assert len({cost_vector(few_jobs[0], w, spec) for w in (0.1, 0.5, 0.9)}) == 1
+        assert (
+            len({cost_vector(few_jobs[0], w, make_policy(spec), Stage()) for w in (0.1, 0.5, 0.9)})
+            == 1
+        )
 
 
 def test_the_baseline_is_its_own_measure(few_jobs: list[Episode]) -> None:
@@ -115,7 +124,10 @@ def test_writes_the_best_settings(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.usefixtures("few_jobs")
-def test_an_interrupted_search_ends_as_one_that_was_not(tmp_path: Path) -> None:
+def test_an_interrupted_search_ends_as_one_that_was_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study_module, "_STARTUP_TRIALS", 3)  # so that the samplers learn
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     for folder in (whole, parts):
         folder.mkdir()
@@ -145,6 +157,22 @@ def test_trials_of_another_world_do_not_count(
     assert run(tmp_path, *rule) == 0
     kept = sqlite3.connect(tmp_path / "trials.sqlite").execute("select count(*) from studies")
     assert kept.fetchone() == (2,)
+
+
+@pytest.mark.parametrize("n", [1, 5, 24])
+def test_the_signed_rank_test_is_scipys(n: int) -> None:
+    rng = np.random.default_rng(n)
+    for shift in (0.0, 0.3, 1.0):
+        for _ in range(40):
+            drawn = rng.normal(shift, 1.0, n)
+            # Rounded ones have zeros and ties.
+            for given in (drawn, drawn.round(1), np.abs(drawn)):
+                if given.any():
+                    with warnings.catch_warnings():
+                        warnings.simplefilter("ignore")
+                        expected = wilcoxon(given, alternative="greater").pvalue < 0.1
+                        assert is_above(given, 0.1) == expected
+    assert not is_above(np.zeros(n), 0.1)
 
 
 @pytest.mark.parametrize(
@@ -182,3 +210,24 @@ def test_a_storage_that_is_no_database_is_named(
     assert run(tmp_path, "--rival", "grace-period", "--trials", "1") == 2
     assert "cannot use" in capsys.readouterr().err
     assert not (tmp_path / "out.toml").exists()
+
+
+@pytest.mark.usefixtures("few_jobs")
+def test_a_database_of_another_program_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "trials.sqlite")) as database, database:
+        database.execute("create table studies (study_id integer, study_name text)")
+    assert run(tmp_path, "--rival", "grace-period", "--trials", "1") == 2
+    assert "name another file" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("few_jobs")
+def test_a_damaged_trial_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = ("--rival", "grace-period", "--trials", "1")
+    assert run(tmp_path, *one) == 0
+    with closing(sqlite3.connect(tmp_path / "trials.sqlite")) as database, database:
+        database.execute("update trials set trial = '{}'")
+    capsys.readouterr()
+    assert run(tmp_path, *one) == 2
+    assert "holds a damaged trial" in capsys.readouterr().err

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from simulated_runs import draw_requests, simulated_tables
 
 from env.config import Profile, load_profile
+from tests.training.simulated_runs import draw_requests, simulated_tables
 from training.calibration.observations import Observations, tidy
+from training.rollouts.play import ENGINES
 from training.validate import DIFFERS, HOLDS, main
 from training.validation.consequence import consequences, scaled
 from training.validation.drift import HUNG, Drift, StepDrift, Verdict, find_drift
@@ -80,6 +81,20 @@ def test_what_matters(step: str, ratio: float) -> None:
     assert found[step].delay_share > 0.005
     assert found[step].cost_ratio > 1.02
     assert drift.matters(found)
+
+
+def test_who_plays_the_runs_does_not_matter() -> None:
+    pytest.importorskip("numba")
+    runs = observed(with_step(PROFILE, "boot", 3.0))
+    drift = find_drift(runs, PROFILE)
+    one, other = (
+        consequences(
+            runs, PROFILE, drift.changed, policy="reserve-k", preference=0.3, engine=engine
+        )
+        for engine in ENGINES
+    )
+    assert one
+    assert one == other
 
 
 def test_what_does_not() -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from event_files import write_catalog, write_event_log
-from simulated_runs import draw_requests, simulated_tables
 
 from env.config import Profile, load_profile
+from tests.training.event_files import write_catalog, write_event_log
+from tests.training.simulated_runs import draw_requests, simulated_tables
 from training.calibration.observations import Observations, tidy
 from training.validate import main
 from training.validation.drift import (

@@ -10,13 +10,13 @@ from math import isnan, nan
 import numpy as np
 import pandas as pd
 import pytest
-from simulated_runs import CATALOG, draw_requests, simulated_tables
 
 from agents.registry import make_policy
 from env.config import FlavorConfig, Profile, load_profile
 from env.jobs import Request
 from env.simulator import Simulator
 from env.timeline import Timeline
+from tests.training.simulated_runs import CATALOG, draw_requests, simulated_tables
 from training.calibration.observations import tidy
 from training.validation.comparison import compare
 from training.validation.measured_flavor import POD_SIZES, replay_cluster

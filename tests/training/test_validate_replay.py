@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from event_files import write_catalog, write_event_log, write_exports
-from simulated_runs import CATALOG, draw_requests, simulated_tables
 
 from agents.registry import make_policy
 from env.config import Profile, load_profile
 from env.errors import DaCircoError, UnknownNameError
 from env.simulator import Simulator
 from env.timeline import Timeline
+from tests.training.event_files import write_catalog, write_event_log, write_exports
+from tests.training.simulated_runs import CATALOG, draw_requests, simulated_tables
 from training.calibration.observations import tidy
 from training.validate import main
 from training.validation.algorithms import replay_policy

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from simulated_runs import draw_requests, simulated_tables
 
 from env.config import load_profile
+from tests.training.simulated_runs import draw_requests, simulated_tables
 from training.calibration.observations import tidy
 from training.validation.errors import ValidationError
 from training.validation.measured_run import MeasuredRun, measured_runs

@@ -10,13 +10,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scripted_member import ScriptedMember, Step
-from small_world import SMALL, short_episodes, short_sampler, silent, small_model
 
 from env.cost import cost_so_far
 from env.gym_env import DaCircoEnv
+from tests.training.scripted_member import ScriptedMember, Step
+from tests.training.small_world import (
+    SMALL,
+    make_batch,
+    short_episodes,
+    short_sampler,
+    silent,
+    small_model,
+)
 from training.model import build_model
-from training.vector_env import REWARD_UNIT_S, BatchVecEnv, make_batch
+from training.vector_env import REWARD_UNIT_S, BatchVecEnv
 
 
 def world() -> DaCircoEnv:
@@ -126,7 +133,7 @@ def test_what_it_returns_stays_as_it_was() -> None:
 
 def requests_of(batch: BatchVecEnv) -> list[Any]:
     """What each member is about to simulate."""
-    return [member.simulator.requests for member in batch.members]
+    return [member.simulator.requests for member in batch.members]  # type: ignore[attr-defined]
 
 
 def test_the_same_seed_gives_the_same_episodes() -> None:
@@ -187,7 +194,7 @@ def test_methods_and_attributes_of_chosen_members() -> None:
     masks = batch.action_masks()
     assert np.array_equal(batch.env_method("action_masks"), masks)
     assert np.array_equal(batch.env_method("action_masks", indices=[2, 0]), masks[[2, 0]])
-    assert batch.env_method("metrics", indices=1) == [batch.members[1].metrics()]
+    assert batch.env_method("metrics", indices=1) == [batch.members[1].metrics()]  # type: ignore[attr-defined]
     assert batch.get_attr("now", indices=[1]) == [batch.members[1].now]
     batch.set_attr("max_jobs_per_core", 9.0, indices=[1])
     assert batch.get_attr("max_jobs_per_core") == [0.5, 9.0, 0.5]

@@ -7,10 +7,10 @@ from math import inf
 
 import numpy as np
 import pytest
-from small_world import FLAVORS, SMALL, short_sampler, taught_model
 
 from env.episodes import random_episodes
 from env.observation import features
+from tests.training.small_world import FLAVORS, SMALL, short_sampler, taught_model
 from training.network import Actor
 from training.rollouts.flatten import flatten
 from training.watch import offered_load, overloads, watch

@@ -202,8 +202,9 @@ class EngineSpeed:
         both: chance decides, on two threads, by the time that passed.
         scalar: the scalar environment in the same run, chance decides.
         by_nodes: chance decides, by the number of nodes.
-        bytes: of a data centre.
-        episode_bytes: of an episode of `EPISODE_S`, which data centres may share.
+        bytes: of a data centre, without its episode.
+        episode_bytes: of an episode without its jobs; data centres may share it.
+        request_bytes: of each of its jobs.
     """
 
     random: Speed
@@ -213,6 +214,7 @@ class EngineSpeed:
     by_nodes: dict[int, Speed]
     bytes: int
     episode_bytes: int
+    request_bytes: float
 
 
 def engine_speed(decisions: int, repetitions: int, nodes: Sequence[int]) -> EngineSpeed:
@@ -236,15 +238,17 @@ def engine_speed(decisions: int, repetitions: int, nodes: Sequence[int]) -> Engi
         sized = Players(_FEW, profile=_with_nodes(n))
         sized.play(decisions)
         by_nodes[n] = measure(lambda one=sized: one.play(decisions), repetitions)  # type: ignore[misc]
-    e = players.engine
+    data = players.engine.episode(0)
+    without = data.handed_over().nbytes
     return EngineSpeed(
         random,
         rule,
         max(lap.units / lap.wall_s for lap in both.laps),
         compared,
         by_nodes,
-        (e.f.nbytes + e.i.nbytes) // e.n,
-        (e.ef.nbytes + e.ei.nbytes) // len(e.ef),
+        8 * data.size_f + 4 * data.size_i,
+        without,
+        (data.nbytes - without) / len(data.requests),
     )
 
 

@@ -27,7 +27,8 @@ from training.model import build_model, training_batch
 from training.settings import Settings
 from training.vector_env import BatchVecEnv
 
-_NEVER: Final = 1e9
+NEVER: Final = 1e9
+"""A divergence at which no update stops."""
 _NOTHING: Final = CostVector(0.0, 0.0)
 
 
@@ -85,29 +86,31 @@ def training_speed(settings: Settings, repetitions: int) -> TrainingSpeed:
         repetitions: rollouts of each, after one that does not count.
     """
     with tempfile.TemporaryDirectory() as runs:
-        settings = replace(settings, target_kl=_NEVER, runs=Path(runs))
+        settings = replace(settings, target_kl=NEVER, runs=Path(runs))
         batch = training_batch(settings, settings.n_envs)
         nothing = BatchVecEnv(
             [NullEnv(batch.observation_space, batch.action_space) for _ in range(settings.n_envs)]
         )
-        learners = [_learner(settings, batch), _learner(settings, nothing)]
+        learners = [learner(settings, batch), learner(settings, nothing)]
         steps = settings.n_envs * settings.rollout_steps
         laps: list[list[Lap]] = [[], []]
         for repetition in range(repetitions + 1):
-            for learner, own in zip(learners, laps, strict=True):
-                one = lap(lambda learner=learner: _learn(learner, steps))  # type: ignore[misc]
+            for model, own in zip(learners, laps, strict=True):
+                one = lap(lambda model=model: learn(model, steps))  # type: ignore[misc]
                 if repetition:
                     own.append(one)
     real, null = (Speed(tuple(own)) for own in laps)
     return TrainingSpeed(real, null)
 
 
-def _learner(settings: Settings, batch: BatchVecEnv | EngineVecEnv) -> MaskablePPO:
-    learner = build_model(settings, batch)
-    learner.set_logger(Logger(None, []))
-    return learner
+def learner(settings: Settings, batch: BatchVecEnv | EngineVecEnv) -> MaskablePPO:
+    """A fresh one that logs nothing."""
+    model = build_model(settings, batch)
+    model.set_logger(Logger(None, []))
+    return model
 
 
-def _learn(learner: MaskablePPO, steps: int) -> int:
-    learner.learn(steps, reset_num_timesteps=False, log_interval=None)  # type: ignore[arg-type]
+def learn(model: MaskablePPO, steps: int) -> int:
+    """Collect so many steps and learn from them; returns how many."""
+    model.learn(steps, reset_num_timesteps=False, log_interval=None)  # type: ignore[arg-type]
     return steps

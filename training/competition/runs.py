@@ -8,23 +8,24 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.bound import clairvoyant_bound
+from agents.policy import Policy
 from agents.registry import make_policy
 from env.catalog import Catalog, load_catalog
 from env.config import Profile, load_profile
 from env.errors import DaCircoError
-from env.metrics import measure
+from env.jobs import Request
 from env.scenario import Scenario, load_scenario
-from env.simulator import Simulator
 from env.textfile import write_atomically
+from training.bound.clairvoyant import clairvoyant_bound
 from training.competition.conditions import Condition
 from training.competition.entrants import heeds_preference, identity
 from training.processes import worker_pool
+from training.rollouts.cells import Cell, Totals
+from training.rollouts.play import COMPILED, REFERENCE, Stage, left_out
 from training.world_identity import world_identity
 
 Floats = NDArray[np.float64]
@@ -113,13 +114,22 @@ class Runner:
     Args:
         course: scenarios and seeds.
         folder: for the outcomes; made if it is not there.
-        processes: how many work at once.
+        processes: how many work at once, or threads of the engine.
         fresh: what the folder holds does not count.
+        engine: see `training.rollouts.play`. Its figures are the same: what the other one has
+            run counts.
     """
 
     def __init__(
-        self, course: Course, folder: Path, processes: int, *, fresh: bool = False
+        self,
+        course: Course,
+        folder: Path,
+        processes: int,
+        *,
+        fresh: bool = False,
+        engine: str = COMPILED,
     ) -> None:
+        self._stage = Stage(engine, processes)
         self._course = course
         self._folder = folder
         self._processes = processes
@@ -169,12 +179,29 @@ class Runner:
             on_batch()
 
     def _outcomes(self, batches: Sequence[Batch]) -> Iterator[tuple[Batch, Outcome]]:
-        jobs = [(self._course, batch) for batch in batches]
-        if self._processes == 1:
+        policies = {spec: make_policy(spec) for spec in _specs(batches)}
+        compiled = {spec for spec, policy in policies.items() if self._stage.compiles(policy)}
+        for spec in compiled:
+            yield from self._on_engine([b for b in batches if b.policy == spec], policies[spec])
+        jobs = [(self._course, batch) for batch in batches if batch.policy not in compiled]
+        if self._processes == 1 or not jobs:
             yield from map(_work, jobs)
             return
         with worker_pool(min(self._processes, len(jobs))) as pool:
             yield from pool.imap(_work, jobs)
+
+    def _on_engine(
+        self, batches: Sequence[Batch], policy: Policy
+    ) -> Iterator[tuple[Batch, Outcome]]:
+        """Batches of one policy: together they fill a network's batches."""
+        parts = [cells(self._course, batch, policy) for batch in batches]
+        totals = iter(self._stage.totals([cell for part in parts for cell in part]))
+        for batch, part in zip(batches, parts, strict=True):
+            yield batch, outcome_of(self._course, [next(totals) for _ in part])
+
+    def left_out(self, batches: Iterable[Batch]) -> str | None:
+        """What the reference has to run of the batches, one line; the bounds are no runs."""
+        return left_out(self._stage, map(make_policy, _specs(batches)))
 
     def outcome(self, batch: Batch) -> Outcome:
         """Of a batch that was carried out."""
@@ -202,6 +229,11 @@ def _arrays(outcome: Outcome) -> dict[str, Floats]:
     return {name: getattr(outcome, name) for name in Outcome.__slots__}
 
 
+def _specs(batches: Iterable[Batch]) -> list[str]:
+    """Of the policies of the batches, each once; the bound is none."""
+    return list(dict.fromkeys(b.policy for b in batches if b.policy != _BOUND))
+
+
 def _work(job: tuple[Course, Batch]) -> tuple[Batch, Outcome]:
     return job[1], carry_out(*job)
 
@@ -213,49 +245,68 @@ def _world(course: Course) -> tuple[Profile, Catalog, tuple[Scenario, ...]]:
     return load_profile(course.profile), catalog, scenarios
 
 
+@cache
+def _setting(
+    course: Course, condition: Condition
+) -> tuple[Profile, Profile, tuple[tuple[Request, ...], ...]]:
+    """The true profile, the believed one, and the requests of each scenario.
+
+    They are the same objects each time: what is laid out for the engine is found again by them.
+    """
+    home, _, scenarios = _world(course)
+    requests = tuple(condition.requests(scenario.requests, home) for scenario in scenarios)
+    return condition.true(home), condition.believed(home), requests
+
+
+def cells(course: Course, batch: Batch, policy: Policy) -> list[Cell]:
+    """What a batch plays, seeds fastest, then scenarios.
+
+    Args:
+        course: scenarios and seeds.
+        batch: not of the bound.
+        policy: the batch's.
+    """
+    true, believed, scenarios = _setting(course, batch.condition)
+    catalog = _world(course)[1]
+    return [
+        Cell(policy, true, requests, catalog, seed, batch.preference, believed)
+        for requests in scenarios
+        for seed in course.seeds[: batch.seeds]
+    ]
+
+
+def outcome_of(course: Course, totals: Sequence[Totals]) -> Outcome:
+    """The outcome of a batch from the totals of its cells."""
+    figures = {
+        "jobs": [one.jobs for one in totals],
+        "job_seconds": [one.cost.job_seconds for one in totals],
+        "core_seconds": [one.cost.core_seconds for one in totals],
+        "unfinished": [one.unfinished for one in totals],
+        "failed": [one.failed for one in totals],
+        "workers": [one.boots for one in totals],
+        "lost": [one.workers_lost for one in totals],
+        "bound": [0.0] * len(totals),
+    }
+    n = len(course.scenarios)
+    return Outcome(**{k: np.array(v, dtype=float).reshape(n, -1) for k, v in figures.items()})
+
+
 def carry_out(course: Course, batch: Batch) -> Outcome:
-    """Run a batch."""
-    home, catalog, scenarios = _world(course)
-    condition = batch.condition
-    true, believed = condition.true(home), condition.believed(home)
-    rows: list[list[dict[str, Any]]] = []
-    for scenario in scenarios:
-        requests = condition.requests(scenario.requests, home)
-        row = []
-        for seed in course.seeds[: batch.seeds]:
-            if batch.policy == _BOUND:
-                bound = clairvoyant_bound(
-                    true, requests, catalog, seed=seed, preference=batch.preference
-                )
-                row.append({"jobs": len(requests), "bound": bound})
-                continue
-            policy = make_policy(batch.policy)
-            simulator = Simulator(
-                true,
-                requests,
-                catalog,
-                seed=seed,
-                preference=batch.preference,
-                discipline=policy.discipline,
-                believed=believed,
-            )
-            simulator.run(policy)
-            found = measure(simulator)
-            row.append(
-                {
-                    "jobs": found.jobs,
-                    "job_seconds": found.job_seconds,
-                    "core_seconds": found.core_seconds,
-                    "unfinished": found.unfinished,
-                    "failed": found.failed,
-                    "workers": found.boots,
-                    "lost": found.workers_lost,
-                }
-            )
-        rows.append(row)
-    return Outcome(
-        **{
-            name: np.array([[run.get(name, 0.0) for run in row] for row in rows], dtype=float)
-            for name in Outcome.__slots__
-        }
+    """Run a batch without the engine."""
+    if batch.policy != _BOUND:
+        stage = Stage(REFERENCE)
+        return outcome_of(course, stage.totals(cells(course, batch, make_policy(batch.policy))))
+    true, _, scenarios = _setting(course, batch.condition)
+    catalog, seeds = _world(course)[1], course.seeds[: batch.seeds]
+    bounds = np.array(
+        [
+            [
+                clairvoyant_bound(true, requests, catalog, seed=seed, preference=batch.preference)
+                for seed in seeds
+            ]
+            for requests in scenarios
+        ]
     )
+    jobs = np.array([[float(len(requests))] * len(seeds) for requests in scenarios])
+    nothing = {name: np.zeros_like(bounds) for name in Outcome.__slots__}
+    return Outcome(**{**nothing, "jobs": jobs, "bound": bounds})

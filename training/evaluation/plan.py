@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from agents.by_preference import ByPreference
 from agents.heuristic import Heuristic
 from agents.registry import MODELS, NAIVE, make_policy, policy_names
+from agents.shipped import model_folder
 from agents.tuned import tuned_name, tuned_specs
 from env.catalog import DEFAULT_CATALOG, Catalog, load_catalog
 from env.cluster import Cluster
@@ -86,7 +87,7 @@ def default_policies(*, tuned: bool = True) -> list[str]:
         tuned: the rules as they were tuned for each preference, and besides these the naive
             ones at their defaults; else every rule at its defaults.
     """
-    shipped = [SHIPPED_POLICY.as_posix()] if SHIPPED_POLICY.is_dir() else []
+    shipped = [SHIPPED_POLICY.as_posix()] if model_folder(SHIPPED_POLICY).is_dir() else []
     if not tuned:
         return [*shipped, *policy_names()]
     return [*shipped, *(tuned_name(rule) for rule in tuned_specs()), *NAIVE]

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from agents.policy import Policy
 from agents.registry import make_policy
-from env.metrics import EpisodeMetrics, job_delays, measure
+from env.metrics import EpisodeMetrics
 from env.simulator import Simulator
 from env.timeline import Timeline
 from training.evaluation.plan import Plan, Task
 from training.processes import worker_pool
+from training.rollouts.cells import Cell, Played
+from training.rollouts.play import COMPILED, Stage, left_out
 
 MOST_PROCESSES: Final = 2
 """Without an order of the user: leave the rest of the machine to others."""
@@ -68,32 +70,36 @@ class Runner:
             self._policies[index] = make_policy(self._plan.policies[index])
         return self._policies[index]
 
-    def simulate(self, task: Task, timeline: Timeline | None = None) -> Simulator:
-        """The simulation of a task, run to its end."""
-        plan, policy = self._plan, self._policy(task.policy)
-        simulator = Simulator(
+    def cell(self, task: Task) -> Cell:
+        """What a task plays."""
+        plan = self._plan
+        return Cell(
+            self._policy(task.policy),
             plan.profile,
             plan.scenarios[task.scenario].requests,
             plan.catalog,
-            seed=task.seed,
-            preference=task.preference,
-            discipline=policy.discipline,
-            timeline=timeline,
+            task.seed,
+            task.preference,
         )
-        simulator.run(policy)
-        return simulator
 
-    def run(self, task: Task) -> RunRecord:
-        """The figures of a task."""
-        simulator = self.simulate(task)
+    def simulate(self, task: Task, timeline: Timeline | None = None) -> Simulator:
+        """The simulation of a task, run to its end."""
+        return self.cell(task).simulate(timeline)
+
+    def record(self, task: Task, played: Played) -> RunRecord:
+        """What came of a task."""
         return RunRecord(
             policy=self._plan.policies[task.policy],
             scenario=self._plan.scenarios[task.scenario].name,
             preference=task.preference,
             seed=task.seed,
-            metrics=measure(simulator),
-            delays_s=np.array(job_delays(simulator), dtype=np.float64),
+            metrics=played.metrics,
+            delays_s=played.delays_s,
         )
+
+    def run(self, task: Task) -> RunRecord:
+        """The figures of a task, by the reference simulator."""
+        return self.record(task, Played.of(self.simulate(task)))
 
 
 def default_processes(n_tasks: int) -> int:
@@ -104,22 +110,42 @@ def default_processes(n_tasks: int) -> int:
 
 
 def run_plan(
-    plan: Plan, *, processes: int | None = None, on_run: Callable[[], None] = lambda: None
+    plan: Plan,
+    *,
+    processes: int | None = None,
+    on_run: Callable[[], None] = lambda: None,
+    engine: str = COMPILED,
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[RunRecord]:
-    """Every run of the plan, in the order of its tasks, however many processes there are.
+    """Every run of the plan, in the order of its tasks, whoever plays it.
 
     Args:
         plan: what to run.
-        processes: by default see `default_processes`.
+        processes: that the reference simulator uses, and threads of the engine; by default see
+            `default_processes`.
         on_run: called after each run.
+        engine: see `training.rollouts.play`.
+        say: is told what the engine does not play, one line.
+
+    Raises:
+        UnknownNameError: there is no such engine.
     """
     tasks = list(plan.tasks())
     wanted = default_processes(len(tasks)) if processes is None else processes
-    records = []
-    for record in _results(plan, tasks, min(wanted, len(tasks))):
-        records.append(record)
-        on_run()
-    return records
+    runner, stage = Runner(plan), Stage(engine, wanted)
+    cells = [runner.cell(task) for task in tasks]
+    compiled = [i for i, cell in enumerate(cells) if stage.compiles(cell.policy)]
+    if (line := left_out(stage, (cell.policy for cell in cells))) is not None:
+        say(line)
+    played = stage.play([cells[i] for i in compiled], on_run) if compiled else []
+    records = {i: runner.record(tasks[i], one) for i, one in zip(compiled, played, strict=True)}
+    left = [i for i in range(len(tasks)) if i not in records]
+    if left:
+        simulated = _results(plan, [tasks[i] for i in left], min(wanted, len(left)))
+        for i, record in zip(left, simulated, strict=True):
+            records[i] = record
+            on_run()
+    return [records[i] for i in range(len(tasks))]
 
 
 def _results(plan: Plan, tasks: Sequence[Task], processes: int) -> Iterator[RunRecord]:

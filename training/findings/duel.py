@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from env.cost import cost_so_far
 from training.findings.world import BURSTINESS, GRACE, MINIMIZE, Burstiness, Track, World
 
 SAME = 0.02
@@ -71,10 +70,10 @@ def duel(world: World, preferences: Sequence[float], track: Track) -> Duel:
             requests = world.requests(family, seed, effort.hours)
             if not requests:
                 continue
-            lean, warm, none = (
-                np.array(cost_so_far(world.simulate(requests, policy, seed=seed).cluster))
-                for policy in (MINIMIZE, GRACE, _NO_GRACE)
-            )
+            cells = [
+                world.cell(requests, policy, seed=seed) for policy in (MINIMIZE, GRACE, _NO_GRACE)
+            ]
+            lean, warm, none = (np.array(total.cost) for total in world.stage.totals(cells))
             cost = [weights * one[0] + (1 - weights) * one[1] for one in (lean, warm)]
             logs[:, r, i] += np.log(cost[0] / cost[1]) / effort.map_seeds
             gap = max(gap, float(np.max(np.abs(none / lean - 1.0))))

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from env.cost import cost_so_far
 from env.families import Poisson
-from env.metrics import job_delays
 from training.findings.capacity import worker_counts
 from training.findings.world import GRACE, Track, World
 
@@ -64,18 +62,18 @@ def knob_maps(world: World, track: Track) -> list[KnobMap]:
             f"{GRACE}:flavor={flavor},max_workers={limits[flavor][row]},"
             f"max_idle_time={effort.graces_s[column]:g}"
         )
-        figures = []
-        for seed, requests in enumerate(jobs):
-            run = world.simulate(requests, spec, seed=seed, preference=PREFERENCE)
-            vector = cost_so_far(run.cluster)
-            n = len(requests)
-            figures.append(
-                (
-                    float(np.mean(job_delays(run))),
-                    vector.core_seconds / n,
-                    vector.weighed(PREFERENCE) / n,
-                )
+        cells = [
+            world.cell(requests, spec, seed=seed, preference=PREFERENCE)
+            for seed, requests in enumerate(jobs)
+        ]
+        figures = [
+            (
+                float(np.mean(run.delays_s)),
+                run.metrics.core_seconds / run.metrics.jobs,
+                run.metrics.cost_per_job,
             )
+            for run in world.stage.play(cells)
+        ]
         found[flavor][row, column] = np.mean(figures, axis=0)
     return [
         KnobMap(

@@ -241,11 +241,12 @@ def watch(world: World, track: Track) -> Visits:
         ours.append(measure(run))
         actions = np.array(diary.actions[before:], dtype=np.intp)
         spawned.append(tuple(int((actions == 1 + f).sum()) for f in range(len(world.flavors))))
-        for name, theirs in naive.items():
-            other = world.simulate(
-                episode.requests, name, seed=episode.seed, preference=episode.preference
-            )
-            theirs.append(measure(other))
+    for name, theirs in naive.items():
+        cells = [
+            world.cell(episode.requests, name, seed=episode.seed, preference=episode.preference)
+            for episode in episodes
+        ]
+        theirs.extend(played.metrics for played in world.stage.play(cells))
     costs = np.array([one.cost for one in ours])
     return Visits(
         fit.table(),

@@ -19,6 +19,8 @@ from env.simulator import Simulator
 from env.timeline import Timeline
 from env.timing import TimingModel
 from env.worker import WorkerState
+from training.rollouts.cells import Cell
+from training.rollouts.play import COMPILED, Stage
 
 T = TypeVar("T")
 
@@ -129,19 +131,21 @@ BURSTINESS: Final = (
 
 @dataclass
 class World:
-    """Data centre, movies and policies; `simulate` runs one of them.
+    """Data centre, movies and policies; `stage` and `simulate` run them.
 
     Attributes:
         profile: data centre and timing.
         catalog: the movies.
         effort: how much is simulated.
         frozen: spec of the frozen policy.
+        stage: where runs are played of which nothing but the figures is wanted (`cell`).
     """
 
     profile: Profile
     catalog: Catalog
     effort: Effort
     frozen: str
+    stage: Stage = field(default_factory=Stage)
     _policies: dict[str, Policy] = field(default_factory=dict)
 
     @property
@@ -177,6 +181,12 @@ class World:
             self._policies[spec] = make_policy(spec)
         return self._policies[spec]
 
+    def cell(
+        self, requests: Sequence[Request], policy: str, *, seed: int = 0, preference: float = 0.5
+    ) -> Cell:
+        """One run for the stage."""
+        return Cell(self.policy(policy), self.profile, requests, self.catalog, seed, preference)
+
     def simulate(
         self,
         requests: Sequence[Request],
@@ -188,7 +198,7 @@ class World:
         limit_s: float | None = None,
         image_cached: bool | None = None,
     ) -> Simulator:
-        """One run to its end; `image_cached` overrides the profile."""
+        """One run to its end, to look into; `image_cached` overrides the profile."""
         decider = self.policy(policy) if isinstance(policy, str) else policy
         profile = self.profile
         if image_cached is not None:
@@ -207,13 +217,13 @@ class World:
         return simulator
 
 
-def open_world(profile: str, frozen: str, effort: Effort) -> World:
-    """The world of a study.
+def open_world(profile: str, frozen: str, effort: Effort, engine: str = COMPILED) -> World:
+    """The world of a study; for the engine see `training.rollouts.play`.
 
     Raises:
         DaCircoError: the profile or the policy cannot be loaded, or they do not go together.
     """
-    world = World(load_profile(profile), load_catalog(), effort, frozen)
+    world = World(load_profile(profile), load_catalog(), effort, frozen, Stage(engine))
     world.simulate([], frozen)
     return world
 

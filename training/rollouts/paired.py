@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from agents.compiled.rules import Form
 from env import noise
 from env.engine.engine import Engine
+from env.engine.futures import Renewal, can_renew, stacked
+from env.engine.layout import NOW, Floats, Ints
 from env.engine.perceptron import Perceptron
 from env.engine.rollout import Branches, roll_out
 from env.observation import bounds
@@ -35,6 +37,7 @@ class Rollouts:
         decisions: how many were taken, likewise.
         ended: whether the episode ended before the horizon, likewise.
         observations: at the end, shape (states, futures, actions, features).
+        renewed: whether the futures but the first have arrivals of their own, shape (states,).
     """
 
     job_seconds: NDArray[np.float64]
@@ -44,6 +47,7 @@ class Rollouts:
     decisions: NDArray[np.int64]
     ended: NDArray[np.bool_]
     observations: NDArray[np.float32]
+    renewed: NDArray[np.bool_]
 
 
 def roll_out_pairs(
@@ -54,6 +58,7 @@ def roll_out_pairs(
     *,
     length_s: float | NDArray[np.float64],
     futures: int = 1,
+    renew: bool = True,
     discount_s: float = inf,
     threads: int = 1,
     batch: int = BATCH,
@@ -61,8 +66,9 @@ def roll_out_pairs(
     """Take each of the given actions in copies of data centres, and follow a policy.
 
     All branches of a state and a future see the same arrivals, sizes and noise. The first future
-    is the data centre's own; in the others the noise of what begins later (boots, stops, faults)
-    is drawn anew, while arrivals and sizes stay.
+    is the data centre's own. In the others the noise of what begins later (boots, stops, faults)
+    is drawn anew, and where the episode is of an arrival family so are the later arrivals, given
+    its hidden state, with their sizes. Those of a given scenario stay: `Rollouts.renewed` tells.
 
     Args:
         engine: its data centres are not changed.
@@ -72,6 +78,7 @@ def roll_out_pairs(
             (`agents.compiled.rules.form_of`).
         length_s: how long, seconds; one for all or shape (states,).
         futures: of each state.
+        renew: whether arrivals are drawn anew where they can be; if not, only noise is.
         discount_s: time constant of the discount, seconds.
         threads: that share the work; the result does not depend on it.
         batch: copies that the network decides for at once, likewise.
@@ -100,11 +107,27 @@ def roll_out_pairs(
     for i, row in enumerate(states.tolist()):
         own = engine.noise_key(row)
         keys[i, 1:] = [noise.other_key(own, number) for number in range(1, futures)]
+    episode, renewed = np.full((n, futures), -1), np.zeros(n, dtype=np.bool_)
+    others: list[tuple[Floats, Ints]] = []
+    for i, row in enumerate(states.tolist() if renew and futures > 1 else ()):
+        data, s = engine.episode(row), engine.centre(row)
+        renewed[i] = can_renew(data)
+        if renewed[i]:
+            renewal = Renewal(data, s, float(s.f[NOW]) + float(lengths[i]))
+            for number in range(1, futures):
+                episode[i, number] = len(others)
+                others.append(renewal.draw(int(keys[i, number])))
+    ef, ei = stacked(others)
+    if isinstance(policy, Form):
+        engine.reserve(policy.floats, policy.ints)
     m = len(which)
     branches = Branches(
         source=states[which].astype(np.int64),
         action=action.astype(np.int64),
         key=keys[which, future],
+        episode=episode[which, future],
+        ef=ef,
+        ei=ei,
         length_s=lengths[which],
         job_seconds=np.zeros(m),
         core_seconds=np.zeros(m),
@@ -120,6 +143,9 @@ def roll_out_pairs(
             source=branches.source[rows],
             action=branches.action[rows],
             key=branches.key[rows],
+            episode=branches.episode[rows],
+            ef=ef,
+            ei=ei,
             length_s=branches.length_s[rows],
             job_seconds=branches.job_seconds[rows],
             core_seconds=branches.core_seconds[rows],
@@ -152,7 +178,8 @@ def roll_out_pairs(
         decisions=np.zeros(shape, dtype=np.int64),
         ended=np.zeros(shape, dtype=np.bool_),
         observations=np.zeros((*shape, width), dtype=np.float32),
+        renewed=renewed,
     )
-    for name in Rollouts.__slots__:
+    for name in set(Rollouts.__slots__) - {"renewed"}:
         getattr(result, name)[place] = getattr(branches, name)
     return result

@@ -7,14 +7,14 @@ from math import isnan
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.compiled.rules import Form, rule_act, rule_wakes_at
+from agents.compiled.rules import Form, rule_act, rule_begins, rule_wakes_at
 from env.actions import KEEP_INDEX
 from env.engine.compiling import entry
 from env.engine.engine import Engine
-from env.engine.kernel import apply, centre, wake_at
+from env.engine.kernel import apply, wake_at
 from env.engine.layout import NOW, Floats, Ints
 from env.engine.observe import observe
-from env.engine.rollout import Branches, Copies, begin_branch, make_copies, take
+from env.engine.rollout import Branches, Copies, begin_branch, copy_in, make_copies, take
 
 
 def roll_out_rule(
@@ -36,7 +36,7 @@ def roll_out_rule(
         high: likewise.
         discount_s: time constant of the discount, seconds; infinite for none.
     """
-    copies = make_copies(engine, 1, 1, low, high)
+    copies = make_copies(engine, branches, 1, 1, low, high)
     _follow_rule(
         engine.f,
         engine.i,
@@ -64,7 +64,8 @@ def _follow_rule(
 ) -> None:
     for branch in range(len(branches.source)):
         begin_branch(f, i, ef, ei, branches, branch, copies, 0)
-        s = centre(copies.f, copies.i, ef, ei, 0)
+        s = copy_in(copies, 0, branches, branch, ef, ei)
+        rule_begins(s, kind, given)  # unless the data centre has followed it so far
         start_s, action = copies.start_s[0], copies.action[0]
         end_s = start_s + branches.length_s[branch]
         while True:

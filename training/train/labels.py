@@ -193,7 +193,8 @@ def label_states(
         reference_cost_rates: of the episodes, shape (n,).
         settings: how.
     """
-    costs, decisions = rollout_costs(engine, states, tried, network, settings)
+    found, decisions = rollout_costs(engine, states, tried, network, settings)
+    costs = found[:, 0]
     own = np.arange(len(states)), chosen
     pace = decisions[own] / settings.length_s / _USUAL_PACE
     savings = (costs[own][:, None] - costs) / (_UNIT_S * reference_cost_rates)[:, None]
@@ -208,11 +209,21 @@ def rollout_costs(
     tried: NDArray[np.bool_],
     network: Perceptron,
     settings: RolloutSettings,
+    futures: int = 1,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Discounted cost of each tried action with the terminal cost-to-go, and decisions taken.
 
+    Args:
+        engine: its data centres are not changed.
+        states: which of them, shape (n,).
+        tried: the actions to try, shape (n, actions).
+        network: the policy; its likeliest action is what it does.
+        settings: how.
+        futures: of each state: the first is the one that will come, the others are drawn anew.
+
     Returns:
-        Both of shape (states, actions); costs are not a number where nothing was tried.
+        Costs, shape (n, futures, actions), not a number where nothing was tried; decisions in the
+        first future, shape (n, actions).
     """
     found = roll_out_pairs(
         engine,
@@ -220,15 +231,17 @@ def rollout_costs(
         tried,
         network,
         length_s=settings.length_s,
+        futures=futures,
         discount_s=settings.discount_s,
         threads=settings.threads,
     )
-    w = engine.f[states, at.PREFERENCE][:, None]
-    costs = w * found.discounted[:, 0, :, 0] + (1.0 - w) * found.discounted[:, 0, :, 1]
-    which, action = np.nonzero(tried)
+    w = engine.f[states, at.PREFERENCE][:, None, None]
+    costs = w * found.discounted[..., 0] + (1.0 - w) * found.discounted[..., 1]
+    which, future, action = np.nonzero(np.repeat(tried[:, None], futures, axis=1))
     if len(which):
         names = [flavor.name for flavor in engine.episode(int(states[0])).profile.cluster.flavors]
-        left = np.exp(-found.elapsed_s[which, 0, action] / settings.discount_s)
-        ends = found.observations[which, 0, action]
-        costs[which, action] += left * TerminalCost(names)(engine, states[which], ends)
-    return costs, found.decisions[:, 0, :]
+        branch = which, future, action
+        left = np.exp(-found.elapsed_s[branch] / settings.discount_s)
+        ends = found.observations[branch]
+        costs[branch] += left * TerminalCost(names)(engine, states[which], ends)
+    return costs, found.decisions[:, 0]

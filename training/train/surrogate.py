@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from training.network import Actor, forbid, masked_argmax
+from agents.network_policy import masked_argmax
+from training.network import Actor, forbid
 from training.train.labels import Labels
 
 _LARGEST_LOGIT: Final = 16.0

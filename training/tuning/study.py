@@ -1,4 +1,4 @@
-"""One rule: Optuna suggests settings for each preference, the simulator tells their costs.
+"""One rule: Optuna suggests settings for each preference, the engine tells their costs.
 
 A run gives both costs, delay and resources, so a setting that was suggested for one
 preference is judged at all of them, unless the rule itself heeds the preference. Each
@@ -17,13 +17,14 @@ from typing import Any, Final
 import numpy as np
 import optuna
 from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution
 from optuna.samplers import TPESampler
-from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from scipy.stats import wilcoxon
 
 from env.config import load_profile
-from env.errors import DaCircoError
+from training.rollouts.play import Stage
+from training.tuning.kept_trials import KeptTrials
+from training.tuning.signed_ranks import is_above
 from training.tuning.space import RELATIVE_TO_PREFERENCE, Space
 from training.tuning.yardstick import Yardstick, tuning_episodes
 from training.world_identity import world_identity
@@ -37,7 +38,6 @@ _STARTUP_EPISODES: Final = 5
 _GIVE_UP_BELOW: Final = 0.1
 """A setting is given up when at every preference the paired test (Wilcoxon's signed ranks)
 against the best so far has a p-value below."""
-_LOCK_TIMEOUT_S: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,7 @@ def tune(
     effort: Effort,
     storage: Path,
     on_trial: Callable[[], None] = lambda: None,
+    stage: Stage | None = None,
 ) -> list[Tuned]:
     """Tune a rule at some preferences, going on from the trials that the storage holds.
 
@@ -95,6 +96,7 @@ def tune(
         effort: what to spend.
         storage: an SQLite file; made if it is not there.
         on_trial: called after each trial, and at once for each that the storage holds.
+        stage: plays the episodes; by default the compiled engine.
 
     Returns:
         In the order of the preferences.
@@ -106,18 +108,32 @@ def tune(
     episodes = tuning_episodes(effort.random_episodes, effort.seed, effort.profile)
     groups = [[w] for w in preferences] if space.heeds_preference else [list(preferences)]
     tuned = []
+    stage = Stage() if stage is None else stage
     for group in groups:
-        search = _Search(space, Yardstick(episodes, group), group, effort.seed)
-        kept = _open(storage, _study_name(space, group, effort), len(group))
+        yardstick = Yardstick(episodes, group, stage=stage)
+        search = _Search(space, yardstick, group, effort.seed)
         total = effort.trials * len(group)
-        for trial in kept.get_trials(states=(TrialState.COMPLETE,))[:total]:
-            search.learn(trial)
-            on_trial()
-        while search.judged < total:
-            kept.add_trial(search.step())
-            on_trial()
+        with KeptTrials(storage, _study_name(space, group, effort)) as kept:
+            for trial in kept.read()[:total]:
+                search.learn(trial)
+                on_trial()
+            while search.judged < total:
+                kept.add(search.judged, search.step())
+                on_trial()
         tuned += search.best()
     return tuned
+
+
+class _Sampler(TPESampler):
+    """Every trial suggests all parameters: their space need not be looked for in all trials."""
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """As Optuna's own, in the same order; empty before the first trial has ended."""
+        before = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        known = sorted(before[0].distributions.items()) if before else []
+        return {name: one for name, one in known if not one.single()}
 
 
 class _Search:
@@ -157,34 +173,38 @@ class _Search:
         means = np.array([self._ratios[i].mean(axis=0) for i in complete])
         return [complete[i] for i in means.argmin(axis=0)]
 
-    def learn(self, trial: FrozenTrial) -> None:
-        """A trial of the storage becomes known to all samplers."""
+    def learn(self, trial: FrozenTrial, asked: optuna.Trial | None = None) -> None:
+        """A trial of the storage, or one that was asked for, becomes known to all samplers."""
         self._specs.append(str(trial.user_attrs["spec"]))
         self._ratios.append(np.array(json.loads(trial.user_attrs["log_ratios"])))
         for study, value in zip(self._studies, trial.values, strict=True):
-            study.add_trial(
-                create_trial(params=trial.params, distributions=trial.distributions, value=value)
-            )
+            if asked is not None and asked.study is study:
+                study.tell(asked, value)
+            else:
+                study.add_trial(
+                    create_trial(
+                        params=trial.params, distributions=trial.distributions, value=value
+                    )
+                )
 
     def step(self) -> FrozenTrial:
         """Suggest a setting for the preference whose turn it is and judge it at all."""
         number = self.judged
         stream = np.random.SeedSequence([self._seed, number]).generate_state(1)[0]
-        sampler = TPESampler(seed=int(stream), multivariate=True, n_startup_trials=_STARTUP_TRIALS)
         study = self._studies[number % len(self._studies)]
-        # A copy: the trial that asks is told to all studies alike, as one of the storage.
-        asking = optuna.create_study(sampler=sampler)
-        asking.add_trials(study.get_trials(deepcopy=False))
-        suggested = asking.ask()
-        spec = self._space.spec(self._space.choose(suggested))
+        study.sampler = _Sampler(
+            seed=int(stream), multivariate=True, n_startup_trials=_STARTUP_TRIALS
+        )
+        asked = study.ask()
+        spec = self._space.spec(self._space.choose(asked))
         ratios = self._judge(spec)
         trial = create_trial(
-            params=suggested.params,
-            distributions=suggested.distributions,
+            params=asked.params,
+            distributions=asked.distributions,
             values=self._values(ratios).tolist(),
             user_attrs={"spec": spec, "log_ratios": json.dumps(ratios.round(6).tolist())},
         )
-        self.learn(trial)
+        self.learn(trial, asked)
         return trial
 
     def _judge(self, spec: str) -> Floats:
@@ -200,7 +220,7 @@ class _Search:
         ours = np.array(seen)
         for w, leader in enumerate(leaders):
             worse = ours[:, w] - self._ratios[leader][: len(ours), w]
-            if not worse.any() or wilcoxon(worse, alternative="greater").pvalue >= _GIVE_UP_BELOW:
+            if not is_above(worse, _GIVE_UP_BELOW):
                 return False
         return True
 
@@ -252,19 +272,3 @@ def _study_name(space: Space, preferences: Sequence[float], effort: Effort) -> s
     text = f"{sorted(settings.items())} {space} {world_identity(tuned=False)}"
     which = ",".join(f"{w:g}" for w in preferences)
     return f"{space.rule} w={which} {hashlib.sha256(text.encode()).hexdigest()[:12]}"
-
-
-def _open(storage: Path, name: str, objectives: int) -> optuna.Study:
-    try:
-        storage.parent.mkdir(parents=True, exist_ok=True)
-        database = RDBStorage(
-            f"sqlite:///{storage}", engine_kwargs={"connect_args": {"timeout": _LOCK_TIMEOUT_S}}
-        )
-        return optuna.create_study(
-            storage=database,
-            study_name=name,
-            directions=["minimize"] * objectives,
-            load_if_exists=True,
-        )
-    except Exception as error:  # whatever SQLAlchemy and SQLite make of a bad file
-        raise DaCircoError(f"cannot use {storage} to keep the trials: {error}") from error

@@ -8,11 +8,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.policy import Policy
 from agents.registry import make_policy
-from env.cost import CostVector, cost_so_far
+from env.cost import CostVector
 from env.episodes import Episode
-from env.simulator import Simulator
 from training.episode_sets import random_set, scenario_set
+from training.rollouts.cells import Cell
+from training.rollouts.play import Stage
 
 BASELINE: Final = "grace-period"
 """At its defaults; every cost is relative to it."""
@@ -33,19 +35,9 @@ def tuning_episodes(random_episodes: int, seed: int, profile: str) -> list[Episo
     return [episodes[i] for i in order]
 
 
-def cost_vector(episode: Episode, preference: float, spec: str) -> CostVector:
+def cost_vector(episode: Episode, preference: float, policy: Policy, stage: Stage) -> CostVector:
     """What an episode costs under a policy that is told a preference."""
-    policy = make_policy(spec)
-    simulator = Simulator(
-        episode.profile,
-        episode.requests,
-        episode.catalog,
-        seed=episode.seed,
-        preference=preference,
-        discipline=policy.discipline,
-    )
-    simulator.run(policy)
-    return cost_so_far(simulator.cluster)
+    return stage.totals([Cell.of(policy, episode, preference)])[0].cost
 
 
 class Yardstick:
@@ -56,6 +48,7 @@ class Yardstick:
         preferences: what a setting is judged at. Its runs are told the first: a setting
             that heeds the preference must be judged at that one only.
         baseline: what the episodes cost under the baseline, if that is known.
+        stage: plays the episodes; by default the compiled engine.
     """
 
     def __init__(
@@ -63,15 +56,19 @@ class Yardstick:
         episodes: Sequence[Episode],
         preferences: Sequence[float],
         baseline: Sequence[CostVector] | None = None,
+        stage: Stage | None = None,
     ) -> None:
+        self._stage = Stage() if stage is None else stage
         self._episodes = list(episodes)
         self._preferences = tuple(preferences)
         told = self._preferences[0]
-        self._baseline = baseline or [cost_vector(e, told, BASELINE) for e in self._episodes]
+        self._baseline = baseline or [
+            cost_vector(e, told, make_policy(BASELINE), self._stage) for e in self._episodes
+        ]
 
     def at(self, preference: float) -> Yardstick:
         """The same for one preference."""
-        return Yardstick(self._episodes, [preference], self._baseline)
+        return Yardstick(self._episodes, [preference], self._baseline, self._stage)
 
     @property
     def episodes(self) -> int:
@@ -83,8 +80,9 @@ class Yardstick:
 
     def log_ratios(self, spec: str) -> Iterator[NDArray[np.float64]]:
         """Logarithm of the cost ratio at each preference, on one episode after another."""
+        policy = make_policy(spec)
         for episode, baseline in zip(self._episodes, self._baseline, strict=True):
-            ours = cost_vector(episode, self._preferences[0], spec)
+            ours = cost_vector(episode, self._preferences[0], policy, self._stage)
             yield self._log_costs(ours) - self._log_costs(baseline)
 
     def ratios(self, spec: str) -> NDArray[np.float64]:

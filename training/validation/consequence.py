@@ -11,9 +11,9 @@ import numpy as np
 
 from agents.registry import make_policy
 from env.config import Profile, TimingConfig, TransferTiming
-from env.cost import cost_so_far
-from env.simulator import Simulator
 from training.calibration.observations import Observations, figures
+from training.rollouts.cells import Cell
+from training.rollouts.play import COMPILED, Stage
 from training.validation.measured_run import MeasuredRun, measured_runs
 
 MATTERS: Final = 0.02
@@ -55,6 +55,7 @@ def consequences(
     *,
     policy: str,
     preference: float,
+    engine: str = COMPILED,
 ) -> dict[str, Consequence]:
     """What each changed step brings about, alone.
 
@@ -64,6 +65,7 @@ def consequences(
         ratios: measured over expected time, by step that has changed.
         policy: spec of the policy that is in charge.
         preference: w.
+        engine: who plays them, see `training.rollouts.play`.
 
     Raises:
         DaCircoError: the runs cannot be simulated, or not with this policy on this profile.
@@ -71,13 +73,14 @@ def consequences(
     if not ratios:
         return {}
     runs = measured_runs(observations)[:MOST_RUNS]
-    usual = _cost(runs, profile, profile, policy, preference)
+    stage = Stage(engine)
+    usual = _cost(stage, runs, profile, profile, policy, preference)
     found = {}
     for step, ratio in ratios.items():
         changed = replace(profile, timing=scaled(profile.timing, step, ratio))
         found[step] = Consequence(
             delay_share=_delay_share(observations, step, ratio),
-            cost_ratio=_cost(runs, changed, profile, policy, preference) / usual,
+            cost_ratio=_cost(stage, runs, changed, profile, policy, preference) / usual,
             policy=policy,
             preference=preference,
         )
@@ -115,22 +118,18 @@ def _delay_share(observations: Observations, step: str, ratio: float) -> float:
 
 
 def _cost(
-    runs: Sequence[MeasuredRun], true: Profile, believed: Profile, policy: str, preference: float
+    stage: Stage,
+    runs: Sequence[MeasuredRun],
+    true: Profile,
+    believed: Profile,
+    policy: str,
+    preference: float,
 ) -> float:
-    """Mean cost of serving the runs' requests."""
+    """Cost of serving the runs' requests, over some seeds."""
     decider = make_policy(policy)
-    total = 0.0
-    for run in runs:
-        for seed in range(SEEDS):
-            simulator = Simulator(
-                true,
-                run.requests,
-                run.catalog,
-                seed=seed,
-                preference=preference,
-                discipline=decider.discipline,
-                believed=believed,
-            )
-            simulator.run(decider)
-            total += cost_so_far(simulator.cluster).weighed(preference)
-    return total
+    cells = [
+        Cell(decider, true, run.requests, run.catalog, seed, preference, believed)
+        for run in runs
+        for seed in range(SEEDS)
+    ]
+    return sum(total.cost.weighed(preference) for total in stage.totals(cells))

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 from kubernetes import client, config
-from scripted_controller import ScriptedController
 from urllib3.exceptions import HTTPError
-from worker_process import make_clip
 
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.media.probe import probe
 from tests.clouds.kubernetes.cluster import IMAGE, NODES, KubernetesCluster
 from tests.clouds.kubernetes.pod import Pod
 from tests.clouds.waiting import wait_for
+from tests.deploy.scripted_controller import ScriptedController
+from tests.deploy.worker_process import make_clip
 
 NAMESPACE = "smoke"
 

@@ -11,8 +11,6 @@ import psutil
 import pytest
 from keystoneauth1.exceptions import ConnectFailure, ConnectTimeout
 from openstack import exceptions
-from scripted_controller import ScriptedController
-from worker_process import make_clip
 
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.media.probe import probe
@@ -20,6 +18,8 @@ from tests.clouds.openstack.cloud import OWNER, Guest, OpenStackCloud
 from tests.clouds.openstack.layout import COMPUTES
 from tests.clouds.openstack.seed import FLAVORS, IMAGE, KEY_PAIR, NETWORK, SECURITY_GROUP
 from tests.clouds.waiting import wait_for
+from tests.deploy.scripted_controller import ScriptedController
+from tests.deploy.worker_process import make_clip
 
 USER_DATA = """#!/bin/bash
 umask 077

@@ -23,5 +23,5 @@ def test_load_of_three_nodes(prometheus_server: PrometheusServer) -> None:
         lambda: (found := _instances(prometheus_server.port, query)).keys() >= names and found,
         "a sample of each node",
     )
-    assert loads.keys() == names
-    assert all(load >= 0 for load in loads.values())
+    assert loads.keys() == names  # type: ignore[attr-defined]
+    assert all(load >= 0 for load in loads.values())  # type: ignore[attr-defined]

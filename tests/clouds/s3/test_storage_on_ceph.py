@@ -8,14 +8,14 @@ from pathlib import Path
 
 import minio
 import pytest
-from scripted_controller import ScriptedController
-from storage_contract import StorageContract
-from worker_process import make_clip, running_worker, task
 
 from deploy.media.probe import probe
 from deploy.storage.base import ObjectStorage, StorageError, StorageUnavailableError
 from deploy.storage.factory import make_storage, s3_url
 from tests.clouds.s3.ceph import CephS3, S3Server
+from tests.deploy.scripted_controller import ScriptedController
+from tests.deploy.storage_contract import StorageContract
+from tests.deploy.worker_process import make_clip, running_worker, task
 
 
 @pytest.fixture

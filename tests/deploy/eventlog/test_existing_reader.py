@@ -128,7 +128,7 @@ class Fleet:
         with suppress(grpc.aio.AioRpcError):
             await self.running.register(worker_id)
             stream = self.running.tasks(worker_id)
-            while (task := await stream.read()) is not grpc.aio.EOF:
+            while (task := await stream.read()) is not grpc.aio.EOF:  # type: ignore[attr-defined]
                 planned = self.plan.get(task.request_id, [])
                 outcome = planned.pop(0) if planned else "ok"
                 if outcome == "wait":

@@ -14,14 +14,14 @@ import grpc.aio
 import pytest
 from pydantic import SecretStr
 
+from deploy.controller import servicer
 from deploy.controller.refusals import Trickle
+from deploy.controller.servicer import make_server
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.grpc_api import dacirco_pb2_grpc as rpc
-from deploy.grpc_api import servicer
 from deploy.grpc_api.door import NONE_OR_TOO_LONG, REFUSAL, Door
 from deploy.grpc_api.front_ends import CERTIFICATE, NO_CREDENTIAL, WRONG_TOKEN, FrontEnds
 from deploy.grpc_api.peers import OwnAddresses, address_of, is_unix
-from deploy.grpc_api.servicer import make_server
 from deploy.grpc_api.tokens import Tokens, as_metadata, read_tokens
 from env.errors import DaCircoError
 
@@ -195,7 +195,7 @@ async def serving(door: Door, ports: list[int] | None = None) -> AsyncIterator[g
 
 def begun(channel: grpc.aio.Channel, method: str = "submit_event") -> Any:
     """A call that is begun and sends nothing: on the wire a stream of one message may."""
-    open_call: Callable[..., Any] = channel.stream_unary(f"{SERVICE}{method}")
+    open_call: Callable[..., Any] = channel.stream_unary(f"{SERVICE}{method}")  # type: ignore[call-arg]
     return open_call()
 
 
@@ -295,7 +295,7 @@ def test_connections_beyond_the_limit_are_closed_and_those_inside_go_on(
 def test_bytes_that_are_no_message_and_a_call_that_is_none() -> None:
     async def story() -> None:
         async with serving(Door()) as channel:
-            raw: Any = channel.unary_unary(f"{SERVICE}submit_event")
+            raw: Any = channel.unary_unary(f"{SERVICE}submit_event")  # type: ignore[call-arg]
             for data, code in (
                 (b"\xff\xff\xff", grpc.StatusCode.INTERNAL),
                 (b"x" * 100_000, grpc.StatusCode.RESOURCE_EXHAUSTED),
@@ -304,7 +304,7 @@ def test_bytes_that_are_no_message_and_a_call_that_is_none() -> None:
                     await raw(data)
                 assert caught.value.code() is code
                 assert code is not grpc.StatusCode.INTERNAL or caught.value.details() == REFUSAL
-            other: Any = channel.unary_unary(f"{SERVICE}drop_all")
+            other: Any = channel.unary_unary(f"{SERVICE}drop_all")  # type: ignore[call-arg]
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await other(b"")
             assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from films import Films
 
 from deploy.media.ffmpeg import FFMPEG_VARIABLE, find_ffmpeg, variable_rate
+from tests.deploy.media.films import Films
 
 
 @pytest.fixture(scope="session")

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from films import FFMPEGS, Films
 
 from deploy.media.ffmpeg import find_ffmpeg, find_ffprobe
 from deploy.media.probe import Probe, probe
 from deploy.worker.transcoder import TranscodeRequest, TranscodingError, transcode
+from tests.deploy.media.films import FFMPEGS, Films
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from films import FFMPEGS, WHEEL, Films
 
 from deploy.media.ffmpeg import BadVideoError, BrokenFfmpegError
 from deploy.media.ffmpeg_words import UnreadableWordsError, Words
 from deploy.media.ffprobe_json import Answer, UnreadableAnswerError, frame_hdr
 from deploy.media.hdr import Hdr
 from deploy.media.probe import probe
+from tests.deploy.media.films import FFMPEGS, WHEEL, Films
 
 
 @pytest.fixture(params=FFMPEGS)

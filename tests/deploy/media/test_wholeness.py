@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from films import FFMPEGS, WHEEL, Films
 
 from deploy.media.ffmpeg import FFMPEG_VARIABLE, run_steps
 from deploy.media.progress import Progress, read_progress
 from deploy.media.wholeness import BadOutputError, checking_output
+from tests.deploy.media.films import FFMPEGS, WHEEL, Films
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from agents.loading import live_policy
-from deploy.controller.estimates import Estimates
 from deploy.controller.journal import lines_of
+from deploy.estimates import Estimates
 from deploy.eventlog.keeps import Keeps
 from deploy.eventlog.restored import job_keys, worker_keys
 from deploy.eventlog.world import world_keys

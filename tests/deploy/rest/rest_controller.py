@@ -12,11 +12,13 @@ import grpc
 
 from deploy.grpc_api import dacirco_pb2 as pb
 from deploy.grpc_api import jobs_pb2 as jobs
+from deploy.grpc_api import page_pb2
 from deploy.grpc_api.dacirco_pb2_grpc import (
     DaCircogRPCServiceServicer,
     add_DaCircogRPCServiceServicer_to_server,
 )
 from deploy.grpc_api.jobs_pb2_grpc import DaCircoJobsServicer, add_DaCircoJobsServicer_to_server
+from deploy.grpc_api.page_pb2_grpc import DaCircoPageServicer, add_DaCircoPageServicer_to_server
 
 
 @dataclass
@@ -44,13 +46,13 @@ class Script:
 
     jobs: dict[str, pb.TCRequest] = field(default_factory=dict)
     job_states: dict[str, int] = field(default_factory=dict)
-    new_jobs: dict[str, jobs.NewJob] = field(default_factory=dict)
+    new_jobs: dict[str, jobs.NewJob] = field(default_factory=dict)  # type: ignore[name-defined]
     keys: dict[str, str] = field(default_factory=dict)
-    queries: list[jobs.JobQuery] = field(default_factory=list)
+    queries: list[jobs.JobQuery] = field(default_factory=list)  # type: ignore[name-defined]
     results: dict[str, bytes] = field(default_factory=dict)
     result_name: str = "out-bbb_3.mp4"
     result_url: str = ""
-    details: dict[str, jobs.JobDetails] = field(default_factory=dict)
+    details: dict[str, jobs.JobDetails] = field(default_factory=dict)  # type: ignore[name-defined]
     workers: dict[str, pb.WorkerFullDesc] = field(default_factory=dict)
     worker_states: dict[str, int] = field(default_factory=dict)
     refusal: tuple[str, str] | None = None
@@ -236,6 +238,19 @@ class ScriptedJobs(DaCircoJobsServicer):
         context.abort(status, words)
 
 
+class ScriptedPage(DaCircoPageServicer):
+    """A controller's page without a cluster."""
+
+    def read_cluster(self, request: object, context: object) -> page_pb2.PageAnswer:
+        return page_pb2.PageAnswer(json="{}")
+
+    def compare_dials(self, request: object, context: object) -> page_pb2.PageAnswer:
+        return page_pb2.PageAnswer(json="{}")
+
+    def turn_dial(self, request: page_pb2.Dial, context: object) -> page_pb2.Dial:
+        return request
+
+
 @contextmanager
 def controller_running(
     script: Script, address: str = "127.0.0.1:0", *, of_contract: bool = False
@@ -252,6 +267,7 @@ def controller_running(
     add_DaCircogRPCServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
     if not of_contract:
         add_DaCircoJobsServicer_to_server(ScriptedJobs(servicer), server)  # type: ignore[no-untyped-call]
+        add_DaCircoPageServicer_to_server(ScriptedPage(), server)  # type: ignore[no-untyped-call]
     port = server.add_insecure_port(address)
     server.start()
     try:

@@ -12,8 +12,8 @@ import pytest
 import requests
 from sqlalchemy import insert
 
+from deploy.controller import servicer
 from deploy.grpc_api import dacirco_pb2 as pb
-from deploy.grpc_api import servicer
 from deploy.rest.app import RestSettings, create_app
 from deploy.store import schema
 from deploy.store.store import Store

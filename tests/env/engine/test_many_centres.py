@@ -14,7 +14,8 @@ from env.config import load_profile
 from env.engine import compiling
 from env.engine import layout as at
 from env.engine.engine import Engine
-from env.engine.episode import EpisodeData, prepare
+from env.engine.episode import EpisodeData, prepare, prepare_episode
+from env.episodes import family_episodes
 from env.errors import DaCircoError, UnknownNameError
 from tests.env.worlds import make_profile, make_work
 
@@ -127,6 +128,45 @@ def test_metrics_need_a_trace() -> None:
 def test_a_home_data_centre_is_small() -> None:
     data = prepare(load_profile("openstack"), [], load_catalog(), max_jobs=90.0)
     assert 8 * data.size_f + 4 * data.size_i < 5_000
+
+
+def test_thousands_of_different_days_fit_in_four_gib() -> None:
+    """4096 data centres at half load, each with arrivals of its own."""
+    sample = family_episodes(load_profile("openstack"), "poisson", 0.5, 7200.0)
+    data = prepare_episode(sample(np.random.default_rng(0)), max_jobs_per_core=5.0)
+    jobs = len(data.requests)
+    assert jobs > 900
+    a_job = (data.nbytes - data.handed_over().nbytes) / jobs
+    assert a_job == 56
+    day = (
+        data.handed_over().nbytes + 8 * data.size_f + 4 * data.size_i + 12 * jobs * (a_job + 1 / 8)
+    )
+    assert 4096 * day < 4 * 2**30 * 0.8
+
+
+def test_an_engine_to_which_data_are_handed_over_keeps_no_second_copy() -> None:
+    kept, handed = Engine(1), Engine(1)
+    kept.load(0, work(30, trace=False))
+    data = work(30, trace=False)
+    handed.load(0, data, hand_over=True)
+    for engine in (kept, handed):
+        assert not play(engine, 0, 1000)
+    assert np.array_equal(kept.f, handed.f)
+    light = handed.episode(0)
+    assert len(light.requests) == 0
+    assert light.nbytes < data.nbytes / 2
+    assert (light.limit_s, light.last_s, light.n_flavors) == (data.limit_s, 58.0, data.n_flavors)
+    with pytest.raises(DaCircoError, match="handed over"):
+        Engine(1).load(0, light)
+
+
+def test_traced_data_that_are_handed_over_still_give_metrics() -> None:
+    kept, handed = Engine(1), Engine(1)
+    kept.load(0, work(30))
+    handed.load(0, work(30), hand_over=True)
+    for engine in (kept, handed):
+        assert not play(engine, 0, 1000)
+    assert kept.metrics(0) == handed.metrics(0)
 
 
 def test_where_nothing_can_be_written_it_is_compiled_all_the_same(

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from rolling_worlds import FLAVORS, random_actor, with_relu
 from torch import nn
+
+from tests.training.rolling_worlds import FLAVORS, random_actor, with_relu
 
 pytest.importorskip("numba")
 

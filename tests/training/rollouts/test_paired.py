@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from rolling_worlds import random_actor
+
+from tests.training.rolling_worlds import random_actor
 
 pytest.importorskip("numba")
 
-from compared_worlds import side_by_side
-
 from agents.compiled.rules import Form, form_of
+from agents.network_policy import masked_argmax
 from agents.registry import make_policy
 from env.actions import ActionKind, action_from_index, action_index
 from env.cost import cost_so_far
@@ -23,13 +23,14 @@ from env.engine.vector_env import DaCircoVectorEnv
 from env.gym_env import DaCircoEnv
 from env.observation import Observer, action_mask
 from env.simulator import Simulator
-from training.network import masked_argmax
+from tests.training.compared_worlds import side_by_side
 from training.rollouts.flatten import flatten
 from training.rollouts.paired import Rollouts, roll_out_pairs
 from training.snapshot import copy_simulator
 
 N = 4
 RULES = ("adaptive-flavor", "grace-period:flavor=s10.tiny,max_idle_time=8")
+REMEMBERING = ("queue-scaling:stabilisation=20", "hybrid-histogram", "adaptive-grace-period")
 NETWORK = flatten(random_actor(0))
 WORLD: dict[str, Any] = {"family": "bursts", "load": 0.6, "episode_s": 900.0}
 
@@ -74,7 +75,7 @@ def all_allowed(fast: DaCircoVectorEnv) -> tuple[NDArray[np.int64], NDArray[np.b
     return np.arange(N), fast.action_masks()
 
 
-@pytest.mark.parametrize("followed", ["network", *RULES])
+@pytest.mark.parametrize("followed", ["network", *RULES, *REMEMBERING])
 def test_branches_are_those_of_the_reference(followed: str) -> None:
     fast, plain = side_by_side(N, 40, WORLD)
     rows, tried = all_allowed(fast)
@@ -106,7 +107,12 @@ def test_branches_are_those_of_the_reference(followed: str) -> None:
 
 def test_data_centres_that_keep_a_trace_can_be_followed_for_long() -> None:
     """A copy makes more changes than its trace has room for; its data centre keeps its own."""
-    arguments = {"family": "poisson", "load": 0.4, "episode_s": 20_000.0, "preference": 0.6}
+    arguments: dict[str, Any] = {
+        "family": "poisson",
+        "load": 0.4,
+        "episode_s": 20_000.0,
+        "preference": 0.6,
+    }
     world = DaCircoEnv(**WORLD)
     world.reset(seed=0)
     rule = form_of(make_policy(RULES[0]), world.simulator.cluster)
@@ -143,7 +149,7 @@ def test_data_centres_stay_and_the_batch_does_not_matter() -> None:
     one = roll_out_pairs(fast.engine, rows, tried, NETWORK, length_s=60.0)
     assert all(map(np.array_equal, before, arrays(fast.engine)))
     for threads, batch in ((2, 128), (1, 3), (3, 1)):
-        arguments = {"threads": threads, "batch": batch}
+        arguments: dict[str, Any] = {"threads": threads, "batch": batch}
         other = roll_out_pairs(fast.engine, rows, tried, NETWORK, length_s=60.0, **arguments)
         np.testing.assert_allclose(one.job_seconds, other.job_seconds, rtol=1e-9)
         np.testing.assert_array_equal(one.decisions, other.decisions)
@@ -178,12 +184,13 @@ def test_the_discount_weighs_what_comes_later_less() -> None:
 def test_bad_arguments_are_named() -> None:
     fast, _ = side_by_side(N, 5, WORLD)
     rows, tried = all_allowed(fast)
-    for arguments, text in (
+    wrong: tuple[tuple[dict[str, Any], str], ...] = (
         ({"length_s": 0.0}, "length_s"),
         ({"length_s": np.inf}, "length_s"),
         ({"length_s": 1.0, "futures": 0}, "futures 0"),
         ({"length_s": 1.0, "batch": 0}, "batch 0"),
-    ):
+    )
+    for arguments, text in wrong:
         with pytest.raises(ValueError, match=text):
             roll_out_pairs(fast.engine, rows, tried, NETWORK, **arguments)
     with pytest.raises(ValueError, match="shape"):

@@ -8,7 +8,6 @@ from math import exp, expm1
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from played_runs import N_FLAVORS, figures, play, simulation
 
 from env.actions import KEEP, action_from_index, spawn
 from env.arrivals import ArrivalStatistics
@@ -18,6 +17,7 @@ from env.cost import cost_so_far
 from env.jobs import Job, Request
 from env.observation import action_mask
 from env.simulator import Simulator
+from tests.training.played_runs import N_FLAVORS, figures, play, simulation
 from training.rollouts.reference import explore, terminal_cost
 from training.snapshot import copy_simulator
 

@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from small_world import recorded, small_model, taught_model, teachings
 
-from training.network import Actor, masked_argmax, standardiser
+from agents.network_policy import masked_argmax
+from tests.training.small_world import recorded, small_model, taught_model, teachings
+from training.network import Actor, standardiser
 from training.train.labels import Labels
 from training.train.surrogate import (
     FitReport,

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compared_worlds import side_by_side
 from numpy.typing import NDArray
-from rolling_worlds import FLAVORS, random_actor
 
+from agents.network_policy import masked_argmax
 from env.engine.perceptron import forward
 from env.engine.vector_env import DaCircoVectorEnv
-from training.network import masked_argmax
+from tests.training.compared_worlds import side_by_side
+from tests.training.rolling_worlds import FLAVORS, random_actor
 from training.rollouts.flatten import flatten
 from training.rollouts.reference import explore, terminal_cost
 from training.train.labels import (
@@ -52,7 +52,8 @@ def test_what_is_left_costs_what_the_cluster_says(steps: int) -> None:
 def test_each_action_costs_what_it_costs_in_the_reference() -> None:
     fast, plain = side_by_side(N, 200, WORLD)
     tried = fast.action_masks()
-    found, decisions = rollout_costs(fast.engine, np.arange(N), tried, NETWORK, HOW)
+    costs, decisions = rollout_costs(fast.engine, np.arange(N), tried, NETWORK, HOW)
+    found = costs[:, 0]
     expected, taken = explore(
         [world.simulator for world in plain],
         tried,
@@ -74,7 +75,8 @@ def test_advantages_are_savings_over_what_the_policy_does() -> None:
     chosen = decide(seen(fast), tried)
     rates = fast.reference_cost_rates
     labels = label_states(fast.engine, rows, seen(fast), tried, chosen, NETWORK, rates, HOW)
-    costs, decisions = rollout_costs(fast.engine, rows, tried, NETWORK, HOW)
+    found, decisions = rollout_costs(fast.engine, rows, tried, NETWORK, HOW)
+    costs = found[:, 0]
     assert (labels.advantages[rows, chosen] == 0).all()
     assert (labels.advantages[~tried] == 0).all()
     for d, action in zip(*np.nonzero(tried), strict=True):

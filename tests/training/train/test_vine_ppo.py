@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.vector import AutoresetMode
-from small_world import SMALL, recorded, short_sampler
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
 
 from env.engine.vector_env import DaCircoVectorEnv
+from tests.training.small_world import SMALL, recorded, short_sampler
 from training.engine_vec_env import EngineVecEnv
 from training.model import build_vine
 from training.network import Actor, standardiser

@@ -1,0 +1,1 @@
+"""``python -m training.headroom``: what looking ahead could still win over a policy."""
