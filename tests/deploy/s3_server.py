@@ -12,7 +12,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 from minio.credentials import Credentials  # type: ignore[attr-defined]
-from minio.signer import sign_v4_s3
+from minio.signer import presign_v4, sign_v4_s3
 
 ACCESS_KEY = "worker"
 SECRET_KEY = "correct horse battery"
@@ -91,6 +91,8 @@ class _Handler(BaseHTTPRequestHandler):
     s3: S3Server
     timeout = 5
     _found_checksum: str | None = None
+    _asked_type = "application/xml"
+    _asked_disposition: str | None = None
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -115,7 +117,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _check_signature(self, body: bytes) -> None:
         given = self.headers.get("authorization")
         if given is None:
-            raise _RefusedError(403, "AccessDenied")
+            self._check_signed_url()
+            return
         fields = dict(field.strip().split("=", 1) for field in given.split(" ", 1)[1].split(","))
         user, _, region = fields["Credential"].split("/")[:3]
         if user != ACCESS_KEY:
@@ -136,6 +139,31 @@ class _Handler(BaseHTTPRequestHandler):
         signed = digest in (hashlib.sha256(body).hexdigest(), "UNSIGNED-PAYLOAD")
         if given != expected or not signed:
             raise _RefusedError(403, "SignatureDoesNotMatch")
+
+    def _check_signed_url(self) -> None:
+        url = urlsplit(f"http://{self.headers['host']}{self.path}")
+        query = {name: values[0] for name, values in parse_qs(url.query).items()}
+        if "X-Amz-Signature" not in query:
+            raise _RefusedError(403, "AccessDenied")
+        user, _, region = query["X-Amz-Credential"].split("/")[:3]
+        if user != ACCESS_KEY:
+            raise _RefusedError(403, "InvalidAccessKeyId")
+        date = datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        expires = int(query["X-Amz-Expires"])
+        # The signer adds its own parameters to those that were asked for.
+        asked = "&".join(part for part in url.query.split("&") if not part.startswith("X-Amz-"))
+        expected = presign_v4(
+            method=self.command,
+            url=url._replace(query=asked),
+            region=region,
+            credentials=Credentials(ACCESS_KEY, SECRET_KEY),
+            date=date,
+            expires=expires,
+        )
+        if query["X-Amz-Signature"] != parse_qs(expected.query)["X-Amz-Signature"][0]:
+            raise _RefusedError(403, "SignatureDoesNotMatch")
+        if datetime.now(UTC) >= date + timedelta(seconds=expires):
+            raise _RefusedError(403, "AccessDenied")
 
     def _route(self, body: bytes) -> None:
         url = urlsplit(self.path)
@@ -158,6 +186,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.command in ("PUT", "DELETE") and "uploadId" not in query:
             self.s3.checksums.pop((bucket, key), None)
         self._found_checksum = self.s3.checksums.get((bucket, key))
+        self._asked_type = query.get("response-content-type", self._asked_type)
+        self._asked_disposition = query.get("response-content-disposition")
         return self._object(self.s3.buckets[bucket], key, query, body)
 
     def _copy(self, bucket: str, key: str) -> None:
@@ -238,7 +268,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _reply(self, status: int, body: bytes = b"", *, cut: bool = False) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Type", self._asked_type)
+        if self._asked_disposition is not None:
+            self.send_header("Content-Disposition", self._asked_disposition)
         self.send_header("ETag", f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"')
         self.send_header("Last-Modified", formatdate(usegmt=True))
         if self._found_checksum is not None:

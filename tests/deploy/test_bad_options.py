@@ -36,6 +36,7 @@ COMMANDS: Final = SCRIPTS | MODULES
 NAMES: Final = {*COMMANDS, "catalog"}
 """With which a command begins what it says of bad input."""
 QUICK: Final[dict[str, str]] = {
+    "dacirco": "submit --input-video a.mp4 -p 1",
     "dacirco_client": "--input-video a.mp4 -p 1",
     "dacirco_controller": "-r simulated -p 0 --http-port 0 --event-log-file log.txt",
     "dacirco_generate_scenario": "-n 2",

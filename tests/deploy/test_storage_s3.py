@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import unquote_plus
 
 import pytest
+import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from deploy.names import attachment
 from deploy.storage.base import (
     ObjectMissingError,
     ObjectStorage,
@@ -177,3 +181,52 @@ def test_tls_that_is_trusted_and_tls_that_is_not(
 def test_a_missing_local_file_is_told(storage: ObjectStorage, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="No such file"):
         storage.upload(tmp_path / "none", "clip")
+
+
+NAME = 'out-a "film"; no\u00ebl.mp4'
+
+
+def test_a_signed_address_gives_the_object_away_under_its_name(
+    server: S3Server, storage: ObjectStorage, clip: Path
+) -> None:
+    storage.upload(clip, "output-videos/a b&c+d.mp4")
+    url = storage.signed_url("output-videos/a b&c+d.mp4", NAME, 900)
+    reply = requests.get(url, timeout=30)
+    assert (reply.status_code, reply.content) == (200, clip.read_bytes())
+    assert reply.headers["Content-Type"] == "video/mp4"
+    assert reply.headers["Content-Disposition"] == attachment(NAME)
+    part = requests.get(url, headers={"Range": "bytes=6-11"}, timeout=30)
+    assert (part.status_code, part.content) == (206, b"frames")
+    assert SECRET_KEY not in unquote_plus(url)
+
+
+@pytest.mark.parametrize(
+    ("written", "instead"),
+    [
+        ("/videos/clip?", "/videos/other?"),
+        ("X-Amz-Expires=900", "X-Amz-Expires=604800"),
+        ("video%2Fmp4", "text%2Fhtml"),
+    ],
+)
+def test_a_signed_address_is_good_for_what_was_signed_only(
+    server: S3Server, storage: ObjectStorage, clip: Path, written: str, instead: str
+) -> None:
+    for key in ("clip", "other"):
+        storage.upload(clip, key)
+    url = storage.signed_url("clip", NAME, 900)
+    assert requests.get(url, timeout=30).status_code == 200
+    assert written in url
+    refused = requests.get(url.replace(written, instead), timeout=30)
+    assert (refused.status_code, b"SignatureDoesNotMatch" in refused.content) == (403, True)
+    assert requests.put(url, data=b"mine", timeout=30).status_code == 403
+    assert storage.size("clip") == 6000
+
+
+def test_a_signed_address_ends(server: S3Server, storage: ObjectStorage, clip: Path) -> None:
+    storage.upload(clip, "clip")
+    url = storage.signed_url("clip", NAME, 1)
+    deadline = time.monotonic() + 30
+    while requests.get(url, timeout=30).status_code == 200 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    refused = requests.get(url, timeout=30)
+    assert (refused.status_code, b"AccessDenied" in refused.content) == (403, True)

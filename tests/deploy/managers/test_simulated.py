@@ -121,7 +121,7 @@ def test_transcodes_on_a_crowded_node_take_longer() -> None:
         assert transcoded() == [first]
         await world.controller.until(lambda: set(transcoded()) == {first, *tasks})
 
-    live(scenario, speed_up=2000.0)
+    live(scenario, speed_up=200.0)
 
 
 def test_an_unknown_movie_ends_in_an_error_that_tells_why() -> None:

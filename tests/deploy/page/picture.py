@@ -5,6 +5,7 @@ A simulated cluster, twenty times as fast as real: half an hour of quiet traffic
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,14 @@ PORTS = (18431, 18432, 18433)
 
 
 def main() -> None:
+    """Take the pictures."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.deploy.page.picture", description=(__doc__ or "").partition(": ")[2]
+    )
+    parser.add_argument(
+        "--output", type=Path, default=IMAGES, metavar="DIR", help="folder (default: docs/images)"
+    )
+    folder_of_pictures: Path = parser.parse_args().output
     random, names = Random(SEED), list(load_catalog())
     grpc, http, rest = PORTS
     with ExitStack() as stack:
@@ -64,15 +73,14 @@ def main() -> None:
         for _ in range(6):
             submit()
         time.sleep(4)
-        _save(page, "live-page.png")
+        _save(page, folder_of_pictures / "live-page.png")
         for _ in range(BURST):
             submit()
         time.sleep(2.5)
-        _save(page, "live-page-burst.png")
+        _save(page, folder_of_pictures / "live-page-burst.png")
 
 
-def _save(page: object, name: str) -> None:
-    path = IMAGES / name
+def _save(page: object, path: Path) -> None:
     page.screenshot(path=path)  # type: ignore[attr-defined]
     image = Image.open(path).convert("RGB").quantize(200)  # a picture for a README stays small
     image.save(path, optimize=True)
