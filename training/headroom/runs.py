@@ -32,7 +32,7 @@ class Condition:
     Attributes:
         load: offered load, share of the cores that the jobs need.
         preference: w.
-        episodes: how many, of the training families in turn.
+        episodes: how many, each of a training family that is drawn.
         length_s: how long each is, seconds; jobs arrive beyond its end, which nobody foresees.
         seed: of the first episode.
     """
