@@ -7,7 +7,6 @@ this in a process of its own (`estimate_in_background`).
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import os
@@ -23,6 +22,7 @@ import numpy as np
 from agents.loading import DEFAULT_FALLBACK, live_policy
 from deploy.replay.history import read_history
 from deploy.student_t import t_quantile
+from deploy.system.child import json_of_child
 from env.catalog import Catalog
 from env.command import CommandParser, run_command, whole_number
 from env.config import Profile
@@ -208,24 +208,12 @@ async def estimate_in_background(
     Raises:
         DaCircoError: the estimate could not be made (yet); the message tells why.
     """
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "deploy.shadow_cost", str(log_path), "--policy", policy),
+    found = await json_of_child(
+        *("deploy.shadow_cost", str(log_path), "--policy", policy),
         *("--against", against, "--fallback", fallback, "--seeds", str(seeds)),
         *("--last", str(last), "--nice", str(niceness), "--json"),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
     )
-    try:
-        out, error = await process.communicate()
-    except asyncio.CancelledError:
-        process.kill()
-        await process.wait()
-        raise
-    if process.returncode != 0:
-        lines = error.decode(errors="replace").splitlines()
-        raise DaCircoError(lines[-1] if lines else f"it ended with code {process.returncode}")
-    return RelativeCost(**json.loads(out))
+    return RelativeCost(**found)
 
 
 def make_parser() -> CommandParser:

@@ -19,6 +19,7 @@ from typing import Any, Final
 from agents.loading import DEFAULT_FALLBACK
 from deploy.replay.history import read_history
 from deploy.shadow_cost import LOW_PRIORITY, known_requests, simulated_costs
+from deploy.system.child import json_of_child
 from env.command import CommandParser, run_command
 from env.errors import DaCircoError, EventLogError
 from env.event_log import EventCode
@@ -70,32 +71,14 @@ class WhatIf:
     async def _make(self) -> None:
         try:
             async with asyncio.timeout(PATIENCE_S):
-                self._answer = await _in_child(self._log)
+                self._answer = await json_of_child(
+                    "deploy.page.what_if", str(self._log), "--nice", str(LOW_PRIORITY)
+                )
         except TimeoutError:
             self._answer = {"state": "none", "why": f"it took longer than {PATIENCE_S:.0f} s"}
         except (DaCircoError, OSError, ValueError) as error:
             self._answer = {"state": "none", "why": str(error)}
         self._made = time.monotonic()
-
-
-async def _in_child(log: Path) -> dict[str, Any]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "deploy.page.what_if", str(log), "--nice", str(LOW_PRIORITY)),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        out, error = await process.communicate()
-    except asyncio.CancelledError:
-        process.kill()
-        await process.wait()
-        raise
-    if process.returncode != 0:
-        lines = error.decode(errors="replace").splitlines()
-        raise DaCircoError(lines[-1] if lines else f"it ended with code {process.returncode}")
-    found: dict[str, Any] = json.loads(out)
-    return found
 
 
 def compare(log: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
+from agents.network_policy import masked_argmax
 from env.config import load_profile
 from env.engine.perceptron import Perceptron, forward
 from env.engine.vector_env import DaCircoVectorEnv
@@ -107,8 +108,7 @@ def play(
             rows, masks = np.flatnonzero(going), envs.action_masks()
             actions = masks.argmax(axis=1).astype(np.int64)
             if search is None:
-                logits = np.where(masks[rows], forward(network, observations[rows]), -np.inf)
-                actions[rows] = logits.argmax(axis=1)
+                actions[rows] = masked_argmax(forward(network, observations[rows]), masks[rows])
             else:
                 improved = search.improve(
                     envs.engine, rows, observations[rows], masks[rows], network
